@@ -1,0 +1,1 @@
+"""The tickbus command line: starts, watches, replays and benchmarks the platform."""

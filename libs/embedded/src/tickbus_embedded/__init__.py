@@ -1,0 +1,1 @@
+"""NATS and Postgres servers that run as child processes and need no installation."""

@@ -1,0 +1,1 @@
+"""Builders and real brokers for the tests of every member."""

@@ -1,0 +1,1 @@
+"""The gateway: REST, WebSocket and metrics over the running platform."""

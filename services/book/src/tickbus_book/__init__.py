@@ -1,0 +1,1 @@
+"""Replicas of the order books and the views derived from them."""

@@ -1,0 +1,1 @@
+"""An order's whole life at one venue account."""

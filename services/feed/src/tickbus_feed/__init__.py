@@ -1,0 +1,1 @@
+"""Turn a venue's wire protocol into clean, normalised, sequenced market events."""

@@ -1,0 +1,1 @@
+"""The durable books: orders, fills, fees, positions and P&L."""

@@ -1,0 +1,1 @@
+"""The only gate to a venue: every pre-trade check and the kill switch."""

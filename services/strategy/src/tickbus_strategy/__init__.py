@@ -1,0 +1,1 @@
+"""Run strategies, each of which turns market events into order intents."""
