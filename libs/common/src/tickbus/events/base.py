@@ -1,0 +1,64 @@
+"""The base of every event, and the words of trading that several families share."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True):
+    """A frozen fact (past tense) or wish (imperative) that travels on the bus.
+
+    `ts_event` is the clock of where it happened (the venue's, for market data), `ts_recv` is ours,
+    stamped once where it entered the platform; both are integer nanoseconds UTC. New fields go
+    last, with a default, so that old readers keep working.
+    """
+
+    ts_event: int
+    ts_recv: int
+
+
+class Side(StrEnum):
+    """The side of an order or a trade."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for BUY, -1 for SELL."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> "Side":
+        """The other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    """How an order is priced; `post_only` and `reduce_only` are flags of an order, not types."""
+
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+
+
+class TimeInForce(StrEnum):
+    """How long an order works (FIX 59)."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class LiquiditySide(StrEnum):
+    """Whether a fill added (maker) or took (taker) liquidity (FIX 851)."""
+
+    MAKER = "MAKER"
+    TAKER = "TAKER"
+
+
+class FeeSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fee rates as fractions of notional; positive means that we pay."""
+
+    maker: Decimal
+    taker: Decimal

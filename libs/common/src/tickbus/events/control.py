@@ -1,0 +1,86 @@
+"""Commands, state and timers: what steers the services rather than what the market or a venue said."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from tickbus.events.base import Event
+
+
+class Balance(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What an account holds of one asset: `free` to use, `locked` in working orders."""
+
+    asset: str
+    free: Decimal
+    locked: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """Free and locked together."""
+        return self.free + self.locked
+
+
+class TradingState(StrEnum):
+    """What risk lets pass: everything, only orders that reduce a position, or cancels only."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+class SetTradingState(Event, frozen=True):
+    """The desired trading state, kept in the control bucket; resuming is always somebody's act."""
+
+    state: TradingState
+    actor: str
+    reason: str
+
+
+class RiskState(Event, frozen=True):
+    """What risk currently enforces, published on each change and every few seconds."""
+
+    state: TradingState
+    reason: str
+    working_orders: int
+    denials: int
+
+
+class SetTimer(Event, frozen=True):
+    """A core's request to be called with `TimerFired(key)` at `at_ns` (ns UTC); never on the bus."""
+
+    key: str
+    at_ns: int
+
+
+class TimerFired(Event, frozen=True):
+    """The answer to `SetTimer`; `ts_recv` is the time at which it fired."""
+
+    key: str
+
+
+class Recovered(Event, frozen=True):
+    """History has been folded; what the core returns from here on is live. Never on the bus."""
+
+
+class ServiceStatus(Event, frozen=True):
+    """What one running service says of itself when asked on `control.status`.
+
+    `counts` are events by `<type>/<outcome>` since start; `gauges` are numbers that the service
+    finds worth showing; `latency_us` maps a hop to its (p50, p99, count) in microseconds.
+    """
+
+    service: str
+    instance: str
+    version: str
+    ready: bool
+    waiting_for: str
+    uptime_s: float
+    counts: dict[str, int]
+    gauges: dict[str, float]
+    latency_us: dict[str, tuple[float, float, int]]
+    errors: dict[str, int]
+    metrics_url: str = ""
+
+
+PlatformEvent = SetTradingState | RiskState | ServiceStatus

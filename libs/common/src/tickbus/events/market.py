@@ -1,0 +1,88 @@
+"""Market data as the feed publishes it: trades, quotes, book changes and the state of the feed."""
+
+from enum import StrEnum
+
+from tickbus.events.base import Event, Side
+
+Levels = tuple[tuple[float, float], ...]
+"""Price levels as (price, size) pairs; size 0 removes the level."""
+
+
+class Trade(Event, frozen=True):
+    """A trade on the market (never one of ours: that is a `Fill`)."""
+
+    venue: str
+    instrument_id: str
+    trade_id: str
+    price: float
+    size: float
+    aggressor_side: Side
+
+
+class Quote(Event, frozen=True):
+    """Best bid and ask with their sizes, as the venue pushed them.
+
+    `venue_sequence` is the venue's own update id. A side without orders has price and size 0.
+    """
+
+    venue: str
+    instrument_id: str
+    bid: float
+    bid_size: float
+    ask: float
+    ask_size: float
+    venue_sequence: int
+
+
+class BookDelta(Event, frozen=True):
+    """A change of an order book: absolute new sizes per price, size 0 removes the level.
+
+    `sequence` rises by exactly one per instrument and epoch. A consumer that sees another step has
+    lost a message and waits for the next `BookSnapshot`. `venue_sequence` is the venue's last
+    update id in this change.
+    """
+
+    venue: str
+    instrument_id: str
+    epoch: int
+    sequence: int
+    bids: Levels
+    asks: Levels
+    venue_sequence: int
+
+
+class BookSnapshot(Event, frozen=True):
+    """A whole order book, best levels first on each side.
+
+    `sequence` is that of the last delta it includes. A new epoch means that the feed resynchronised
+    with the venue; the same epoch means a keyframe, which a consumer in step may ignore.
+    """
+
+    venue: str
+    instrument_id: str
+    epoch: int
+    sequence: int
+    bids: Levels
+    asks: Levels
+    venue_sequence: int
+
+
+class FeedState(StrEnum):
+    """Whether what the feed says of an instrument can be trusted."""
+
+    SYNCING = "SYNCING"
+    LIVE = "LIVE"
+    STALE = "STALE"
+    DISCONNECTED = "DISCONNECTED"
+
+
+class FeedStatus(Event, frozen=True):
+    """The feed's own word on one instrument; `reason` says why it changed, for people."""
+
+    venue: str
+    instrument_id: str
+    state: FeedState
+    reason: str = ""
+
+
+MarketEvent = Trade | Quote | BookDelta | BookSnapshot | FeedStatus

@@ -1,0 +1,245 @@
+"""The order path: wishes (intents), verdicts of risk, and what happened at the venue."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from tickbus.events.base import Event, LiquiditySide, OrderType, Side, TimeInForce
+from tickbus.events.control import Balance
+
+
+class SubmitOrder(Event, frozen=True):
+    """A wish to place an order.
+
+    `client_order_id` is derived (`<strategy_id>-<run_id>-<n>`), never drawn, so that a replayed
+    decision carries the same id. `price` is None for MARKET. `ts_event` and `ts_recv` are those of
+    the event that caused the decision.
+    """
+
+    client_order_id: str
+    strategy_id: str
+    venue: str
+    instrument_id: str
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+
+
+class CancelOrder(Event, frozen=True):
+    """A wish to cancel one order; `command_id` makes a repeat of the wish recognisable."""
+
+    command_id: str
+    client_order_id: str
+    strategy_id: str
+    venue: str
+    instrument_id: str
+
+
+class CancelAllOrders(Event, frozen=True):
+    """A wish to cancel every working order; an empty filter field matches everything."""
+
+    command_id: str
+    venue: str = ""
+    strategy_id: str = ""
+    instrument_id: str = ""
+
+
+class DenialReason(StrEnum):
+    """Why risk refused an order: CATEGORY_CONDITION. The closed list; docs are made from it."""
+
+    TRADING_HALTED = "TRADING_HALTED"
+    TRADING_REDUCING_ONLY = "TRADING_REDUCING_ONLY"
+    ORDER_ID_DUPLICATE = "ORDER_ID_DUPLICATE"
+    ORDER_ID_INVALID = "ORDER_ID_INVALID"
+    INSTRUMENT_UNKNOWN = "INSTRUMENT_UNKNOWN"
+    INSTRUMENT_NOT_TRADING = "INSTRUMENT_NOT_TRADING"
+    QUANTITY_NOT_POSITIVE = "QUANTITY_NOT_POSITIVE"
+    QUANTITY_NOT_LOT_MULTIPLE = "QUANTITY_NOT_LOT_MULTIPLE"
+    QUANTITY_BELOW_MIN = "QUANTITY_BELOW_MIN"
+    QUANTITY_ABOVE_MAX = "QUANTITY_ABOVE_MAX"
+    PRICE_MISSING = "PRICE_MISSING"
+    PRICE_UNEXPECTED = "PRICE_UNEXPECTED"
+    PRICE_NOT_POSITIVE = "PRICE_NOT_POSITIVE"
+    PRICE_NOT_TICK_MULTIPLE = "PRICE_NOT_TICK_MULTIPLE"
+    PRICE_OUT_OF_RANGE = "PRICE_OUT_OF_RANGE"
+    PRICE_DEVIATION_ABOVE_MAX = "PRICE_DEVIATION_ABOVE_MAX"
+    NOTIONAL_BELOW_MIN = "NOTIONAL_BELOW_MIN"
+    NOTIONAL_ABOVE_MAX = "NOTIONAL_ABOVE_MAX"
+    MARKET_DATA_MISSING = "MARKET_DATA_MISSING"
+    MARKET_DATA_STALE = "MARKET_DATA_STALE"
+    POSITION_ABOVE_MAX = "POSITION_ABOVE_MAX"
+    ORDER_COUNT_ABOVE_MAX = "ORDER_COUNT_ABOVE_MAX"
+    ORDER_RATE_ABOVE_MAX = "ORDER_RATE_ABOVE_MAX"
+
+
+class OrderApproved(Event, frozen=True):
+    """Risk let the order pass; the only event that makes execution send an order."""
+
+    order: SubmitOrder
+
+
+class CancelApproved(Event, frozen=True):
+    """Risk let the cancel pass (it always does)."""
+
+    cancel: CancelOrder
+
+
+class OrderDenied(Event, frozen=True):
+    """Risk refused the order; `detail` holds the limit and the value as `k=v` pairs."""
+
+    order: SubmitOrder
+    reason: DenialReason
+    detail: str
+
+
+class Fill(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One execution of one of our orders.
+
+    `fee` is positive when we pay, in `fee_asset`; on spot venues a BUY usually pays in the base
+    asset. Fills are de-duplicated by (venue, instrument_id, fill_id). `ts_event`: venue, ns UTC.
+    """
+
+    fill_id: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    fee_asset: str
+    liquidity_side: LiquiditySide
+    ts_event: int
+
+
+class _AtVenue(Event, frozen=True):
+    """What every report on an order at a venue carries."""
+
+    client_order_id: str
+    strategy_id: str
+    venue: str
+    instrument_id: str
+
+
+class OrderSubmitted(_AtVenue, frozen=True):
+    """The order is being sent; from here on silence means UNKNOWN, never rejected."""
+
+
+class OrderAccepted(_AtVenue, frozen=True):
+    """The venue has the order."""
+
+    venue_order_id: str
+
+
+class OrderRejected(_AtVenue, frozen=True):
+    """The venue said no; `reason` is its code, `detail` its words."""
+
+    reason: str
+    detail: str
+
+
+class OrderFilled(_AtVenue, frozen=True):
+    """The order filled, in part or in whole; quantities are cumulative after this fill."""
+
+    venue_order_id: str
+    fill: Fill
+    filled_quantity: Decimal
+    leaves_quantity: Decimal
+
+
+class OrderCanceled(_AtVenue, frozen=True):
+    """The venue took the rest of the order out of the book, at our wish or its own."""
+
+    venue_order_id: str
+    filled_quantity: Decimal
+    reason: str = ""
+
+
+class OrderExpired(_AtVenue, frozen=True):
+    """The rest of the order ended by its own terms (IOC, FOK, self-trade prevention)."""
+
+    venue_order_id: str
+    filled_quantity: Decimal
+    reason: str = ""
+
+
+class CancelRejected(_AtVenue, frozen=True):
+    """A cancel came too late or named an order that the venue does not know."""
+
+    command_id: str
+    reason: str
+    detail: str
+
+
+class OrderUnknown(_AtVenue, frozen=True):
+    """The outcome of a request is not known (time-out, 5xx); it is being asked for."""
+
+    detail: str
+
+
+class AccountUpdated(Event, frozen=True):
+    """Balances as the venue reports them; `complete` when it lists every asset of the account."""
+
+    venue: str
+    balances: tuple[Balance, ...]
+    complete: bool
+
+
+OrderIntent = SubmitOrder | CancelOrder | CancelAllOrders
+OrderEvent = (
+    OrderSubmitted
+    | OrderAccepted
+    | OrderRejected
+    | OrderFilled
+    | OrderCanceled
+    | OrderExpired
+    | CancelRejected
+    | OrderUnknown
+)
+OrderPathEvent = (
+    OrderIntent | OrderApproved | CancelApproved | OrderDenied | OrderEvent | AccountUpdated
+)
+
+
+def message_id(event: Event) -> str:
+    """The `Nats-Msg-Id` under which a repeat of the same fact on the order path is recognised.
+
+    Raises TypeError for an event that does not belong on the order path.
+    """
+    name = type(event).__name__
+    match event:
+        case SubmitOrder():
+            return f"{name}:{event.client_order_id}"
+        case OrderApproved() | OrderDenied():
+            return f"{name}:{event.order.client_order_id}"
+        case CancelOrder() | CancelAllOrders():
+            return f"{name}:{event.command_id}"
+        case CancelApproved():
+            return f"{name}:{event.cancel.command_id}:{event.cancel.client_order_id}"
+        case CancelRejected():
+            return f"{name}:{event.command_id}:{event.client_order_id}"
+        case OrderFilled():
+            return f"{name}:{event.venue}:{event.instrument_id}:{event.fill.fill_id}"
+        case OrderUnknown():
+            return f"{name}:{event.client_order_id}:{event.ts_recv}"
+        case _AtVenue():
+            return f"{name}:{event.client_order_id}"
+        case AccountUpdated():
+            return f"{name}:{event.venue}:{event.ts_event}:{event.ts_recv}:{hash_of(event)}"
+    raise TypeError(f"{name} does not travel on the order path")
+
+
+def hash_of(event: AccountUpdated) -> str:
+    """A short stable digest of the balances, so that two reports at one instant stay apart."""
+    text = ";".join(f"{b.asset}={b.free}/{b.locked}" for b in event.balances)
+    return f"{len(text)}-{_fnv1a(text.encode()):016x}"
+
+
+def _fnv1a(data: bytes) -> int:
+    # FNV-1a, 64 bit: a stable digest without importing a hash library into every core.
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return value

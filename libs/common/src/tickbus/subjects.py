@@ -1,0 +1,145 @@
+"""Subject strings: the only place where they are built or taken apart."""
+
+from tickbus.events.base import Event
+from tickbus.events.book import BookDepth, BookTop
+from tickbus.events.control import RiskState
+from tickbus.events.market import BookDelta, BookSnapshot, FeedStatus, Quote, Trade
+from tickbus.events.orders import (
+    AccountUpdated,
+    CancelAllOrders,
+    CancelApproved,
+    CancelOrder,
+    CancelRejected,
+    OrderAccepted,
+    OrderApproved,
+    OrderCanceled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderSubmitted,
+    OrderUnknown,
+    SubmitOrder,
+)
+
+ORDERS_STREAM = "ORDERS"
+ORDERS_ALL = "orders.>"
+INTENTS_ALL = "orders.intent.*"
+DENIED_ALL = "orders.denied.*"
+ORDER_EVENTS_ALL = "orders.event.*.*"
+ACCOUNTS_ALL = "orders.account.*"
+BOOK_TOP_ALL = "book.top.>"
+BOOK_DEPTH_ALL = "book.depth.>"
+RISK_STATE = "risk.state"
+STATUS = "control.status"
+MANUAL = "manual"
+"""The strategy id of orders that people place through the gateway."""
+
+_MARKET = {
+    Trade: "md.trade",
+    Quote: "md.quote",
+    BookDelta: "md.delta",
+    BookSnapshot: "md.snapshot",
+    FeedStatus: "md.status",
+    BookTop: "book.top",
+    BookDepth: "book.depth",
+}
+_AT_VENUE = (
+    OrderSubmitted,
+    OrderAccepted,
+    OrderRejected,
+    OrderFilled,
+    OrderCanceled,
+    OrderExpired,
+    CancelRejected,
+    OrderUnknown,
+)
+_cache: dict[tuple[type, str, str], str] = {}
+
+
+def token(text: str) -> str:
+    """`text` as one subject token. Raises ValueError where it could not be one.
+
+    Letters of any script are allowed (venues list symbols in Chinese); dots, white space and
+    wildcards are not.
+    """
+    if not text or any(c in ".*>" or c.isspace() or not c.isprintable() for c in text):
+        raise ValueError(
+            f"{text!r} cannot be part of a subject: it must hold no dot, space, '*' or '>'"
+        )
+    return text
+
+
+def market(kind: str, venue: str = "*", instrument_id: str = "*") -> str:
+    """`md.<kind>.<venue>.<instrument>`; kind is trade, quote, delta, snapshot or status."""
+    return f"md.{kind}.{venue}.{instrument_id}"
+
+
+def book(kind: str, venue: str = "*", instrument_id: str = "*") -> str:
+    """`book.<kind>.<venue>.<instrument>`; kind is top or depth."""
+    return f"book.{kind}.{venue}.{instrument_id}"
+
+
+def book_snapshot_request(venue: str) -> str:
+    """Where the book service answers requests for a whole book of `venue`."""
+    return f"control.book.snapshot.{venue}"
+
+
+def approved(venue: str) -> str:
+    """What execution of `venue` consumes."""
+    return f"orders.approved.{token(venue)}"
+
+
+def order_events(venue: str = "*", strategy_id: str = "*") -> str:
+    """What happened at a venue to the orders of a strategy."""
+    return f"orders.event.{venue}.{strategy_id}"
+
+
+def denied(strategy_id: str) -> str:
+    """What risk refused of a strategy."""
+    return f"orders.denied.{strategy_id}"
+
+
+def ledger_query(name: str) -> str:
+    """Where the ledger answers the query `name`."""
+    return f"control.ledger.{name}"
+
+
+def of(event: Event) -> str:
+    """The subject on which `event` is published. Raises TypeError for one that never is."""
+    kind = type(event)
+    if kind in _MARKET:
+        return _market_subject(event)
+    match event:
+        case SubmitOrder() | CancelOrder():
+            return f"orders.intent.{token(event.strategy_id)}"
+        case CancelAllOrders():
+            return f"orders.intent.{token(event.strategy_id or MANUAL)}"
+        case OrderApproved():
+            return approved(event.order.venue)
+        case CancelApproved():
+            return approved(event.cancel.venue)
+        case OrderDenied():
+            return denied(token(event.order.strategy_id))
+        case AccountUpdated():
+            return f"orders.account.{token(event.venue)}"
+        case RiskState():
+            return RISK_STATE
+    if isinstance(event, _AT_VENUE):
+        return order_events(token(event.venue), token(event.strategy_id))
+    raise TypeError(f"{kind.__name__} has no subject")
+
+
+def _market_subject(event: Event) -> str:
+    # One string per (type, venue, instrument), built once: this is the hot path of the feed.
+    key = (type(event), event.venue, event.instrument_id)  # type: ignore[attr-defined]
+    subject = _cache.get(key)
+    if subject is None:
+        subject = f"{_MARKET[key[0]]}.{token(key[1])}.{token(key[2])}"
+        _cache[key] = subject
+    return subject
+
+
+def is_durable(event: Event) -> bool:
+    """Whether the event travels on the order path (JetStream), where nothing may be lost."""
+    return type(event) not in _MARKET and not isinstance(event, RiskState)
