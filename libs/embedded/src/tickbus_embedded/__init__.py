@@ -1,1 +1,8 @@
 """NATS and Postgres servers that run as child processes and need no installation."""
+
+from tickbus_embedded.errors import EmbeddedError
+from tickbus_embedded.nats import EmbeddedNats
+from tickbus_embedded.ports import free_port
+from tickbus_embedded.postgres import EmbeddedPostgres
+
+__all__ = ["EmbeddedError", "EmbeddedNats", "EmbeddedPostgres", "free_port"]
