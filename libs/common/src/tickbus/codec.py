@@ -11,7 +11,6 @@ from tickbus.events.control import PlatformEvent
 from tickbus.events.market import MarketEvent
 from tickbus.events.orders import OrderPathEvent
 
-
 T = TypeVar("T")
 
 

@@ -1,4 +1,4 @@
-"""Instruments: the one crossing between what the market says (float) and what we order (Decimal)."""
+"""Instruments: where what the market says (float) becomes what we order (Decimal)."""
 
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 

@@ -23,7 +23,7 @@ class BookTop(Event, frozen=True):
 
 
 class BookDepth(Event, frozen=True):
-    """The best levels of our replica of the book, best first, at most once per configured interval."""
+    """The best levels of our replica, best first, at most once per configured interval."""
 
     venue: str
     instrument_id: str

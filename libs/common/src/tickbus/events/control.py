@@ -1,4 +1,4 @@
-"""Commands, state and timers: what steers the services rather than what the market or a venue said."""
+"""Commands, state and timers: what steers the services, not what a market or venue said."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -47,7 +47,7 @@ class RiskState(Event, frozen=True):
 
 
 class SetTimer(Event, frozen=True):
-    """A core's request to be called with `TimerFired(key)` at `at_ns` (ns UTC); never on the bus."""
+    """A core's request for `TimerFired(key)` at `at_ns` (ns UTC); never on the bus."""
 
     key: str
     at_ns: int

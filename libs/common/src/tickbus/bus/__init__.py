@@ -1,0 +1,27 @@
+"""The bus: one interface, one implementation over NATS and one in memory."""
+
+from tickbus.bus.base import (
+    Bus,
+    BusError,
+    Handler,
+    KeyHandler,
+    Message,
+    RequestTimeout,
+    Responder,
+    Subscription,
+)
+from tickbus.bus.memory import MemoryBus
+from tickbus.bus.nats import NatsBus
+
+__all__ = [
+    "Bus",
+    "BusError",
+    "Handler",
+    "KeyHandler",
+    "MemoryBus",
+    "Message",
+    "NatsBus",
+    "RequestTimeout",
+    "Responder",
+    "Subscription",
+]

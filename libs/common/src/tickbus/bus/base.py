@@ -1,0 +1,117 @@
+"""What a bus promises, whatever carries it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Message(NamedTuple):
+    """One message; `sequence` is its place in the ORDERS stream, 0 for what is not durable."""
+
+    subject: str
+    payload: bytes
+    sequence: int = 0
+
+
+Handler = Callable[[Message], Awaitable[None]]
+KeyHandler = Callable[[str, bytes], Awaitable[None]]
+Responder = Callable[[bytes], Awaitable[bytes]]
+
+
+class BusError(Exception):
+    """The bus could not do what was asked; the text names the subject and the remedy."""
+
+
+class RequestTimeout(BusError):
+    """Nobody answered a request in time."""
+
+
+class Subscription(Protocol):
+    """A running delivery of messages to a handler."""
+
+    async def stop(self) -> None:
+        """Deliver nothing more; what is being handled is finished first."""
+        ...
+
+
+class Bus(Protocol):
+    """Publish, subscribe, durable streams, request/reply and buckets of last values.
+
+    Handlers of one subscription run one at a time, in order; they must not raise.
+    """
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """At most once, to whoever listens now. Raises BusError when it cannot even be buffered."""
+        ...
+
+    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> int:
+        """Stored once per `message_id` in the ORDERS stream before it returns its sequence.
+
+        Retried with back-off while the bus is away; raises BusError when the time-out passes.
+        """
+        ...
+
+    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+        """What is published from now on, at most once; `*` and `>` are wildcards."""
+        ...
+
+    async def consume(
+        self,
+        durable: str,
+        subjects: Sequence[str],
+        handler: Handler,
+        *,
+        history: Handler | None = None,
+        live: Callable[[], Awaitable[None]] | None = None,
+    ) -> Subscription:
+        """Durable, ordered delivery from the ORDERS stream, acknowledged when `handler` returns.
+
+        `history` first gets, in order, every matching message acknowledged before; then `live` is
+        called once; then `handler` gets the rest, from the first unacknowledged message on. One
+        process at a time consumes a durable: a new one takes over and the old one gets no more.
+        """
+        ...
+
+    async def follow(
+        self, subjects: Sequence[str], start_sequence: int, handler: Handler
+    ) -> Subscription:
+        """Ordered delivery of the ORDERS stream from `start_sequence` on, never acknowledged."""
+        ...
+
+    async def last_sequence(self) -> int:
+        """The sequence of the newest message in the ORDERS stream, 0 when empty."""
+        ...
+
+    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        """The first answer. Raises RequestTimeout."""
+        ...
+
+    async def gather(self, subject: str, payload: bytes, wait_s: float) -> list[bytes]:
+        """Every answer that comes within `wait_s` seconds."""
+        ...
+
+    async def respond(self, subject: str, responder: Responder) -> Subscription:
+        """Answer each request on `subject` with what `responder` returns."""
+        ...
+
+    async def kv_put(self, bucket: str, key: str, value: bytes) -> None:
+        """Keep `value` as the last value of `key`."""
+        ...
+
+    async def kv_watch(self, bucket: str, handler: KeyHandler) -> Subscription:
+        """Every current value (before it returns), then each change."""
+        ...
+
+    async def close(self) -> None:
+        """Flush what is buffered and disconnect."""
+        ...
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Whether `subject` matches `pattern` by the rules of NATS (`*` one token, `>` the rest)."""
+    wanted, given = pattern.split("."), subject.split(".")
+    for index, part in enumerate(wanted):
+        if part == ">":
+            return len(given) > index
+        if index >= len(given) or part not in ("*", given[index]):
+            return False
+    return len(wanted) == len(given)

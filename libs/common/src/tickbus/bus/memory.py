@@ -1,0 +1,238 @@
+"""The bus in memory: the same promises within one process, for tests and colocated services."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from tickbus.bus.base import (
+    BusError,
+    Handler,
+    KeyHandler,
+    Message,
+    RequestTimeout,
+    Responder,
+    Subscription,
+    matches,
+)
+
+QUEUE_MESSAGES_MAX = 100_000
+
+
+class _Delivery:
+    """One subscription: a bounded queue and the task that empties it."""
+
+    def __init__(self, patterns: Sequence[str], handler: Handler, done: Callable[[], None]) -> None:
+        self.patterns = tuple(patterns)
+        self.dropped = 0
+        self._handler = handler
+        self._done = done
+        self._queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE_MESSAGES_MAX)
+        self._task = asyncio.create_task(self._run())
+
+    def wants(self, subject: str) -> bool:
+        return any(matches(pattern, subject) for pattern in self.patterns)
+
+    def offer(self, message: Message) -> None:
+        # At most once: a subscriber 100,000 messages behind loses the newest, and that is counted.
+        try:
+            self._queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    async def put(self, message: Message) -> None:
+        # The order path must not lose: the publisher waits instead.
+        await self._queue.put(message)
+
+    async def idle(self) -> None:
+        await self._queue.join()
+
+    async def _run(self) -> None:
+        while True:
+            message = await self._queue.get()
+            try:
+                await self._handler(message)
+            finally:
+                self._queue.task_done()
+
+    async def stop(self) -> None:
+        """Deliver nothing more."""
+        self._done()
+        self._task.cancel()
+        if self._task is not asyncio.current_task():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+
+class _Watch:
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done = done
+
+    async def stop(self) -> None:
+        """Deliver nothing more."""
+        self._done()
+
+
+class MemoryBus:
+    """A bus within one process; everything is lost with it."""
+
+    def __init__(self) -> None:
+        self._deliveries: list[_Delivery] = []
+        self._durables: dict[str, _Delivery] = {}
+        self._followers: list[_Delivery] = []
+        self._stream: list[Message] = []
+        self._ids: dict[str, int] = {}
+        self._floors: dict[str, int] = {}
+        self._responders: list[tuple[str, Responder]] = []
+        self._buckets: dict[str, dict[str, bytes]] = {}
+        self._watches: list[tuple[str, KeyHandler]] = []
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """At most once, to whoever listens now."""
+        message = Message(subject, payload)
+        for delivery in list(self._deliveries):
+            if delivery.wants(subject):
+                delivery.offer(message)
+
+    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> int:
+        """Stored once per `message_id`; returns its sequence."""
+        if message_id in self._ids:
+            return self._ids[message_id]
+        sequence = len(self._stream) + 1
+        message = Message(subject, payload, sequence)
+        self._stream.append(message)
+        self._ids[message_id] = sequence
+        for delivery in [*self._deliveries]:
+            if delivery.wants(subject):
+                delivery.offer(message)
+        for delivery in [*self._durables.values(), *self._followers]:
+            if delivery.wants(subject):
+                await delivery.put(message)
+        return sequence
+
+    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+        """What is published from now on."""
+        delivery = _Delivery([subject], handler, lambda: self._deliveries.remove(delivery))
+        self._deliveries.append(delivery)
+        return delivery
+
+    async def consume(
+        self,
+        durable: str,
+        subjects: Sequence[str],
+        handler: Handler,
+        *,
+        history: Handler | None = None,
+        live: Callable[[], Awaitable[None]] | None = None,
+    ) -> Subscription:
+        """Durable, ordered delivery; see `Bus.consume`."""
+        if durable in self._durables:
+            await self._durables[durable].stop()
+
+        async def handle(message: Message) -> None:
+            await handler(message)
+            self._floors[durable] = message.sequence
+
+        floor = self._floors.get(durable, 0)
+        wanted = [m for m in self._stream if any(matches(s, m.subject) for s in subjects)]
+        for message in wanted:
+            if message.sequence <= floor and history is not None:
+                await history(message)
+        if live is not None:
+            await live()
+        delivery = _Delivery(subjects, handle, lambda: self._forget(durable, delivery))
+        # What was stored while history was read belongs to the rest.
+        for message in self._stream:
+            if message.sequence > floor and delivery.wants(message.subject):
+                delivery.offer(message)
+        self._durables[durable] = delivery
+        return delivery
+
+    def _forget(self, durable: str, delivery: _Delivery) -> None:
+        if self._durables.get(durable) is delivery:
+            del self._durables[durable]
+
+    async def follow(
+        self, subjects: Sequence[str], start_sequence: int, handler: Handler
+    ) -> Subscription:
+        """Ordered delivery from `start_sequence` on."""
+        delivery = _Delivery(subjects, handler, lambda: self._followers.remove(delivery))
+        for message in self._stream[max(0, start_sequence - 1) :]:
+            if delivery.wants(message.subject):
+                delivery.offer(message)
+        self._followers.append(delivery)
+        return delivery
+
+    async def last_sequence(self) -> int:
+        """The sequence of the newest stored message."""
+        return len(self._stream)
+
+    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        """The first answer. Raises RequestTimeout."""
+        for pattern, responder in self._responders:
+            if matches(pattern, subject):
+                try:
+                    return await asyncio.wait_for(responder(payload), timeout_s)
+                except TimeoutError:
+                    break
+        raise RequestTimeout(f"nobody answered on {subject!r} within {timeout_s:g} s")
+
+    async def gather(self, subject: str, payload: bytes, wait_s: float) -> list[bytes]:
+        """Every answer that comes within `wait_s` seconds."""
+        calls: list[Coroutine[Any, Any, bytes]] = [
+            self._call(responder, payload)
+            for pattern, responder in self._responders
+            if matches(pattern, subject)
+        ]
+        tasks = [asyncio.create_task(call) for call in calls]
+        if not tasks:
+            return []
+        done, late = await asyncio.wait(tasks, timeout=wait_s)
+        for task in late:
+            task.cancel()
+        return [task.result() for task in tasks if task in done and not task.exception()]
+
+    @staticmethod
+    async def _call(responder: Responder, payload: bytes) -> bytes:
+        return await responder(payload)
+
+    async def respond(self, subject: str, responder: Responder) -> Subscription:
+        """Answer each request on `subject`."""
+        entry = (subject, responder)
+        self._responders.append(entry)
+        return _Watch(lambda: self._responders.remove(entry))
+
+    async def kv_put(self, bucket: str, key: str, value: bytes) -> None:
+        """Keep `value` as the last value of `key`."""
+        self._buckets.setdefault(bucket, {})[key] = value
+        for watched, handler in list(self._watches):
+            if watched == bucket:
+                await handler(key, value)
+
+    async def kv_watch(self, bucket: str, handler: KeyHandler) -> Subscription:
+        """Every current value, then each change."""
+        entry = (bucket, handler)
+        self._watches.append(entry)
+        for key, value in list(self._buckets.get(bucket, {}).items()):
+            await handler(key, value)
+        return _Watch(lambda: self._watches.remove(entry))
+
+    async def close(self) -> None:
+        """Stop every delivery."""
+        for delivery in [*self._deliveries, *self._durables.values(), *self._followers]:
+            await delivery.stop()
+
+    async def settle(self) -> None:
+        """Wait until nothing is queued or being handled; for tests. Raises BusError after 10 s."""
+        try:
+            async with asyncio.timeout(10):
+                for _ in range(3):
+                    for delivery in [
+                        *self._deliveries,
+                        *self._durables.values(),
+                        *self._followers,
+                    ]:
+                        await delivery.idle()
+                    await asyncio.sleep(0)
+        except TimeoutError as error:
+            raise BusError("the bus did not come to rest within 10 s") from error

@@ -1,0 +1,345 @@
+"""The bus over NATS: core NATS for market data, the JetStream stream ORDERS for the order path."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import (
+    DiscardPolicy,
+    KeyValueConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+
+from tickbus import subjects as names
+from tickbus.backoff import delays_s
+from tickbus.bus.base import BusError, Handler, KeyHandler, Message, RequestTimeout, Responder
+from tickbus.bus.reader import StreamReader, take_over
+
+log = logging.getLogger("tickbus.bus")
+
+DUPLICATE_WINDOW_S = 600
+"""For how long JetStream recognises a repeated message id; longer than any restart should take."""
+DURABLE_TIMEOUT_S = 30.0
+REQUEST_TIMEOUT_S = 2.0
+QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
+PENDING_BYTES_MAX = 8 * 1024 * 1024
+"""Market data buffered while the server is away; past that a publish raises BusError."""
+SUBSCRIPTION_MESSAGES_MAX = 200_000
+SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
+
+
+class _PubAck(msgspec.Struct):
+    seq: int = 0
+    error: dict[str, Any] | None = None
+
+
+_puback = msgspec.json.Decoder(_PubAck)
+
+
+class _Plain:
+    """A core NATS subscription."""
+
+    def __init__(self, subscription: Any) -> None:
+        self._subscription = subscription
+
+    async def stop(self) -> None:
+        """Deliver nothing more; what is being handled is finished first."""
+        with contextlib.suppress(nats.errors.Error):
+            await self._subscription.unsubscribe()
+
+
+class NatsBus:
+    """A connection to NATS; made by `NatsBus.connect`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._js: JetStreamContext = client.jetstream(timeout=5.0)
+        self._buckets: set[str] = set()
+        self.on_slow: Callable[[str], None] = lambda subject: None
+        """Called with the subject on which this process lost messages by being too slow."""
+
+    @classmethod
+    async def connect(cls, url: str, name: str, *, timeout_s: float = 5.0) -> "NatsBus":
+        """Connect once and make sure that the ORDERS stream exists. Raises BusError.
+
+        After that the connection heals by itself, for ever: a service whose bus is away waits.
+        """
+        bus: NatsBus | None = None
+
+        async def on_error(error: Exception) -> None:
+            if isinstance(error, nats.errors.SlowConsumerError) and bus is not None:
+                bus.on_slow(error.subject)
+            else:
+                log.warning("bus: %s", str(error) or type(error).__name__)
+
+        async def on_disconnect() -> None:
+            log.warning("bus: connection to %s lost, reconnecting", url)
+
+        async def on_reconnect() -> None:
+            log.warning("bus: connected to %s again", url)
+
+        try:
+            async with asyncio.timeout(timeout_s):
+                client = await nats.connect(
+                    url,
+                    name=name,
+                    error_cb=on_error,
+                    disconnected_cb=on_disconnect,
+                    reconnected_cb=on_reconnect,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.25,
+                    connect_timeout=2,
+                    ping_interval=5,
+                    max_outstanding_pings=3,
+                    pending_size=PENDING_BYTES_MAX,
+                    allow_reconnect=True,
+                )
+        except (OSError, TimeoutError, nats.errors.Error) as error:
+            detail = str(error) or type(error).__name__
+            raise BusError(f"no NATS server answers at {url}: {detail}") from error
+        bus = cls(client)
+        try:
+            await bus._ensure_streams()
+        except Exception:
+            await client.close()
+            raise
+        return bus
+
+    async def _ensure_streams(self) -> None:
+        orders = StreamConfig(
+            name=names.ORDERS_STREAM,
+            subjects=[names.ORDERS_ALL],
+            storage=StorageType.FILE,
+            retention=RetentionPolicy.LIMITS,
+            # NEW: a full stream refuses the next order rather than forgetting an old one.
+            discard=DiscardPolicy.NEW,
+            duplicate_window=DUPLICATE_WINDOW_S,
+            allow_direct=True,
+        )
+        quarantine = StreamConfig(
+            name="QUARANTINE",
+            subjects=["quarantine.>"],
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.OLD,
+            max_bytes=QUARANTINE_BYTES_MAX,
+        )
+        for config in (orders, quarantine):
+            try:
+                await self._js.stream_info(str(config.name))
+            except nats.js.errors.NotFoundError:
+                with contextlib.suppress(nats.js.errors.BadRequestError):  # another was first
+                    await self._js.add_stream(config)
+            except (nats.errors.Error, TimeoutError) as error:
+                raise BusError(
+                    f"JetStream does not answer ({error}): start nats-server with -js"
+                ) from error
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """At most once, to whoever listens now."""
+        try:
+            await self._client.publish(subject, payload)
+        except nats.errors.Error as error:
+            raise BusError(f"cannot publish on {subject!r}: {error}") from error
+
+    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> int:
+        """Stored once per `message_id`; see `Bus.publish_durable`."""
+        headers = {"Nats-Msg-Id": message_id}
+        deadline = time.monotonic() + DURABLE_TIMEOUT_S
+        for delay_s in delays_s(0.05, 2.0):
+            try:
+                answer = await self._client.request(
+                    subject, payload, timeout=REQUEST_TIMEOUT_S, headers=headers
+                )
+                ack = _puback.decode(answer.data)
+                if ack.error is None:
+                    return ack.seq
+                problem = str(ack.error.get("description", ack.error))
+            except (nats.errors.Error, TimeoutError) as error:
+                problem = str(error) or type(error).__name__
+            if time.monotonic() + delay_s > deadline:
+                raise BusError(
+                    f"{subject!r} ({message_id}) could not be stored in {DURABLE_TIMEOUT_S:g} s: "
+                    f"{problem}"
+                )
+            log.warning("bus: %s (%s) not stored yet: %s", subject, message_id, problem)
+            await asyncio.sleep(delay_s)
+        raise AssertionError("delays_s is endless")
+
+    async def subscribe(self, subject: str, handler: Handler) -> _Plain:
+        """What is published from now on, at most once."""
+
+        async def deliver(message: Msg) -> None:
+            await handler(Message(message.subject, message.data))
+
+        subscription = await self._client.subscribe(
+            subject,
+            cb=deliver,
+            pending_msgs_limit=SUBSCRIPTION_MESSAGES_MAX,
+            pending_bytes_limit=SUBSCRIPTION_BYTES_MAX,
+        )
+        return _Plain(subscription)
+
+    async def consume(
+        self,
+        durable: str,
+        subjects: Sequence[str],
+        handler: Handler,
+        *,
+        history: Handler | None = None,
+        live: Callable[[], Awaitable[None]] | None = None,
+    ) -> StreamReader:
+        """Durable, ordered delivery; see `Bus.consume`."""
+        floor, stale = await take_over(self._js, names.ORDERS_STREAM, durable)
+        if history is not None and floor:
+            await self._read_until(subjects, floor, history)
+        if live is not None:
+            await live()
+        reader = StreamReader(
+            self._client, self._js, names.ORDERS_STREAM, subjects, handler, floor + 1, durable
+        )
+        await reader.start()
+        for name in stale:
+            with contextlib.suppress(nats.js.errors.NotFoundError):
+                await self._js.delete_consumer(names.ORDERS_STREAM, name)
+        return reader
+
+    async def _read_until(self, subjects: Sequence[str], last: int, handler: Handler) -> None:
+        done = asyncio.Event()
+
+        async def read(message: Message) -> None:
+            if message.sequence <= last:
+                await handler(message)
+            if message.sequence >= last:
+                done.set()
+
+        reader = StreamReader(self._client, self._js, names.ORDERS_STREAM, subjects, read, 1)
+        await reader.start()
+        try:
+            await reader.caught_up(done)
+        finally:
+            await reader.stop()
+
+    async def follow(
+        self, subjects: Sequence[str], start_sequence: int, handler: Handler
+    ) -> StreamReader:
+        """Ordered delivery from `start_sequence` on, never acknowledged."""
+        reader = StreamReader(
+            self._client, self._js, names.ORDERS_STREAM, subjects, handler, max(1, start_sequence)
+        )
+        await reader.start()
+        return reader
+
+    async def last_sequence(self) -> int:
+        """The sequence of the newest stored message."""
+        info = await self._js.stream_info(names.ORDERS_STREAM)
+        return info.state.last_seq
+
+    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        """The first answer. Raises RequestTimeout."""
+        try:
+            answer = await self._client.request(subject, payload, timeout=timeout_s)
+        except (TimeoutError, nats.errors.Error) as error:
+            raise RequestTimeout(
+                f"nobody answered on {subject!r} within {timeout_s:g} s"
+            ) from error
+        return answer.data
+
+    async def gather(self, subject: str, payload: bytes, wait_s: float) -> list[bytes]:
+        """Every answer that comes within `wait_s` seconds."""
+        answers: list[bytes] = []
+
+        async def collect(message: Msg) -> None:
+            if message.data:  # an empty message is the server saying that nobody listens
+                answers.append(message.data)
+
+        inbox = self._client.new_inbox()
+        subscription = await self._client.subscribe(inbox, cb=collect)
+        try:
+            await self._client.publish(subject, payload, reply=inbox)
+            await asyncio.sleep(wait_s)
+        finally:
+            await subscription.unsubscribe()
+        return answers
+
+    async def respond(self, subject: str, responder: Responder) -> _Plain:
+        """Answer each request on `subject`."""
+
+        async def deliver(message: Msg) -> None:
+            answer = await responder(message.data)
+            if message.reply:
+                with contextlib.suppress(nats.errors.Error):
+                    await self._client.publish(message.reply, answer)
+
+        return _Plain(await self._client.subscribe(subject, cb=deliver))
+
+    async def _bucket(self, bucket: str) -> None:
+        if bucket in self._buckets:
+            return
+        try:
+            await self._js.stream_info(f"KV_{bucket}")
+        except nats.js.errors.NotFoundError:
+            with contextlib.suppress(nats.js.errors.BadRequestError):
+                await self._js.create_key_value(
+                    KeyValueConfig(bucket=bucket, history=1, storage=StorageType.FILE)
+                )
+        self._buckets.add(bucket)
+
+    async def kv_put(self, bucket: str, key: str, value: bytes) -> None:
+        """Keep `value` as the last value of `key`. Raises BusError."""
+        try:
+            await self._bucket(bucket)
+            await self._js.publish(f"$KV.{bucket}.{_escape(key)}", value)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusError(f"cannot keep {bucket}/{key}: {error}") from error
+
+    async def kv_watch(self, bucket: str, handler: KeyHandler) -> StreamReader:
+        """Every current value (before it returns), then each change."""
+        await self._bucket(bucket)
+        prefix = f"$KV.{bucket}."
+
+        async def deliver(message: Message) -> None:
+            await handler(_unescape(message.subject[len(prefix) :]), message.payload)
+
+        reader = StreamReader(self._client, self._js, f"KV_{bucket}", [f"{prefix}>"], deliver, 0)
+        await reader.start()
+        await reader.caught_up()
+        return reader
+
+    async def close(self) -> None:
+        """Flush what is buffered and disconnect, in at most 3 s."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(3):
+                await self._client.flush()
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(3):
+                await self._client.close()
+
+
+def _escape(key: str) -> str:
+    # Bucket keys are ASCII; venues list symbols in other scripts, so the rest goes as =XX bytes.
+    return "".join(
+        c
+        if c.isascii() and (c.isalnum() or c in "-_./")
+        else "".join(f"={b:02X}" for b in c.encode())
+        for c in key
+    )
+
+
+def _unescape(key: str) -> str:
+    head, *rest = key.split("=")
+    data = head.encode()
+    for part in rest:
+        data += bytes.fromhex(part[:2]) + part[2:].encode()
+    return data.decode()

@@ -1,0 +1,236 @@
+"""Ordered reading of a JetStream stream that notices a lost delivery and starts over behind it."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from tickbus.backoff import delays_s
+from tickbus.bus.base import BusError, Handler, Message
+
+log = logging.getLogger("tickbus.bus")
+
+HEARTBEAT_S = 2.0
+SILENCE_S = 3 * HEARTBEAT_S
+"""A consumer from which neither message nor heartbeat came for so long is made anew."""
+ACK_WAIT_S = 60.0
+"""Longer than any handler takes: a repeat is only wanted from a consumer that was lost."""
+ACK_PENDING_MAX = 5_000
+CATCH_UP_TIMEOUT_S = 120.0
+
+
+async def take_over(js: JetStreamContext, stream: str, durable: str) -> tuple[int, list[str]]:
+    """The highest acknowledged sequence of all incarnations of `durable`, and their names.
+
+    A durable has numbered incarnations (`risk-7`): a new process makes the next one just behind the
+    acknowledged part and only then deletes the older ones, so that dying in between loses nothing,
+    order is kept, and a process that should be dead gets no more messages.
+    """
+    floor, stale = 0, []
+    for info in await _consumers(js, stream):
+        if info.name.rpartition("-")[0] != durable:
+            continue
+        stale.append(info.name)
+        if info.ack_floor is not None:
+            floor = max(floor, info.ack_floor.stream_seq)
+        start = info.config.opt_start_seq
+        if start:  # an incarnation that acknowledged nothing yet still says where it began
+            floor = max(floor, start - 1)
+    return floor, stale
+
+
+async def _consumers(js: JetStreamContext, stream: str) -> list[Any]:
+    found: list[Any] = []
+    while True:
+        page = await js.consumers_info(stream, offset=len(found))
+        found.extend(page)
+        if len(page) < 256:
+            return found
+
+
+class StreamReader:
+    """Delivers a stream in order from a sequence on; with `durable`, acknowledges what was handled.
+
+    `start_sequence` 0 means the last value of each subject, then what follows. Whenever the server
+    skips a delivery, goes silent or forgets the consumer, a new consumer is made behind the last
+    message handled. A handler's time is not limited, but nothing else is delivered meanwhile.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        js: JetStreamContext,
+        stream: str,
+        subjects: Sequence[str],
+        handler: Handler,
+        start_sequence: int,
+        durable: str = "",
+    ) -> None:
+        self._client = client
+        self._js = js
+        self._stream = stream
+        self._subjects = list(subjects)
+        self._handler = handler
+        self._start_sequence = start_sequence
+        self._durable = durable
+        self._busy = False
+        self._renewal: asyncio.Task[None] | None = None
+        self._last = start_sequence - 1 if start_sequence else 0
+        self._expected_delivery = 1
+        self._heard = 0.0
+        self._pending = -1
+        self._consumer = ""
+        self._subscription: Any = None
+        self._generation = 0
+        self._stopped = False
+        self._watchdog: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._progress = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to deliver. Raises BusError when the consumer cannot be made within 30 s."""
+        await self._renew()
+        self._watchdog = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Deliver nothing more; a durable keeps its place, another consumer is deleted."""
+        self._stopped = True
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        await self._unsubscribe()
+        if self._consumer and not self._durable:
+            with contextlib.suppress(nats.errors.Error, TimeoutError):
+                await self._js.delete_consumer(self._stream, self._consumer)
+
+    async def caught_up(self, done: asyncio.Event | None = None) -> None:
+        """Wait until nothing is pending, or `done`. Raises BusError after 120 s without progress."""
+        while self._pending != 0 and not (done is not None and done.is_set()):
+            self._progress.clear()
+            try:
+                await asyncio.wait_for(self._progress.wait(), CATCH_UP_TIMEOUT_S)
+            except TimeoutError as error:
+                raise BusError(
+                    f"no message of {self._stream} came for {CATCH_UP_TIMEOUT_S:g} s while reading"
+                    f" its history; {self._pending} are still to come: check the NATS server"
+                ) from error
+
+    async def _renew(self) -> None:
+        async with self._lock:
+            await self._unsubscribe()
+            deadline = time.monotonic() + 30
+            for delay_s in delays_s(0.05, 2.0):
+                try:
+                    await self._create()
+                    return
+                except (nats.errors.Error, TimeoutError) as error:
+                    problem = str(error) or type(error).__name__
+                if time.monotonic() + delay_s > deadline:
+                    raise BusError(f"cannot read {self._stream}: {problem}")
+                await asyncio.sleep(delay_s)
+
+    async def _create(self) -> None:
+        inbox = self._client.new_inbox()
+        self._generation += 1
+        generation = self._generation
+        self._expected_delivery = 1
+
+        async def deliver(message: Msg) -> None:
+            if generation == self._generation and not self._stopped:
+                await self._deliver(message)
+
+        self._subscription = await self._client.subscribe(inbox, cb=deliver)
+        old = self._consumer
+        info = await self._js.add_consumer(self._stream, self._config(inbox))
+        self._consumer = info.name
+        self._heard = time.monotonic()
+        self._pending = info.num_pending or 0
+        self._progress.set()
+        if old and self._durable and old != info.name:
+            with contextlib.suppress(nats.js.errors.NotFoundError):
+                await self._js.delete_consumer(self._stream, old)
+
+    def _config(self, inbox: str) -> ConsumerConfig:
+        config = ConsumerConfig(
+            deliver_subject=inbox,
+            filter_subjects=self._subjects,
+            idle_heartbeat=HEARTBEAT_S,
+            ack_policy=AckPolicy.NONE,
+            inactive_threshold=30.0,
+            mem_storage=True,
+        )
+        if self._durable:
+            config.durable_name = f"{self._durable}-{time.time_ns()}"
+            config.ack_policy = AckPolicy.EXPLICIT
+            config.ack_wait = ACK_WAIT_S
+            config.max_ack_pending = ACK_PENDING_MAX
+            config.inactive_threshold = None
+            config.mem_storage = False
+        if self._last or self._start_sequence:
+            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
+            config.opt_start_seq = self._last + 1
+        else:
+            config.deliver_policy = DeliverPolicy.LAST_PER_SUBJECT
+        return config
+
+    async def _deliver(self, message: Msg) -> None:
+        self._heard = time.monotonic()
+        if not message.reply.startswith("$JS.ACK."):
+            return  # a heartbeat
+        fields = message.reply.split(".")
+        # With a domain and an account there are two tokens more before the stream's name.
+        offset = 0 if len(fields) == 9 else 2
+        sequence, delivery = int(fields[5 + offset]), int(fields[6 + offset])
+        if sequence <= self._last:
+            await self._ack(message)
+            self._expected_delivery = max(self._expected_delivery, delivery + 1)
+            return
+        if delivery != self._expected_delivery:
+            log.warning(
+                "bus: %s: delivery %d came where %d was due, reading again from %d",
+                self._stream, delivery, self._expected_delivery, self._last + 1,
+            )  # fmt: skip
+            self._renewal = asyncio.create_task(self._renew())
+            self._generation += 1  # what is still queued belongs to the abandoned consumer
+            return
+        self._expected_delivery += 1
+        self._busy = True
+        try:
+            await self._handler(Message(message.subject, message.data, sequence))
+        finally:
+            self._busy = False
+            self._heard = time.monotonic()
+        self._last = sequence
+        await self._ack(message)
+        self._pending = int(fields[8 + offset])
+        self._progress.set()
+
+    async def _ack(self, message: Msg) -> None:
+        if self._durable:
+            # Lost with the connection at worst: then it comes again and is recognised.
+            with contextlib.suppress(nats.errors.Error):
+                await self._client.publish(message.reply, b"+ACK")
+
+    async def _watch(self) -> None:
+        while not self._stopped:
+            await asyncio.sleep(HEARTBEAT_S)
+            if self._busy or not self._client.is_connected:
+                continue  # heartbeats queue behind a slow handler: that is not silence
+            if time.monotonic() - self._heard > SILENCE_S:
+                log.warning("bus: %s went silent, reading again", self._stream)
+                with contextlib.suppress(BusError):
+                    await self._renew()
+
+    async def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            with contextlib.suppress(nats.errors.Error):
+                await self._subscription.unsubscribe()
+            self._subscription = None

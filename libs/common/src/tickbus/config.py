@@ -1,0 +1,281 @@
+"""Configuration: YAML with ${ENV} substitution, checked against frozen structs, typos refused."""
+
+import difflib
+import os
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from dotenv import dotenv_values
+
+from tickbus.events.base import FeeSchedule
+
+SECTIONS = (
+    "platform", "bus", "postgres", "venue", "feed", "book", "strategies", "risk", "execution",
+    "ledger", "api", "exchange", "replay",
+)  # fmt: skip
+DEFAULT_FILE = Path("config/default.yaml")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text names file, key, value and remedy."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of every configuration section.
+
+    Subclasses write frozen, kw_only and forbid_unknown_fields again: mypy wants the first,
+    msgspec the others.
+    """
+
+
+class PlatformConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What this installation is; `mode` is simulated, paper, testnet, live or dry_run."""
+
+    name: str = "tickbus"
+    mode: typing.Literal["simulated", "paper", "testnet", "live", "dry_run"] = "simulated"
+
+
+class BusConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where NATS is."""
+
+    url: str = "nats://127.0.0.1:4222"
+
+
+class PostgresConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the ledger's database is; the password comes with the DSN from the environment."""
+
+    dsn: str = ""
+
+
+class VenueConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One venue account: its name on the bus, the adapter that speaks to it, and its URLs.
+
+    `fees` are fractions of notional; they are what strategies and the paper venue reckon with,
+    real fills carry their own.
+    """
+
+    name: str
+    adapter: str
+    rest_url: str
+    ws_url: str
+    ws_api_url: str
+    instruments: tuple[str, ...]
+    fees: FeeSchedule
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The merged configuration, and what the environment says of this process.
+
+    `run_id` differs between any two starts of a service, so that ids derived from it do too.
+    """
+
+    raw: Mapping[str, Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    run_id: str = "run"
+    instance: str = "0"
+    source: str = "configuration"
+
+    def section(self, name: str, kind: type[T]) -> T:
+        """Section `name` as a struct of type `kind`. Raises ConfigError."""
+        return convert(self.raw.get(name) or {}, kind, name, self.source)
+
+    def entries(self, name: str, kind: type[T]) -> tuple[T, ...]:
+        """Section `name`, a list, as structs of type `kind`. Raises ConfigError."""
+        values = self.raw.get(name) or []
+        if not isinstance(values, list):
+            raise ConfigError(f"{self.source}: {name} must be a list, not {values!r}")
+        return tuple(
+            convert(value, kind, f"{name}[{index}]", self.source)
+            for index, value in enumerate(values)
+        )
+
+    @property
+    def platform(self) -> PlatformConfig:
+        """The `platform` section."""
+        return self.section("platform", PlatformConfig)
+
+    @property
+    def venue(self) -> VenueConfig:
+        """The `venue` section."""
+        return self.section("venue", VenueConfig)
+
+    @property
+    def bus_url(self) -> str:
+        """Where NATS is."""
+        return self.section("bus", BusConfig).url
+
+    @property
+    def postgres_dsn(self) -> str:
+        """Where Postgres is. Raises ConfigError when nobody said."""
+        dsn = self.section("postgres", PostgresConfig).dsn
+        if not dsn:
+            raise ConfigError(
+                "postgres.dsn is empty: set TICKBUS_POSTGRES_DSN=postgresql://user:password@host/db"
+            )
+        return dsn
+
+    def secret(self, name: str) -> str:
+        """A secret from TICKBUS_<NAME> or the file named by TICKBUS_<NAME>_FILE; '' when unset."""
+        variable = f"TICKBUS_{name.upper()}"
+        path = self.environment.get(f"{variable}_FILE")
+        if path:
+            try:
+                return Path(path).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ConfigError(f"{variable}_FILE={path}: {error.strerror}") from error
+        return self.environment.get(variable, "")
+
+
+def load(
+    paths: Iterable[str | Path] = (),
+    environment: Mapping[str, str] | None = None,
+    *,
+    run_id: str = "run",
+    instance: str = "0",
+) -> Settings:
+    """Read and merge YAML files, later ones over earlier ones. Raises ConfigError.
+
+    Without `paths`, TICKBUS_CONFIG (paths joined by the system's separator) or config/default.yaml
+    is read. `${NAME}` and `${NAME:-default}` are replaced from the environment, then from a `.env`
+    file in the working directory.
+    """
+    variables = dict(os.environ if environment is None else environment)
+    files = [Path(path) for path in paths]
+    if not files:
+        named = variables.get("TICKBUS_CONFIG", "")
+        files = [Path(p) for p in named.split(os.pathsep) if p] or [DEFAULT_FILE]
+    dotenv = {k: v for k, v in dotenv_values(".env").items() if v is not None}
+    variables = {**dotenv, **variables}
+    merged: dict[str, Any] = {}
+    for file in files:
+        merged = _merge(merged, _read(file, variables))
+    source = os.pathsep.join(str(file) for file in files)
+    _refuse_unknown(merged, SECTIONS, "", source)
+    return Settings(merged, variables, run_id, instance, source)
+
+
+def convert(value: Any, kind: type[T], where: str, source: str = "configuration") -> T:
+    """`value` as a `kind`; unknown keys are refused with a suggestion. Raises ConfigError."""
+    _check_keys(value, kind, where, source)
+    try:
+        return msgspec.convert(value, kind, strict=False, str_keys=True)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        path = where
+        if " - at `$" in text:
+            text, _, tail = text.partition(" - at `$")
+            path = where + tail.rstrip("`")
+        given = _lookup(value, path[len(where) :])
+        shown = "" if given is _MISSING else f" = {given!r}"
+        raise ConfigError(f"{source}: {path}{shown}: {text}") from error
+
+
+_MISSING = object()
+
+
+def _lookup(value: Any, path: str) -> Any:
+    for part in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+        try:
+            value = value[part[0]] if part[0] else value[int(part[1])]
+        except (KeyError, IndexError, TypeError):
+            return _MISSING
+    return value if not isinstance(value, dict | list) else _MISSING
+
+
+def _read(path: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); name a configuration file with --config or"
+            " TICKBUS_CONFIG"
+        ) from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: the top level must be sections such as `risk:`, not {data!r}")
+    substituted: dict[str, Any] = _substitute(data, variables, path)
+    return substituted
+
+
+def _substitute(value: Any, variables: Mapping[str, str], path: Path) -> Any:
+    if isinstance(value, dict):
+        return {k: _substitute(v, variables, path) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_substitute(v, variables, path) for v in value]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        found = variables.get(name)
+        if found is None and default is None:
+            raise ConfigError(
+                f"{path}: ${{{name}}} is not set in the environment and has no default"
+            )
+        return default if found is None else found
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _check_keys(value: Any, kind: Any, where: str, source: str) -> None:
+    for candidate in _structs_in(kind):
+        if isinstance(value, dict) and candidate.__struct_config__.forbid_unknown_fields:
+            hints = typing.get_type_hints(candidate)
+            _refuse_unknown(value, candidate.__struct_fields__, where, source)
+            for key, inner in value.items():
+                _check_keys(inner, hints[key], f"{where}.{key}", source)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
+    if isinstance(value, list) and origin in (list, tuple) and arguments:
+        for index, inner in enumerate(value):
+            _check_keys(inner, arguments[0], f"{where}[{index}]", source)
+    if isinstance(value, dict) and origin in (dict, Mapping) and len(arguments) == 2:
+        for key, inner in value.items():
+            _check_keys(inner, arguments[1], f"{where}.{key}", source)
+
+
+def _structs_in(kind: Any) -> list[Any]:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return [kind]
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        structs = [s for a in typing.get_args(kind) for s in _structs_in(a)]
+        return structs if len(structs) == 1 else []
+    return []
+
+
+def _refuse_unknown(
+    value: Mapping[str, Any], known: Iterable[str], where: str, source: str
+) -> None:
+    names = list(known)
+    for key in value:
+        if key in names:
+            continue
+        near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(names)}"
+        place = f"{where}.{key}" if where else str(key)
+        raise ConfigError(f"{source}: {place}: unknown key; {hint}")

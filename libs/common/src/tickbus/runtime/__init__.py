@@ -1,0 +1,19 @@
+"""The shell that turns a pure core into a running service."""
+
+from tickbus.runtime.http import HttpServer
+from tickbus.runtime.main import main
+from tickbus.runtime.shell import Context, Shell
+from tickbus.runtime.spec import Core, Edge, ServiceSpec
+from tickbus.runtime.telemetry import Latency, Telemetry
+
+__all__ = [
+    "Context",
+    "Core",
+    "Edge",
+    "HttpServer",
+    "Latency",
+    "ServiceSpec",
+    "Shell",
+    "Telemetry",
+    "main",
+]

@@ -1,0 +1,148 @@
+"""The entry point that every service shares: configuration, logs, health, bus, signals."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from tickbus.backoff import delays_s
+from tickbus.bus import BusError, NatsBus
+from tickbus.config import ConfigError, Settings, load
+from tickbus.runtime import logs
+from tickbus.runtime.http import HttpServer, health_app
+from tickbus.runtime.shell import Shell
+from tickbus.runtime.spec import ServiceSpec
+from tickbus.runtime.telemetry import Telemetry
+
+Build = Callable[[Settings], ServiceSpec]
+METRICS_PORTS = {
+    "feed": 9101, "book": 9102, "strategy": 9103, "risk": 9104, "execution": 9105, "ledger": 9106,
+    "api": 9107,
+}  # fmt: skip
+EXIT_BUG = 1
+EXIT_CONFIG = 2
+
+
+def main(name: str, build: Build) -> None:
+    """Run the service `name`; ends the process with 0, 1 (something broke) or 2 (configuration)."""
+    parser = argparse.ArgumentParser(prog=f"python -m tickbus_{name}")
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE",
+        help="YAML file; repeat to merge several (default: $TICKBUS_CONFIG or config/default.yaml)",
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    logs.configure(
+        name, os.environ.get("TICKBUS_LOG_FORMAT", ""), os.environ.get("TICKBUS_LOG_LEVEL", "")
+    )
+    log = logging.getLogger(f"tickbus.{name}")
+    try:
+        run_id = os.environ.get("TICKBUS_RUN_ID") or base36(time.time_ns() // 1_000_000)
+        instance = os.environ.get("TICKBUS_INSTANCE") or str(os.getpid())
+        settings = load(arguments.config, run_id=run_id, instance=instance)
+        code = _run(_serve(name, build, settings, log))
+    except ConfigError as error:
+        log.critical("%s", error)
+        code = EXIT_CONFIG
+    sys.exit(code)
+
+
+def base36(number: int) -> str:
+    """`number` in digits and lower-case letters: short enough for client order ids."""
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = digits[digit] + text
+    return text or "0"
+
+
+def _run(coroutine: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:  # not built for this platform
+        return asyncio.run(coroutine)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+async def _serve(name: str, build: Build, settings: Settings, log: logging.Logger) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    spec = build(settings)
+    telemetry = Telemetry(name)
+    shell: Shell | None = None
+
+    def waiting() -> dict[str, str]:
+        return {"bus": f"NATS at {settings.bus_url}"} if shell is None else shell.waiting()
+
+    server = metrics_server(name, telemetry, settings.environment, waiting)
+    await server.start()
+    bus = await _connect(settings.bus_url, f"tickbus-{name}", stopping, log)
+    if bus is None:
+        await server.stop()
+        return 0
+    bus.on_slow = lambda subject: telemetry.error("messages_lost_by_being_slow")
+    url = f"http://{server.host}:{server.port}/metrics"
+    shell = Shell(spec, bus, instance=settings.instance, telemetry=telemetry, metrics_url=url)
+    shell.stopping = stopping
+    # What lives now lives to the end; the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    try:
+        await shell.run_until_stopped()
+    except ConfigError:
+        raise
+    except BusError as error:
+        log.critical("%s", error)
+        return EXIT_BUG
+    except Exception as error:
+        if shell.failure is None:
+            log.critical("could not start: %r", error, exc_info=error)
+        return EXIT_BUG
+    finally:
+        await bus.close()
+        await server.stop()
+    log.info("stopped")
+    return 0
+
+
+def metrics_server(
+    name: str,
+    telemetry: Telemetry,
+    environment: Mapping[str, str],
+    waiting: Callable[[], dict[str, str]],
+) -> HttpServer:
+    """The server for /metrics, /healthz and /readyz, on the port the environment names."""
+    host = environment.get("TICKBUS_METRICS_HOST", "127.0.0.1")
+    text = environment.get("TICKBUS_METRICS_PORT", str(METRICS_PORTS.get(name, 0)))
+    if not text.isdigit() or int(text) > 65_535:
+        raise ConfigError(f"TICKBUS_METRICS_PORT={text!r}: must be a port, 0 for any free one")
+    return HttpServer(health_app(telemetry.registry, waiting), host, int(text))
+
+
+async def _connect(
+    url: str, name: str, stopping: asyncio.Event, log: logging.Logger
+) -> NatsBus | None:
+    """Connect to NATS however long it takes; None when told to stop meanwhile."""
+    said = 0.0
+    for delay_s in delays_s(0.1, 5.0):
+        try:
+            return await NatsBus.connect(url, name)
+        except BusError as error:
+            if time.monotonic() - said > 10:
+                log.warning("waiting: %s; start it or set TICKBUS_NATS_URL", error)
+                said = time.monotonic()
+        try:
+            await asyncio.wait_for(stopping.wait(), delay_s)
+            return None
+        except TimeoutError:
+            continue
+    return None

@@ -1,0 +1,352 @@
+"""The shell around a core: it receives, decodes, calls the core, publishes, counts."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from tickbus import __version__, codec, subjects
+from tickbus.bus import Bus, BusError, Message, Subscription
+from tickbus.clock import Clock, WallClock
+from tickbus.codec import Envelope, Hop, MalformedMessage
+from tickbus.events import Event, Recovered, ServiceStatus, SetTimer, SetTradingState, TimerFired
+from tickbus.events.orders import message_id
+from tickbus.instruments import Instrument
+from tickbus.runtime.quarantine import Quarantine
+from tickbus.runtime.spec import ServiceSpec, Sink
+from tickbus.runtime.telemetry import Telemetry
+
+STOP_TIMEOUT_S = 8.0
+_BUCKET_TYPES: dict[str, Any] = {"instruments": Instrument, "control": SetTradingState}
+
+
+class Context:
+    """What an edge may use of the service it belongs to."""
+
+    def __init__(self, shell: "Shell", name: str) -> None:
+        self._shell = shell
+        self._name = name
+        self.clock: Clock = shell.clock
+        self.bus: Bus = shell.bus
+        self.log = logging.getLogger(f"tickbus.{shell.spec.name}")
+        self.telemetry = shell.telemetry
+        self.stopping = shell.stopping
+
+    async def emit(self, events: Sequence[Any], hops: tuple[Hop, ...] = ()) -> None:
+        """Each event through the core; its outputs are published, given to sinks or set as timers.
+
+        The first hop begins at the first event's `ts_recv`, when the edge received it.
+        """
+        await self._shell.run(events, hops)
+
+    async def publish(self, events: Sequence[Event], hops: tuple[Hop, ...] = ()) -> None:
+        """Straight to the bus, past the core."""
+        await self._shell.publish(events, hops)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a task; an exception in it is a bug and ends the service with an error."""
+        return self._shell.spawn(coroutine, name)
+
+    def set_ready(self, ready: bool, waiting_for: str = "") -> None:
+        """Say whether this edge does its job, and if not, what it waits for."""
+        self._shell.set_waiting(self._name, "" if ready else waiting_for or self._name)
+
+    def quarantine(self, source: str, payload: bytes, error: Exception) -> None:
+        """Keep malformed input: counted, logged, stored for inspection."""
+        self._shell.quarantine.add(source, payload, error)
+
+
+class Shell:
+    """Runs one service on a bus until it is told to stop or something breaks."""
+
+    def __init__(
+        self, spec: ServiceSpec, bus: Bus, *, clock: Clock | None = None, instance: str = "0",
+        telemetry: Telemetry | None = None, metrics_url: str = "",
+    ) -> None:  # fmt: skip
+        self.spec = spec
+        self.bus = bus
+        self.clock: Clock = clock or WallClock()
+        self.telemetry = telemetry or Telemetry(spec.name)
+        self.instance = instance
+        self.metrics_url = metrics_url
+        self.stopping = asyncio.Event()
+        self.failure: BaseException | None = None
+        self.log = logging.getLogger(f"tickbus.{spec.name}")
+        self.quarantine = Quarantine(spec.name, bus, self.telemetry, self.clock, self.log)
+        self._sinks: dict[type, Sink] = dict(spec.sinks)
+        self._waiting: dict[str, str] = {"start": "the start of the service"}
+        self._subscriptions: list[Subscription] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._started = time.monotonic()
+        self._live = False
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def run_until_stopped(self) -> None:
+        """Start, serve until `stopping` is set, stop. Raises what broke the service."""
+        try:
+            await self.start()
+            await self.stopping.wait()
+        finally:
+            await self.stop()
+        if self.failure is not None:
+            raise self.failure
+
+    async def start(self) -> None:
+        """Subscribe, recover, start the edges; then the service is ready unless an edge waits."""
+        self.quarantine.start(self.spawn)
+        await self._keep(self.bus.respond(subjects.STATUS, self._status))
+        for bucket in self.spec.watch:
+            await self._keep(self.bus.kv_watch(bucket, self._on_key(bucket)))
+        for subject in self.spec.subscribe:
+            await self._keep(self.bus.subscribe(subject, self._on_message))
+        if self.spec.consume:
+            await self._consume()
+        else:
+            await self._go_live()
+        for subject, responder in self.spec.responders.items():
+            await self._keep(self.bus.respond(subject, responder))
+        for edge in self.spec.edges:
+            await edge.start(Context(self, type(edge).__name__))
+        self.spawn(self._watch_loop(), "loop lag")
+        self.set_waiting("start", "")
+
+    async def _consume(self) -> None:
+        self.set_waiting("history", "the history of the ORDERS stream")
+        await self._keep(
+            self.bus.consume(
+                self.spec.durable or self.spec.name,
+                self.spec.consume,
+                self._on_message,
+                history=self._on_history if self.spec.recover else None,
+                live=self._go_live,
+            )
+        )
+        self.set_waiting("history", "")
+
+    async def _go_live(self) -> None:
+        self._live = True
+        now = self.clock.now_ns()
+        await self.run([Recovered(now, now)], ())
+
+    async def stop(self) -> None:
+        """Deliver nothing more, stop the edges, finish what is being published, disconnect."""
+        self.stopping.set()
+        for handle in self._timers.values():
+            handle.cancel()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                for subscription in reversed(self._subscriptions):
+                    await subscription.stop()
+                for edge in reversed(self.spec.edges):
+                    await edge.stop()
+        except TimeoutError:
+            self.log.error("did not stop within %g s; what was left is cut", STOP_TIMEOUT_S)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def fail(self, error: BaseException, doing: str) -> None:
+        """A bug: say it once, stop the service; the process then ends with an error."""
+        if self.failure is None:
+            self.failure = error
+            self.log.critical("stopping: %s: %r", doing, error, exc_info=error)
+        self.telemetry.error("bug")
+        self.stopping.set()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a supervised task."""
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+
+        def done(finished: asyncio.Task[None]) -> None:
+            self._tasks.discard(finished)
+            if not finished.cancelled() and finished.exception() is not None:
+                self.fail(finished.exception() or RuntimeError(name), name)
+
+        task.add_done_callback(done)
+        return task
+
+    async def _keep(self, subscribing: Coroutine[Any, Any, Subscription]) -> None:
+        self._subscriptions.append(await subscribing)
+
+    # -- readiness and status ----------------------------------------------------------------------
+
+    def set_waiting(self, who: str, what: str) -> None:
+        """Note what `who` waits for; '' when it is ready."""
+        if what:
+            if self._waiting.get(who) != what:
+                self.log.info("waiting for %s", what)
+            self._waiting[who] = what
+        elif self._waiting.pop(who, None) is not None and not self._waiting:
+            self.log.info("ready")
+
+    def waiting(self) -> dict[str, str]:
+        """Who waits for what; empty when the service is ready."""
+        return dict(self._waiting)
+
+    async def _status(self, _: bytes) -> bytes:
+        now = self.clock.now_ns()
+        latencies = self.telemetry.latencies.items()
+        return codec.encode_value(
+            ServiceStatus(
+                ts_event=now,
+                ts_recv=now,
+                service=self.spec.name,
+                instance=self.instance,
+                version=__version__,
+                ready=not self._waiting,
+                waiting_for="; ".join(self._waiting.values()),
+                uptime_s=time.monotonic() - self._started,
+                counts={f"{k}/{o}": n for (k, o), n in self.telemetry.counts.items()},
+                gauges=dict(self.telemetry.gauges),
+                latency_us={
+                    hop: (x.quantile_us(0.5), x.quantile_us(0.99), x.count) for hop, x in latencies
+                },
+                errors=dict(self.telemetry.errors),
+                metrics_url=self.metrics_url,
+            )
+        )
+
+    async def _watch_loop(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(1.0)
+            self.telemetry.gauge("loop_lag_seconds", time.monotonic() - before - 1.0)
+
+    # -- events ------------------------------------------------------------------------------------
+
+    async def _on_message(self, message: Message) -> None:
+        received = self.clock.now_ns()
+        envelope = self._decode(message)
+        if envelope is None:
+            return
+        hops = envelope.hops
+        if hops:
+            last = hops[-1]
+            self.telemetry.observe_ns(f"{last.service}>{self.spec.name}", received - last.ts_sent)
+        await self._handle(envelope.events, hops, received)
+
+    async def _on_history(self, message: Message) -> None:
+        envelope = self._decode(message)
+        for event in envelope.events if envelope else ():
+            try:
+                self.spec.core.handle(event)
+            except Exception as error:  # noqa: BLE001 - whatever a core raises is a bug
+                self.fail(error, f"folding history at sequence {message.sequence}: {event!r}")
+                return
+            self.telemetry.count(type(event).__name__, "folded")
+
+    def _decode(self, message: Message) -> Envelope | None:
+        try:
+            return codec.decode(message.payload)
+        except MalformedMessage as error:
+            self.quarantine.add(message.subject, message.payload, error)
+            return None
+
+    def _on_key(self, bucket: str) -> Any:
+        kind = _BUCKET_TYPES[bucket]
+
+        async def handle(key: str, payload: bytes) -> None:
+            try:
+                value = codec.decode_value(payload, kind)
+            except MalformedMessage as error:
+                self.quarantine.add(f"{bucket}/{key}", payload, error)
+                return
+            await self._handle([value], (), self.clock.now_ns())
+
+        return handle
+
+    async def run(self, events: Sequence[Any], hops: tuple[Hop, ...]) -> None:
+        """Events of an edge or a timer through the core."""
+        if events:
+            received = getattr(events[0], "ts_recv", 0) or self.clock.now_ns()
+            await self._handle(events, hops, received)
+
+    async def _handle(self, events: Sequence[Any], hops: tuple[Hop, ...], received: int) -> None:
+        if self.failure is not None:
+            await asyncio.Event().wait()  # never acknowledge behind a failure; stop() cancels this
+        outputs: list[Event] = []
+        handle = self.spec.core.handle
+        counts = self.telemetry.counts
+        for event in events:
+            try:
+                outputs.extend(handle(event))
+            except Exception as error:  # noqa: BLE001 - whatever a core raises is a bug
+                self.fail(error, f"handling {event!r}")
+                await asyncio.Event().wait()
+            key = (type(event).__name__, "handled")
+            counts[key] = counts.get(key, 0) + 1
+        if outputs and self._live:
+            try:
+                await self._dispatch(outputs, hops, received)
+            except BusError as error:
+                self.fail(error, "publishing")
+                await asyncio.Event().wait()
+
+    async def _dispatch(self, outputs: Sequence[Any], hops: tuple[Hop, ...], received: int) -> None:
+        batch: list[Event] = []
+        batch_subject = ""
+        way = (*hops, Hop(self.spec.name, received, self.clock.now_ns()))
+        for event in outputs:
+            kind = type(event)
+            sink = self._sinks.get(kind)
+            if sink is None and kind is not SetTimer and not subjects.is_durable(event):
+                subject = subjects.of(event)
+                if subject != batch_subject and batch:
+                    await self._send(batch_subject, batch, way)
+                    batch = []
+                batch_subject = subject
+                batch.append(event)
+                continue
+            if batch:
+                await self._send(batch_subject, batch, way)
+                batch = []
+            if sink is not None:
+                await sink(event, way)
+            elif isinstance(event, SetTimer):
+                self._set_timer(event)
+            else:
+                await self._store(event, way)
+        if batch:
+            await self._send(batch_subject, batch, way)
+
+    async def publish(self, events: Sequence[Event], hops: tuple[Hop, ...]) -> None:
+        """Events straight to the bus."""
+        if events:
+            await self._dispatch(events, hops, events[0].ts_recv or self.clock.now_ns())
+
+    async def _send(self, subject: str, events: list[Event], hops: tuple[Hop, ...]) -> None:
+        try:
+            await self.bus.publish(subject, codec.encode(events, hops))
+        except BusError as error:
+            # Market data is at most once: while the bus is away it is dropped, counted, and healed
+            # by the next keyframe.
+            self.telemetry.error("market_data_dropped", len(events))
+            self.log.debug("%s", error)
+            return
+        self.telemetry.count(type(events[0]).__name__, "published", len(events))
+
+    async def _store(self, event: Event, hops: tuple[Hop, ...]) -> None:
+        await self.bus.publish_durable(
+            subjects.of(event), codec.encode([event], hops), message_id(event)
+        )
+        self.telemetry.count(type(event).__name__, "published")
+
+    def _set_timer(self, timer: SetTimer) -> None:
+        old = self._timers.pop(timer.key, None)
+        if old is not None:
+            old.cancel()
+        delay_s = max(0.0, (timer.at_ns - self.clock.now_ns()) / 1e9)
+        self._timers[timer.key] = asyncio.get_running_loop().call_later(
+            delay_s, self._fire, timer.key
+        )
+
+    def _fire(self, key: str) -> None:
+        self._timers.pop(key, None)
+        if self.stopping.is_set():
+            return
+        now = self.clock.now_ns()
+        self.spawn(self.run([TimerFired(now, now, key)], ()), f"timer {key}")

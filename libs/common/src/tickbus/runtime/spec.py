@@ -1,0 +1,58 @@
+"""What a service declares of itself; the shell does the rest."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tickbus.bus import Responder
+from tickbus.codec import Hop
+from tickbus.events import Event
+
+if TYPE_CHECKING:
+    from tickbus.runtime.shell import Context
+
+Sink = Callable[[Any, tuple[Hop, ...]], Awaitable[None]]
+
+
+class Core(Protocol):
+    """Pure logic: an event in, events out; it awaits, reads and publishes nothing."""
+
+    def handle(self, event: Any, /) -> Sequence[Event]:
+        """What follows from `event`; () for an event it does not know or care about."""
+        ...
+
+
+class Edge(Protocol):
+    """A service's own IO: a venue connection, a database writer, an HTTP server."""
+
+    async def start(self, context: "Context") -> None:
+        """Begin, and return soon: long work goes to `context.spawn`."""
+        ...
+
+    async def stop(self) -> None:
+        """Finish what must be finished within a few seconds, and close."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSpec:
+    """The declaration of a service.
+
+    `subscribe`: core NATS subjects whose events go to the core. `consume`: subjects of the ORDERS
+    stream, one ordered durable consumer, acknowledged after the outputs are published. `recover`:
+    fold the acknowledged history through the core first, outputs dropped, then `Recovered`.
+    `watch`: buckets (`instruments`, `control`) whose values go to the core. `sinks`: output types
+    that a local coroutine takes instead of the bus. `responders`: request subjects. `durable`: the
+    consumer's name, by default the service's.
+    """
+
+    name: str
+    core: Core
+    subscribe: tuple[str, ...] = ()
+    consume: tuple[str, ...] = ()
+    recover: bool = True
+    watch: tuple[str, ...] = ()
+    sinks: Mapping[type, Sink] = field(default_factory=dict)
+    responders: Mapping[str, Responder] = field(default_factory=dict)
+    edges: tuple[Edge, ...] = ()
+    durable: str = ""
