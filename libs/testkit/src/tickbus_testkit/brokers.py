@@ -1,0 +1,24 @@
+"""Real brokers for tests: each on a free port, empty at first and gone afterwards."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+
+
+@asynccontextmanager
+async def nats_server() -> AsyncIterator[EmbeddedNats]:
+    """A NATS server with JetStream, for a test that needs one to itself or wants to kill it."""
+    with tempfile.TemporaryDirectory(prefix="tickbus-nats-") as directory:
+        async with EmbeddedNats(Path(directory)) as server:
+            yield server
+
+
+@asynccontextmanager
+async def postgres_server() -> AsyncIterator[EmbeddedPostgres]:
+    """A Postgres server, for a test that needs one to itself or wants to kill it."""
+    with tempfile.TemporaryDirectory(prefix="tickbus-postgres-") as directory:
+        async with EmbeddedPostgres(Path(directory)) as server:
+            yield server
