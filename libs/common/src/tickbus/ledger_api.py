@@ -1,0 +1,174 @@
+"""What one may ask the ledger, and what it answers: request and reply over the bus.
+
+Each query is sent with `codec.encode_value` to its `SUBJECT` (`control.ledger.<name>`) and is answered
+with the struct named beside it. A query that cannot be answered gets a `LedgerRefusal` instead.
+Cursors are opaque; the newest comes first; `limit` is bounded by LIMIT_MAX.
+"""
+
+from decimal import Decimal
+from typing import TypeVar
+
+import msgspec
+
+from tickbus import codec, subjects
+from tickbus.bus import Bus
+from tickbus.events.control import Balance
+from tickbus.events.orders import Fill
+from tickbus.order import Order, OrderState
+
+LIMIT_MAX = 1_000
+ZERO = Decimal(0)
+
+ORDERS = subjects.ledger_query("orders")
+ORDER = subjects.ledger_query("order")
+FILLS = subjects.ledger_query("fills")
+PORTFOLIO = subjects.ledger_query("portfolio")
+
+A = TypeVar("A", bound="_Answer")
+
+
+class OrdersQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Orders, newest first; empty filters match everything, `states` any of those named."""
+
+    states: tuple[OrderState, ...] = ()
+    strategy_id: str = ""
+    venue: str = ""
+    instrument_id: str = ""
+    limit: int = 100
+    cursor: str = ""
+
+
+class OrderQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """One order with what happened to it."""
+
+    client_order_id: str
+
+
+class FillsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Fills, newest first; empty filters match everything."""
+
+    client_order_id: str = ""
+    strategy_id: str = ""
+    venue: str = ""
+    instrument_id: str = ""
+    limit: int = 100
+    cursor: str = ""
+
+
+class PortfolioQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole account, valued now; an empty `venue` is all of them."""
+
+    venue: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+class LedgerRefusal(_Answer, frozen=True, kw_only=True, tag=True):
+    """Why a query was not answered; for people."""
+
+    reason: str
+
+
+class OrdersAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+    """A page of orders; an empty `next_cursor` says that it is the last."""
+
+    orders: tuple[Order, ...]
+    next_cursor: str = ""
+
+
+class OrderStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of an order's life: its type, when, and what it said, as JSON text."""
+
+    sequence: int
+    kind: str
+    ts_event: int
+    ts_recv: int
+    body: str
+
+
+class OrderAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+    """One order, None when the ledger knows none of that id, and its events, oldest first."""
+
+    order: Order | None
+    steps: tuple[OrderStep, ...] = ()
+
+
+class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One fill with the order it belongs to."""
+
+    client_order_id: str
+    strategy_id: str
+    venue: str
+    instrument_id: str
+    venue_order_id: str
+    fill: Fill
+
+
+class FillsAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+    """A page of fills; an empty `next_cursor` says that it is the last."""
+
+    fills: tuple[FillRecord, ...]
+    next_cursor: str = ""
+
+
+class PositionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One position, valued at `mark` (None before the market was seen).
+
+    Quantities in base, the rest in quote currency; `realized_pnl` and `unrealized_pnl` exclude
+    fees, `net_pnl` includes them.
+    """
+
+    venue: str
+    instrument_id: str
+    quantity: Decimal
+    avg_entry_price: Decimal | None
+    mark: Decimal | None
+    realized_pnl: Decimal
+    unrealized_pnl: Decimal
+    fees: Decimal
+    net_pnl: Decimal
+    fills: int = 0
+    ts_updated: int = 0
+
+
+class PortfolioAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+    """Positions, balances and their sums in `currency`, as of stream position `sequence`.
+
+    `orders` and `fills` count everything in the books; `equity` is None while something held
+    cannot be valued.
+    """
+
+    currency: str
+    positions: tuple[PositionRecord, ...]
+    balances: dict[str, tuple[Balance, ...]]
+    realized_pnl: Decimal
+    unrealized_pnl: Decimal
+    fees: Decimal
+    net_pnl: Decimal
+    equity: Decimal | None = None
+    equity_peak: Decimal | None = None
+    drawdown: Decimal = ZERO
+    drawdown_max: Decimal = ZERO
+    orders: int = 0
+    working_orders: int = 0
+    fills: int = 0
+    sequence: int = 0
+    ts: int = 0
+
+
+class LedgerRefused(Exception):
+    """The ledger understood the query and would not or could not answer it."""
+
+
+async def ask(bus: Bus, subject: str, query: msgspec.Struct, kind: type[A], timeout_s: float) -> A:
+    """Send `query` and wait for its answer.
+
+    Raises RequestTimeout, MalformedMessage or LedgerRefused.
+    """
+    payload = await bus.request(subject, codec.encode_value(query), timeout_s)
+    answer: A | LedgerRefusal = codec.decode_value(payload, kind | LedgerRefusal)  # type: ignore[arg-type]
+    if isinstance(answer, LedgerRefusal):
+        raise LedgerRefused(answer.reason)
+    return answer
