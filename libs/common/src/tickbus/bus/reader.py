@@ -112,7 +112,7 @@ class StreamReader:
                 await self._js.delete_consumer(self._stream, self._consumer)
 
     async def caught_up(self, done: asyncio.Event | None = None) -> None:
-        """Wait until nothing is pending, or `done`. Raises BusError after 120 s without progress."""
+        """Wait until nothing is pending, or `done`. Raises BusError after 120 s of silence."""
         while self._pending != 0 and not (done is not None and done.is_set()):
             self._progress.clear()
             try:

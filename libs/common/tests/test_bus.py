@@ -1,0 +1,240 @@
+"""One suite for every bus: what holds in memory holds on real NATS."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tickbus.bus import Bus, MemoryBus, Message, NatsBus, RequestTimeout
+from tickbus.bus.base import matches
+from tickbus_testkit.brokers import nats_server
+
+_numbers = itertools.count()
+
+
+@asynccontextmanager
+async def _memory() -> AsyncIterator[Bus]:
+    bus = MemoryBus()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture(params=["memory", "nats"])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    if request.param == "memory":
+        async with _memory() as memory:
+            yield memory
+        return
+    async with nats_server() as server:
+        nats = await NatsBus.connect(server.url, "test")
+        yield nats
+        await nats.close()
+
+
+class Inbox:
+    """Collects messages and waits for a number of them."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._changed = asyncio.Event()
+
+    async def __call__(self, message: Message) -> None:
+        self.messages.append(message)
+        self._changed.set()
+
+    async def payloads(self, count: int) -> list[bytes]:
+        async with asyncio.timeout(10):
+            while len(self.messages) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return [message.payload for message in self.messages]
+
+
+async def _quiet() -> None:
+    await asyncio.sleep(0.15)
+
+
+async def test_subscriber_gets_what_matches_in_order(bus: Bus) -> None:
+    inbox = Inbox()
+    await bus.subscribe("md.trade.*.BTC-USDT", inbox)
+    await bus.publish("md.quote.sim.BTC-USDT", b"other kind")
+    for n in range(20):
+        await bus.publish("md.trade.sim.BTC-USDT", b"%d" % n)
+    assert await inbox.payloads(20) == [b"%d" % n for n in range(20)]
+    assert {m.subject for m in inbox.messages} == {"md.trade.sim.BTC-USDT"}
+
+
+async def test_stopped_subscription_gets_nothing_more(bus: Bus) -> None:
+    inbox = Inbox()
+    subscription = await bus.subscribe("md.>", inbox)
+    await bus.publish("md.a", b"1")
+    await inbox.payloads(1)
+    await subscription.stop()
+    await bus.publish("md.a", b"2")
+    await _quiet()
+    assert len(inbox.messages) == 1
+
+
+async def test_same_message_id_is_stored_once(bus: Bus) -> None:
+    first = await bus.publish_durable("orders.intent.a", b"x", "id-1")
+    second = await bus.publish_durable("orders.intent.a", b"x", "id-1")
+    assert first == second == 1
+    assert await bus.last_sequence() == 1
+
+
+async def test_consumer_gets_what_was_stored_before_it_came(bus: Bus) -> None:
+    await bus.publish_durable("orders.intent.a", b"1", "1")
+    await bus.publish_durable("orders.event.sim.a", b"not wanted", "2")
+    inbox = Inbox()
+    await bus.consume("risk", ["orders.intent.*"], inbox)
+    await bus.publish_durable("orders.intent.b", b"3", "3")
+    assert await inbox.payloads(2) == [b"1", b"3"]
+    assert [m.sequence for m in inbox.messages] == [1, 3]
+
+
+async def test_restarted_consumer_folds_acknowledged_then_continues(bus: Bus) -> None:
+    first = Inbox()
+    running = await bus.consume("risk", ["orders.>"], first)
+    for n in range(3):
+        await bus.publish_durable("orders.intent.a", b"%d" % n, f"{n}")
+    await first.payloads(3)
+    await _quiet()  # the last acknowledgement is on its way
+    await running.stop()
+    await bus.publish_durable("orders.intent.a", b"3", "3")
+
+    history, order = Inbox(), list[str]()
+    second = Inbox()
+
+    async def live() -> None:
+        order.append(f"live after {len(history.messages)}")
+
+    await bus.consume("risk", ["orders.>"], second, history=history, live=live)
+    assert await second.payloads(1) == [b"3"]
+    assert await history.payloads(3) == [b"0", b"1", b"2"]
+    assert order == ["live after 3"]
+
+
+async def test_unacknowledged_message_is_delivered_again_to_the_next_process(bus: Bus) -> None:
+    stuck = asyncio.Event()
+
+    async def never_finishes(_: Message) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    running = await bus.consume("execution", ["orders.>"], never_finishes)
+    await bus.publish_durable("orders.approved.sim", b"order", "1")
+    await asyncio.wait_for(stuck.wait(), 5)
+    await running.stop()
+    history, inbox = Inbox(), Inbox()
+    await bus.consume("execution", ["orders.>"], inbox, history=history)
+    assert await inbox.payloads(1) == [b"order"]
+    assert history.messages == []
+
+
+async def test_newer_process_takes_over_a_durable(bus: Bus) -> None:
+    old, new = Inbox(), Inbox()
+    await bus.consume("risk", ["orders.>"], old)
+    await bus.publish_durable("orders.intent.a", b"1", "1")
+    await old.payloads(1)
+    await _quiet()
+    await bus.consume("risk", ["orders.>"], new)
+    await bus.publish_durable("orders.intent.a", b"2", "2")
+    assert await new.payloads(1) == [b"2"]
+    await _quiet()
+    assert len(old.messages) == 1
+
+
+async def test_follower_reads_from_a_position(bus: Bus) -> None:
+    for n in range(1, 6):
+        await bus.publish_durable("orders.intent.a", b"%d" % n, f"{n}")
+    inbox = Inbox()
+    await bus.follow(["orders.>"], 3, inbox)
+    await bus.publish_durable("orders.intent.a", b"6", "6")
+    assert await inbox.payloads(4) == [b"3", b"4", b"5", b"6"]
+
+
+async def test_request_is_answered(bus: Bus) -> None:
+    async def double(payload: bytes) -> bytes:
+        return payload * 2
+
+    await bus.respond("control.double", double)
+    assert await bus.request("control.double", b"ab", 2.0) == b"abab"
+
+
+async def test_request_nobody_answers_says_so(bus: Bus) -> None:
+    with pytest.raises(RequestTimeout, match=r"control\.nobody"):
+        await bus.request("control.nobody", b"", 0.2)
+
+
+async def test_gather_collects_every_answer(bus: Bus) -> None:
+    def answer(text: bytes) -> Callable[[bytes], Awaitable[bytes]]:
+        async def responder(_: bytes) -> bytes:
+            return text
+
+        return responder
+
+    await bus.respond("control.status", answer(b"risk"))
+    await bus.respond("control.status", answer(b"book"))
+    assert sorted(await bus.gather("control.status", b"", 0.3)) == [b"book", b"risk"]
+    assert await bus.gather("control.nobody", b"", 0.1) == []
+
+
+async def test_watch_gives_current_values_then_changes(bus: Bus) -> None:
+    await bus.kv_put("instruments", "sim.BTC-USDT", b"old")
+    await bus.kv_put("instruments", "sim.BTC-USDT", b"current")
+    await bus.kv_put("instruments", "binance.牛来-USDT", b"chinese")
+    seen: list[tuple[str, bytes]] = []
+    changed = asyncio.Event()
+
+    async def watch(key: str, value: bytes) -> None:
+        seen.append((key, value))
+        changed.set()
+
+    await bus.kv_watch("instruments", watch)
+    assert sorted(seen) == [("binance.牛来-USDT", b"chinese"), ("sim.BTC-USDT", b"current")]
+    changed.clear()
+    await bus.kv_put("instruments", "sim.ETH-USDT", b"new")
+    await asyncio.wait_for(changed.wait(), 5)
+    assert seen[-1] == ("sim.ETH-USDT", b"new")
+
+
+async def test_watch_of_an_empty_bucket_returns(bus: Bus) -> None:
+    async def watch(_: str, __: bytes) -> None:
+        raise AssertionError("the bucket is empty")
+
+    async with asyncio.timeout(5):
+        await bus.kv_watch("control", watch)
+
+
+async def test_nats_restart_loses_nothing_durable() -> None:
+    async with nats_server() as server:
+        bus = await NatsBus.connect(server.url, "test")
+        inbox = Inbox()
+        await bus.consume("risk", ["orders.>"], inbox)
+        for n in range(50):
+            await bus.publish_durable("orders.intent.a", b"%d" % n, f"{n}")
+        await server.stop()
+        await server.start()
+        for n in range(50, 100):
+            await bus.publish_durable("orders.intent.a", b"%d" % n, f"{n}")
+        async with asyncio.timeout(30):
+            payloads = await inbox.payloads(100)
+        assert payloads == [b"%d" % n for n in range(100)]
+        await bus.close()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "subject", "expected"),
+    [
+        ("md.trade.*.BTC", "md.trade.sim.BTC", True),
+        ("md.trade.*.BTC", "md.trade.sim.ETH", False),
+        ("md.*", "md.trade.sim", False),
+        ("md.>", "md", False),
+        ("md.>", "md.trade.sim", True),
+        ("md", "md", True),
+    ],
+)
+def test_subject_patterns(pattern: str, subject: str, expected: bool) -> None:
+    assert matches(pattern, subject) is expected

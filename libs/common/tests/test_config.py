@@ -1,0 +1,88 @@
+"""Configuration: merged, substituted, and every mistake named with its remedy."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tickbus.config import Config, ConfigError, load
+
+
+class Limits(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section for these tests."""
+
+    order_notional_max: Decimal
+    instruments: tuple[str, ...] = ()
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_later_file_wins_and_environment_fills_in(tmp_path: Path) -> None:
+    base = write(tmp_path / "a.yaml", "risk: {order_notional_max: 10, instruments: [A]}\n")
+    over = write(tmp_path / "b.yaml", "risk: {order_notional_max: '${MAX:-7}'}\n")
+    assert load([base, over], {}).section("risk", Limits).order_notional_max == 7
+    section = load([base, over], {"MAX": "12.5"}).section("risk", Limits)
+    assert section == Limits(order_notional_max=Decimal("12.5"), instruments=("A",))
+
+
+def test_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "risk: {order_notional_maximum: 10}\n")
+    with pytest.raises(
+        ConfigError, match=r"risk\.order_notional_maximum: unknown key; did you mea"
+    ):
+        load([file], {}).section("risk", Limits)
+
+
+def test_unknown_section_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "riks: {}\n")
+    with pytest.raises(ConfigError, match=r"riks: unknown key; did you mean 'risk'\?"):
+        load([file], {})
+
+
+def test_wrong_value_names_file_key_and_value(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "risk: {order_notional_max: plenty}\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml: risk\.order_notional_max = 'plenty'"):
+        load([file], {}).section("risk", Limits)
+
+
+def test_missing_value_names_the_key(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "risk: {}\n")
+    with pytest.raises(ConfigError, match="order_notional_max"):
+        load([file], {}).section("risk", Limits)
+
+
+def test_unset_variable_without_default_is_an_error(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "risk: {order_notional_max: '${NOT_SET}'}\n")
+    with pytest.raises(ConfigError, match="NOT_SET"):
+        load([file], {})
+
+
+def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--config"):
+        load([tmp_path / "none.yaml"], {})
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "risk: [", "just words"])
+def test_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load([write(tmp_path / "a.yaml", text)], {})
+
+
+def test_secret_comes_from_environment_or_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "{}\n")
+    key = write(tmp_path / "key", "hidden\n")
+    assert load([file], {"TICKBUS_VENUE_API_KEY": "k"}).secret("venue_api_key") == "k"
+    assert (
+        load([file], {"TICKBUS_VENUE_API_KEY_FILE": str(key)}).secret("venue_api_key") == "hidden"
+    )
+    assert load([file], {}).secret("venue_api_key") == ""
+
+
+def test_default_configuration_is_valid() -> None:
+    root = Path(__file__).parents[3]
+    settings = load([root / "config" / "default.yaml"], {})
+    assert settings.venue.instruments[0] == "BTC-USDT"
+    assert settings.platform.mode == "simulated"

@@ -1,0 +1,236 @@
+"""The shell runs a core: recovery, outputs, timers, malformed input, bugs."""
+
+import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tickbus import codec
+from tickbus.bus import MemoryBus, Message
+from tickbus.codec import Hop
+from tickbus.events import (
+    Event,
+    Instrument,
+    OrderApproved,
+    OrderType,
+    Quote,
+    Recovered,
+    ServiceStatus,
+    SetTimer,
+    Side,
+    SubmitOrder,
+    TimerFired,
+)
+from tickbus.runtime import Context, ServiceSpec, Shell
+
+
+def a_quote(bid: float = 100.0) -> Quote:
+    return Quote(1, 2, "sim", "BTC-USDT", bid, 1.0, bid + 1, 1.0, 7)
+
+
+def an_order(n: int = 1) -> SubmitOrder:
+    return SubmitOrder(
+        1, 2, f"s-r-{n}", "s", "sim", "BTC-USDT", Side.BUY, OrderType.MARKET, Decimal(1)
+    )
+
+
+class Approver:
+    """Approves each order and remembers all it was given."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def handle(self, event: Any, /) -> Sequence[Event]:
+        self.seen.append(event)
+        if isinstance(event, SubmitOrder):
+            return (OrderApproved(event.ts_event, event.ts_recv, event),)
+        if isinstance(event, Quote):
+            if event.bid < 0:
+                raise RuntimeError("a price below zero")
+            return (SetTimer(event.ts_event, event.ts_recv, "later", 0),) if event.bid > 200 else ()
+        return ()
+
+
+async def publish(bus: MemoryBus, order: SubmitOrder, hops: tuple[Hop, ...] = ()) -> None:
+    await bus.publish_durable(
+        "orders.intent.s", codec.encode([order], hops), f"SubmitOrder:{order.client_order_id}"
+    )
+
+
+async def approvals(bus: MemoryBus) -> list[Message]:
+    found: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        found.append(message)
+
+    reader = await bus.follow(["orders.approved.*"], 1, keep)
+    await bus.settle()
+    await reader.stop()
+    return found
+
+
+def a_shell(core: Approver, bus: MemoryBus, **more: Any) -> Shell:
+    spec = ServiceSpec(
+        name="risk", core=core, subscribe=("md.quote.>",), consume=("orders.intent.*",), **more
+    )
+    return Shell(spec, bus)
+
+
+async def test_output_is_published_with_the_way_that_led_to_it() -> None:
+    bus = MemoryBus()
+    shell = a_shell(Approver(), bus)
+    await shell.start()
+    await publish(bus, an_order(), (Hop("strategy", 5, 6),))
+    (message,) = await approvals(bus)
+    envelope = codec.decode(message.payload)
+    assert envelope.events == [OrderApproved(1, 2, an_order())]
+    assert [hop.service for hop in envelope.hops] == ["strategy", "risk"]
+    await shell.stop()
+
+
+async def test_restart_folds_history_silently_then_goes_on() -> None:
+    bus = MemoryBus()
+    first = a_shell(Approver(), bus)
+    await first.start()
+    await publish(bus, an_order(1))
+    await bus.settle()
+    await first.stop()
+    core = Approver()
+    await publish(bus, an_order(2))
+    second = a_shell(core, bus)
+    await second.start()
+    await bus.settle()
+    kinds = [type(event) for event in core.seen]
+    assert kinds == [SubmitOrder, Recovered, SubmitOrder]
+    assert len(await approvals(bus)) == 2
+    assert second.telemetry.counts["SubmitOrder", "folded"] == 1
+    await second.stop()
+
+
+async def test_redelivered_intent_is_approved_once() -> None:
+    bus = MemoryBus()
+    core = Approver()
+    shell = a_shell(core, bus)
+    await shell.start()
+    await publish(bus, an_order())
+    await publish(bus, an_order())
+    assert len(await approvals(bus)) == 1
+    await shell.stop()
+
+
+async def test_timer_comes_back_to_the_core() -> None:
+    bus = MemoryBus()
+    core = Approver()
+    shell = a_shell(core, bus)
+    await shell.start()
+    await bus.publish("md.quote.sim.BTC-USDT", codec.encode([a_quote(201)]))
+    async with asyncio.timeout(5):
+        while not any(isinstance(event, TimerFired) for event in core.seen):
+            await asyncio.sleep(0.01)
+    await shell.stop()
+
+
+async def test_malformed_message_is_counted_and_kept_and_the_service_lives_on() -> None:
+    bus = MemoryBus()
+    core = Approver()
+    shell = a_shell(core, bus)
+    await shell.start()
+    kept: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        kept.append(message)
+
+    await bus.follow(["quarantine.>"], 1, keep)
+    for payload in (b"", b"\xff\xff", b"not msgpack", codec.encode_value([["Nonsense", 1]])):
+        await bus.publish("md.quote.sim.BTC-USDT", payload)
+    await bus.publish("md.quote.sim.BTC-USDT", codec.encode([a_quote()]))
+    await bus.settle()
+    async with asyncio.timeout(5):
+        while len(kept) < 4:
+            await asyncio.sleep(0.01)
+    assert shell.telemetry.errors["malformed"] == 4
+    assert a_quote() in core.seen
+    assert not shell.stopping.is_set()
+    await shell.stop()
+
+
+async def test_bug_in_the_core_ends_the_service_and_nothing_is_acknowledged() -> None:
+    bus = MemoryBus()
+    shell = a_shell(Approver(), bus)
+    running = asyncio.create_task(shell.run_until_stopped())
+    await asyncio.sleep(0.05)
+    await bus.publish("md.quote.sim.BTC-USDT", codec.encode([a_quote(-1)]))
+    with pytest.raises(RuntimeError, match="below zero"):
+        await asyncio.wait_for(running, 10)
+
+
+async def test_sink_takes_an_output_instead_of_the_bus() -> None:
+    taken: list[Any] = []
+
+    async def sink(event: Any, hops: tuple[Hop, ...]) -> None:
+        taken.append((event, hops[-1].service))
+
+    bus = MemoryBus()
+    shell = a_shell(Approver(), bus, sinks={OrderApproved: sink})
+    await shell.start()
+    await publish(bus, an_order())
+    await bus.settle()
+    assert taken == [(OrderApproved(1, 2, an_order()), "risk")]
+    assert await approvals(bus) == []
+    await shell.stop()
+
+
+async def test_instruments_reach_the_core_from_the_bucket() -> None:
+    instrument = Instrument(
+        "sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001")
+    )
+    bus = MemoryBus()
+    await bus.kv_put("instruments", "sim.BTC-USDT", codec.encode_value(instrument))
+    core = Approver()
+    shell = a_shell(core, bus, watch=("instruments",))
+    await shell.start()
+    assert instrument in core.seen
+    await shell.stop()
+
+
+async def test_status_tells_readiness_and_what_is_waited_for() -> None:
+    class Slow:
+        async def start(self, context: Context) -> None:
+            context.set_ready(False, "the venue")
+            self.context = context
+
+        async def stop(self) -> None: ...
+
+    edge = Slow()
+    bus = MemoryBus()
+    shell = a_shell(Approver(), bus, edges=(edge,))
+    await shell.start()
+    status = codec.decode_value(await bus.request("control.status", b"", 1), ServiceStatus)
+    assert (status.ready, status.waiting_for) == (False, "the venue")
+    edge.context.set_ready(True)
+    status = codec.decode_value(await bus.request("control.status", b"", 1), ServiceStatus)
+    assert status.ready
+    await shell.stop()
+
+
+async def test_consecutive_market_events_of_one_subject_travel_together() -> None:
+    class Fan:
+        def handle(self, event: Any, /) -> Sequence[Event]:
+            return [a_quote(1), a_quote(2)] if isinstance(event, TimerFired) else ()
+
+    bus = MemoryBus()
+    got: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        got.append(message)
+
+    await bus.subscribe("md.>", keep)
+    shell = Shell(ServiceSpec(name="feed", core=Fan()), bus)
+    await shell.start()
+    await shell.run([TimerFired(9, 9, "x")], ())
+    await bus.settle()
+    (message,) = got
+    assert codec.decode(message.payload).events == [a_quote(1), a_quote(2)]
+    await shell.stop()
