@@ -8,6 +8,7 @@ import msgspec
 from tickbus.events.base import Event
 from tickbus.events.book import BookEvent
 from tickbus.events.control import PlatformEvent
+from tickbus.events.ledger import PortfolioUpdated
 from tickbus.events.market import MarketEvent
 from tickbus.events.orders import OrderPathEvent
 
@@ -28,7 +29,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Market data carries one or many events (a backlog is coalesced); the order path exactly one.
     """
 
-    events: list[MarketEvent | BookEvent | OrderPathEvent | PlatformEvent]
+    events: list[MarketEvent | BookEvent | OrderPathEvent | PlatformEvent | PortfolioUpdated]
     hops: tuple[Hop, ...] = ()
 
 

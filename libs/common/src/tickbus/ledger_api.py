@@ -13,6 +13,7 @@ import msgspec
 from tickbus import codec, subjects
 from tickbus.bus import Bus
 from tickbus.events.control import Balance
+from tickbus.events.ledger import BalanceReport, PositionRecord
 from tickbus.events.orders import Fill
 from tickbus.order import Order, OrderState
 
@@ -23,6 +24,7 @@ ORDERS = subjects.ledger_query("orders")
 ORDER = subjects.ledger_query("order")
 FILLS = subjects.ledger_query("fills")
 PORTFOLIO = subjects.ledger_query("portfolio")
+EQUITY = subjects.ledger_query("equity")
 
 A = TypeVar("A", bound="_Answer")
 
@@ -39,9 +41,10 @@ class OrdersQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One order with what happened to it."""
+    """One order, by our id or the venue's, with what happened to it."""
 
-    client_order_id: str
+    client_order_id: str = ""
+    venue_order_id: str = ""
 
 
 class FillsQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +62,14 @@ class PortfolioQuery(msgspec.Struct, frozen=True, kw_only=True):
     """The whole account, valued now; an empty `venue` is all of them."""
 
     venue: str = ""
+
+
+class EquityQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest `limit` points of the equity curve between two times (ns UTC, 0 is open)."""
+
+    since_ns: int = 0
+    until_ns: int = 0
+    limit: int = LIMIT_MAX
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -113,31 +124,11 @@ class FillsAnswer(_Answer, frozen=True, kw_only=True, tag=True):
     next_cursor: str = ""
 
 
-class PositionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One position, valued at `mark` (None before the market was seen).
-
-    Quantities in base, the rest in quote currency; `realized_pnl` and `unrealized_pnl` exclude
-    fees, `net_pnl` includes them.
-    """
-
-    venue: str
-    instrument_id: str
-    quantity: Decimal
-    avg_entry_price: Decimal | None
-    mark: Decimal | None
-    realized_pnl: Decimal
-    unrealized_pnl: Decimal
-    fees: Decimal
-    net_pnl: Decimal
-    fills: int = 0
-    ts_updated: int = 0
-
-
 class PortfolioAnswer(_Answer, frozen=True, kw_only=True, tag=True):
     """Positions, balances and their sums in `currency`, as of stream position `sequence`.
 
     `orders` and `fills` count everything in the books; `equity` is None while something held
-    cannot be valued.
+    cannot be valued. `differences` lists where the venue reports another balance than the books.
     """
 
     currency: str
@@ -156,6 +147,23 @@ class PortfolioAnswer(_Answer, frozen=True, kw_only=True, tag=True):
     fills: int = 0
     sequence: int = 0
     ts: int = 0
+    differences: tuple[BalanceReport, ...] = ()
+
+
+class EquityPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Equity, net P&L and drawdown at one time (ns UTC), in quote currency."""
+
+    ts: int
+    equity: Decimal
+    net_pnl: Decimal
+    drawdown: Decimal
+
+
+class EquityAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+    """Points of the equity curve in `currency`, oldest first."""
+
+    currency: str
+    points: tuple[EquityPoint, ...]
 
 
 class LedgerRefused(Exception):

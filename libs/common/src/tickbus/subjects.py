@@ -3,6 +3,7 @@
 from tickbus.events.base import Event
 from tickbus.events.book import BookDepth, BookTop
 from tickbus.events.control import RiskState
+from tickbus.events.ledger import PortfolioUpdated
 from tickbus.events.market import BookDelta, BookSnapshot, FeedStatus, Quote, Trade
 from tickbus.events.orders import (
     AccountUpdated,
@@ -31,6 +32,7 @@ ACCOUNTS_ALL = "orders.account.*"
 BOOK_TOP_ALL = "book.top.>"
 BOOK_DEPTH_ALL = "book.depth.>"
 RISK_STATE = "risk.state"
+LEDGER_PORTFOLIO = "ledger.portfolio"
 STATUS = "control.status"
 MANUAL = "manual"
 """The strategy id of orders that people place through the gateway."""
@@ -125,6 +127,8 @@ def of(event: Event) -> str:
             return f"orders.account.{token(event.venue)}"
         case RiskState():
             return RISK_STATE
+        case PortfolioUpdated():
+            return LEDGER_PORTFOLIO
     if isinstance(event, _AT_VENUE):
         return order_events(token(event.venue), token(event.strategy_id))
     raise TypeError(f"{kind.__name__} has no subject")
@@ -142,4 +146,4 @@ def _market_subject(event: Event) -> str:
 
 def is_durable(event: Event) -> bool:
     """Whether the event travels on the order path (JetStream), where nothing may be lost."""
-    return type(event) not in _MARKET and not isinstance(event, RiskState)
+    return type(event) not in _MARKET and not isinstance(event, RiskState | PortfolioUpdated)

@@ -13,6 +13,7 @@ from tickbus.events.control import (
     TimerFired,
     TradingState,
 )
+from tickbus.events.ledger import BalanceReport, PortfolioUpdated, PositionRecord
 from tickbus.events.market import (
     BookDelta,
     BookSnapshot,
@@ -50,6 +51,7 @@ from tickbus.instruments import Instrument
 __all__ = [
     "AccountUpdated",
     "Balance",
+    "BalanceReport",
     "BookDelta",
     "BookDepth",
     "BookEvent",
@@ -83,6 +85,8 @@ __all__ = [
     "OrderType",
     "OrderUnknown",
     "PlatformEvent",
+    "PortfolioUpdated",
+    "PositionRecord",
     "Quote",
     "Recovered",
     "RiskState",
