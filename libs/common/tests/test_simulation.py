@@ -98,6 +98,6 @@ def test_cores_that_answer_each_other_for_ever_are_stopped(monkeypatch: pytest.M
 
     monkeypatch.setattr("tickbus.simulation.TICK_EVENTS_MAX", 1_000)
     sim = Simulation([Node(name="echo", core=Echo(), accepts=(Quote,))])
+    sim.feed("echo", a_quote(5), 5)
     with pytest.raises(SimulationStuck, match="1000 events at 5"):
-        sim.feed("echo", a_quote(5), 5)
         sim.advance(5)
