@@ -21,8 +21,7 @@ class EmbeddedNats:
     """One nats-server whose streams live in `data_dir` and survive a restart.
 
     `port` 0 chooses a free one at the first start. `monitor_port` adds the server's own HTTP
-    pages. Sizes are bounds: a message above `payload_bytes_max` is refused at the publisher, a
-    stream that would exceed the store is refused by the server.
+    pages. Sizes are bounds: what would exceed a store is refused by the server.
     """
 
     def __init__(
@@ -32,7 +31,6 @@ class EmbeddedNats:
         host: str = "127.0.0.1",
         port: int = 0,
         monitor_port: int | None = None,
-        payload_bytes_max: int = 8 * MIB,
         memory_bytes_max: int = 256 * MIB,
         file_bytes_max: int = 8 * 1024 * MIB,
         start_timeout_s: float = 20.0,
@@ -42,7 +40,6 @@ class EmbeddedNats:
         self.host = host
         self.port = port
         self._monitor_port = monitor_port
-        self._payload_bytes_max = payload_bytes_max
         self._store = {"max_memory_store": memory_bytes_max, "max_file_store": file_bytes_max}
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -107,7 +104,6 @@ class EmbeddedNats:
         return {
             "server_name": "tickbus-embedded",
             "listen": f"{self.host}:{self.port}",
-            "max_payload": self._payload_bytes_max,
             "jetstream": {"store_dir": str(self.data_dir), **self._store},
             **monitor,
         }
