@@ -1,7 +1,7 @@
 """What one may ask the ledger, and what it answers: request and reply over the bus.
 
-Each query is sent with `codec.encode_value` to its `SUBJECT` (`control.ledger.<name>`) and is answered
-with the struct named beside it. A query that cannot be answered gets a `LedgerRefusal` instead.
+Each query goes to its subject (`control.ledger.<name>`) and is answered with its struct, both by
+`codec.encode_value`. A query that cannot be answered gets a `LedgerRefusal` instead.
 Cursors are opaque; the newest comes first; `limit` is bounded by LIMIT_MAX.
 """
 
