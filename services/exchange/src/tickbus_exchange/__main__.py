@@ -1,0 +1,109 @@
+"""Starts a simulated exchange: `python -m tickbus_exchange --port 8089 --seed 1`."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from tickbus_exchange.config import (
+    DEFAULT_BALANCES,
+    DEFAULT_LISTINGS,
+    SIMULATION_API_KEY,
+    SIMULATION_API_SECRET,
+    ExchangeConfig,
+    RateLimits,
+    parse_balances,
+)
+from tickbus_exchange.engine.numbers import parse
+from tickbus_exchange.journal import JournalError
+from tickbus_exchange.server import PortInUseError, serve
+
+USAGE_ERROR = 2
+
+
+def parse_arguments(arguments: list[str]) -> ExchangeConfig:
+    """Read the command line and the two key variables of the environment."""
+    parser = argparse.ArgumentParser(
+        prog="tickbus-exchange",
+        description="A simulated venue that speaks Binance spot's protocol.",
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    add(
+        "--port", type=int, default=8089, help="port to listen on, 0 for any free one (%(default)s)"
+    )
+    add("--seed", type=int, default=1, help="seed of the crowd (%(default)s)")
+    add("--intensity", type=float, default=1.0,
+        help="rate of the crowd, 0 for a book that stands still (%(default)s)")  # fmt: skip
+    add("--state-dir", type=Path, help="keep the account here and continue from it")
+    add("--symbols", help="comma-separated choice of BTCUSDT,ETHUSDT,SOLUSDT (all)")
+    add("--balances", help="first balances, as in USDT=100000,BTC=1,ETH=20,SOL=300")
+    add("--maker-fee", default="0.001", help="fraction of what a maker receives (%(default)s)")
+    add("--taker-fee", default="0.001", help="fraction of what a taker receives (%(default)s)")
+    limits = RateLimits()
+    add("--weight-per-minute", type=int, default=limits.weight_per_minute_max,
+        help="request weight an address may use a minute (%(default)s)")  # fmt: skip
+    add("--orders-per-10s", type=int, default=limits.orders_per_10s_max,
+        help="orders the account may place in 10 s (%(default)s)")  # fmt: skip
+    options = parser.parse_args(arguments)
+    try:
+        return _config(options, limits)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _config(options: argparse.Namespace, limits: RateLimits) -> ExchangeConfig:
+    listings = {listing.rules.symbol: listing for listing in DEFAULT_LISTINGS}
+    symbols = (options.symbols or ",".join(listings)).upper().split(",")
+    unknown = [s for s in symbols if s not in listings]
+    if unknown:
+        raise ValueError(
+            f"--symbols: {unknown[0]!r} is not listed; choose of {', '.join(listings)}"
+        )
+    if not 0 <= options.intensity <= 100:
+        raise ValueError(f"--intensity {options.intensity} is outside 0 to 100")
+    if not 0 <= options.port <= 65_535:
+        raise ValueError(f"--port {options.port} is outside 0 to 65535")
+    balances = parse_balances(options.balances) if options.balances else DEFAULT_BALANCES
+    return ExchangeConfig(
+        host=options.host,
+        port=options.port,
+        seed=options.seed,
+        intensity=options.intensity,
+        api_key=os.environ.get("TICKBUS_EXCHANGE_API_KEY") or SIMULATION_API_KEY,
+        api_secret=os.environ.get("TICKBUS_EXCHANGE_API_SECRET") or SIMULATION_API_SECRET,
+        state_dir=options.state_dir,
+        listings=tuple(listings[s] for s in symbols),
+        balances=balances,
+        maker_fee=parse(options.maker_fee),
+        taker_fee=parse(options.taker_fee),
+        rate_limits=RateLimits(
+            weight_per_minute_max=options.weight_per_minute,
+            orders_per_10s_max=options.orders_per_10s,
+            orders_per_day_max=limits.orders_per_day_max,
+        ),
+    )
+
+
+def main() -> None:
+    """Run the exchange until it is told to stop."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s exchange %(levelname)s %(message)s")
+    config = parse_arguments(sys.argv[1:])
+    try:
+        import uvloop
+
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    except ImportError:
+        runner = asyncio.Runner()
+    try:
+        with runner:
+            sys.exit(runner.run(serve(config)))
+    except (PortInUseError, JournalError) as error:
+        print(f"tickbus-exchange: {error}", file=sys.stderr)
+        sys.exit(USAGE_ERROR)
+
+
+if __name__ == "__main__":
+    main()

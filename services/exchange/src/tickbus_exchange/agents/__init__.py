@@ -1,0 +1,1 @@
+"""The seeded crowd that makes a market: makers, takers, trends and forced selling."""

@@ -1,0 +1,90 @@
+"""What the exchange can be told: symbols, balances, fees, limits. Frozen; unknown keys refused."""
+
+from pathlib import Path
+
+import msgspec
+
+from tickbus_exchange.engine.filters import SymbolRules
+from tickbus_exchange.engine.numbers import SCALE, parse
+
+SIMULATION_API_KEY = "sim-key"
+# A well-known key pair of a simulated account that holds no real money.
+SIMULATION_API_SECRET = "sim-secret"  # noqa: S105
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A tradable symbol: its rules, its first price and how much one order of the crowd is."""
+
+    rules: SymbolRules
+    first_price: int
+    typical_quantity: float
+    """Median order of the crowd, in base units."""
+
+
+class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one address or account may ask for."""
+
+    weight_per_minute_max: int = 6_000
+    orders_per_10s_max: int = 100
+    orders_per_day_max: int = 200_000
+
+
+class ExchangeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a simulated exchange needs to know at start."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    seed: int = 1
+    intensity: float = 1.0
+    """Rate of the crowd's activity; 1.0 is about 200 events a second, 0 is a dead market."""
+    api_key: str = SIMULATION_API_KEY
+    api_secret: str = SIMULATION_API_SECRET
+    state_dir: Path | None = None
+    listings: tuple[Listing, ...] = ()
+    balances: dict[str, int] = {}
+    maker_fee: int = SCALE // 1_000
+    taker_fee: int = SCALE // 1_000
+    rate_limits: RateLimits = RateLimits()
+
+
+def _listing(
+    base: str, price: str, tick: str, step: str, quantity_max: str, typical: float
+) -> Listing:
+    rules = SymbolRules(
+        symbol=f"{base}USDT",
+        base=base,
+        quote="USDT",
+        tick_size=parse(tick),
+        step_size=parse(step),
+        price_min=parse(tick),
+        price_max=parse("1000000"),
+        quantity_min=parse(step),
+        quantity_max=parse(quantity_max),
+        market_quantity_max=parse(quantity_max) // 50,
+    )
+    return Listing(rules=rules, first_price=parse(price), typical_quantity=typical)
+
+
+DEFAULT_LISTINGS = (
+    _listing("BTC", "60000", "0.01", "0.00001", "9000", 0.02),
+    _listing("ETH", "2600", "0.01", "0.0001", "9000", 0.4),
+    _listing("SOL", "150", "0.01", "0.001", "90000", 6.0),
+)
+
+DEFAULT_BALANCES = {
+    "USDT": parse("100000"),
+    "BTC": parse("1"),
+    "ETH": parse("20"),
+    "SOL": parse("300"),
+}
+
+
+def parse_balances(text: str) -> dict[str, int]:
+    """Read `USDT=100000,BTC=1`. Raises ValueError naming the part that cannot be read."""
+    balances: dict[str, int] = {}
+    for part in text.split(","):
+        asset, separator, amount = part.strip().partition("=")
+        if not separator or not asset.isalnum():
+            raise ValueError(f"balance {part!r} is not ASSET=AMOUNT, as in USDT=100000,BTC=1")
+        balances[asset.upper()] = parse(amount)
+    return balances

@@ -1,0 +1,280 @@
+"""One TCP connection: HTTP by httptools, then perhaps a WebSocket by websockets' sans-IO protocol.
+
+A response is written in the same call that read the request, so an order's answer leaves without
+waiting for the event loop. A client that does not read is cut off at WRITE_BUFFER_MAX.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import httptools
+import msgspec
+from websockets.exceptions import ProtocolError
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from tickbus_exchange.app import Exchange
+from tickbus_exchange.protocol.market_session import MarketSession
+from tickbus_exchange.protocol.rest import HttpRequest, HttpResponse
+
+log = logging.getLogger("tickbus_exchange")
+_library_log = logging.getLogger("tickbus_exchange.websocket")
+_library_log.setLevel(logging.WARNING)
+
+WRITE_BUFFER_MAX = 8 * 1024 * 1024
+"""Unsent bytes of one client above which it is disconnected: some 30 s of every stream."""
+BODY_MAX = 64 * 1024
+HEADERS_MAX = 100
+MESSAGE_MAX = 64 * 1024
+MESSAGES_PER_S_MAX = 5
+"""Inbound frames a second on a market stream, as on Binance; more is a disconnect."""
+IDLE_S_MAX = 300.0
+PING_EVERY_S = 20.0
+PONG_WITHIN_S = 60.0
+GOING_AWAY, POLICY_VIOLATION = 1001, 1008
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class Session(Protocol):
+    """What a WebSocket connection speaks."""
+
+    def on_text(self, message: str) -> None:
+        """Take a text message."""
+
+    def close(self) -> None:
+        """The connection is gone."""
+
+    def shutdown_notice(self, now_ms: int) -> bytes:
+        """Return the frame that announces a planned stop."""
+
+
+class Connection(asyncio.Protocol):
+    """A client, from accept to close."""
+
+    def __init__(
+        self, exchange: Exchange, handler: Handler, open_connections: dict["Connection", None]
+    ) -> None:
+        self._exchange = exchange
+        self._handler = handler
+        self._open = open_connections
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._websocket: ServerProtocol | None = None
+        self._session: Session | None = None
+        self._address = ""
+        self._loop_time = asyncio.get_running_loop().time
+        self._active_s = self._pinged_s = self._loop_time()
+        self._ponged = True
+        self._ping_payload = b""
+        self._limited_to_market = False
+        self._second, self._messages = 0, 0
+        self._reset_request()
+
+    def _reset_request(self) -> None:
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._header_lines: list[tuple[bytes, bytes]] = []
+        self._body = b""
+
+    # -- asyncio -------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        # uvloop's transport is one in all but name.
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
+        self._open[self] = None
+        self._exchange.connections = len(self._open)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._open.pop(self, None)
+        self._exchange.connections = len(self._open)
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes off the wire."""
+        self._active_s = self._loop_time()
+        if self._websocket is not None:
+            self._feed_websocket(data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._respond(_error(400, f"malformed HTTP request: {error}"), keep_alive=False)
+
+    def eof_received(self) -> bool:
+        """The client will send no more; close."""
+        return False
+
+    # -- HTTP (called by httptools) ------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the request target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header."""
+        self._headers[name.lower()] = value
+        self._header_lines.append((name, value))
+        if len(self._header_lines) > HEADERS_MAX:
+            raise ValueError("too many headers")
+
+    def on_body(self, body: bytes) -> None:
+        """Collect a piece of the body."""
+        self._body += body
+        if len(self._body) > BODY_MAX:
+            raise ValueError("body too large")
+
+    def on_message_complete(self) -> None:
+        """Answer a complete request, unless it asks for a WebSocket."""
+        if self._parser.should_upgrade():
+            return
+        path, _, query = self._target.partition(b"?")
+        request = HttpRequest(
+            self._parser.get_method().decode(), path.decode("latin-1"), query, self._headers,
+            self._body, self._address,
+        )  # fmt: skip
+        keep_alive = self._parser.should_keep_alive()
+        self._reset_request()
+        self._respond(self._handler(request), keep_alive=keep_alive)
+
+    def _respond(self, response: HttpResponse, *, keep_alive: bool) -> None:
+        self._transport.write(response.encode(keep_alive=keep_alive))
+        if not keep_alive:
+            self._transport.close()
+
+    # -- WebSocket -----------------------------------------------------------------------------
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Hand the request to the WebSocket library and start a session for its path."""
+        path, _, query = self._target.decode("latin-1").partition("?")
+        is_market = path in {"/ws", "/stream", "/ws/", "/stream/"} or path.startswith("/ws/")
+        if not is_market and path not in {"/ws-api/v3", "/ws-api/v3/"}:
+            self._respond(_error(404, f"no WebSocket at {path}"), keep_alive=False)
+            return
+        self._websocket = ServerProtocol(max_size=MESSAGE_MAX, logger=_library_log)
+        lines = [b"GET " + self._target + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self._header_lines]
+        self._websocket.receive_data(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        self._limited_to_market = is_market
+        for event in self._websocket.events_received():
+            if not isinstance(event, Request):
+                continue
+            self._websocket.send_response(self._websocket.accept(event))
+            self._flush_websocket()
+            if self._websocket.state is not OPEN:
+                return
+            if is_market:
+                hub = self._exchange.hub
+                self._session = MarketSession(hub, self.write_frame, path, query)
+            else:
+                self._session = self._exchange.api_session(self._address, self.write_frame)
+        if rest:
+            self._feed_websocket(b"")
+
+    def _feed_websocket(self, data: bytes) -> None:
+        websocket = self._websocket
+        assert websocket is not None
+        try:
+            if data:
+                websocket.receive_data(data)
+            events = websocket.events_received()
+        except (EOFError, ProtocolError):
+            events = []
+        for event in events:
+            if isinstance(event, Frame) and self._session is not None:
+                self._on_frame(event)
+        self._flush_websocket()
+        if websocket.close_expected():
+            self._transport.close()
+
+    def _on_frame(self, frame: Frame) -> None:
+        if self._limited_to_market and self._too_many():
+            self.close(POLICY_VIOLATION, "Too many requests")
+            return
+        if frame.opcode is Opcode.PONG:
+            # Only the echo of our own ping counts as life.
+            self._ponged = self._ponged or bytes(frame.data) == self._ping_payload
+        elif frame.opcode is Opcode.TEXT and self._session is not None:
+            self._session.on_text(bytes(frame.data).decode("utf-8", "replace"))
+
+    def _too_many(self) -> bool:
+        second = int(self._loop_time())
+        if second != self._second:
+            self._second, self._messages = second, 0
+        self._messages += 1
+        return self._messages > MESSAGES_PER_S_MAX
+
+    def _flush_websocket(self) -> None:
+        assert self._websocket is not None
+        for data in self._websocket.data_to_send():
+            if data:
+                self._transport.write(data)
+            else:
+                self._transport.close()
+
+    def write_frame(self, frame: bytes) -> None:
+        """Send a complete frame; drop the client if it has stopped reading."""
+        transport = self._transport
+        if transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > WRITE_BUFFER_MAX:
+            self._exchange.slow_clients_total += 1
+            log.warning("dropped a client that does not read: %s", self._address)
+            transport.abort()
+            return
+        transport.write(frame)
+
+    # -- shell ---------------------------------------------------------------------------------
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether this is an open WebSocket."""
+        return self._session is not None
+
+    def check(self) -> None:
+        """Ping a WebSocket, close what has been silent too long. Called about once a second."""
+        now = self._loop_time()
+        if self._websocket is None:
+            if now - self._active_s > IDLE_S_MAX:
+                self._transport.close()
+            return
+        if not self._ponged and now - self._pinged_s > PONG_WITHIN_S:
+            self._transport.abort()
+        elif self._ponged and now - self._pinged_s >= PING_EVERY_S:
+            self._ping(self._websocket, now)
+
+    def _ping(self, websocket: ServerProtocol, now: float) -> None:
+        if websocket.state is OPEN:
+            self._ping_payload = str(self._exchange.clock_ms()).encode()
+            websocket.send_ping(self._ping_payload)
+            self._flush_websocket()
+            self._ponged, self._pinged_s = False, now
+
+    def close(self, code: int = GOING_AWAY, reason: str = "") -> None:
+        """Say goodbye and close."""
+        if self._websocket is not None and self._websocket.state is OPEN:
+            if code == GOING_AWAY and self._session is not None and not reason:
+                self.write_frame(self._session.shutdown_notice(self._exchange.clock_ms()))
+            self._websocket.send_close(code, reason)
+            self._flush_websocket()
+        self._transport.close()
+
+    def drop(self) -> None:
+        """Cut the line without a word."""
+        self._transport.abort()
+
+
+def _error(status: int, message: str) -> HttpResponse:
+    return HttpResponse(status, msgspec.json.encode({"code": -1000, "msg": message}))

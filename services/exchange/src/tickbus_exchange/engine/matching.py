@@ -1,0 +1,397 @@
+"""The matching engine: price-time priority, settlement and self-trade prevention; no IO.
+
+Consumes: `submit` and `cancel`, each with the time in milliseconds.
+Produces: the order or a Refusal, and, until the next `drain`, every Trade and every Report of a
+tracked account, in the order they happened.
+Invariants: the book is never crossed after a call returns; no balance is ever negative; what one
+account gains another loses, fees included; order, trade and execution ids only rise.
+"""
+
+from collections.abc import Iterable
+
+from tickbus_exchange.engine.account import Account, locked_asset
+from tickbus_exchange.engine.book import Book, Level
+from tickbus_exchange.engine.filters import Situation, SymbolRules, first_failure
+from tickbus_exchange.engine.numbers import SCALE, notional
+from tickbus_exchange.engine.orders import (
+    ExecutionType,
+    Order,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Refusal,
+    Report,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+    Trade,
+)
+
+
+class Market:
+    """One symbol: its rules, its book, its trade counter and the average price filters use."""
+
+    __slots__ = ("average_price", "book", "last_price", "rules", "trade_id")
+
+    def __init__(self, rules: SymbolRules, last_price: int = 0) -> None:
+        self.rules = rules
+        self.book = Book()
+        self.trade_id = 0
+        self.last_price = last_price
+        self.average_price = last_price
+
+
+class Engine:
+    """All markets and all accounts. Fee rates are 1e-8 fractions of what is received."""
+
+    def __init__(self, rules: Iterable[SymbolRules], maker_fee: int, taker_fee: int) -> None:
+        self.markets = {r.symbol: Market(r) for r in rules}
+        self.accounts: dict[str, Account] = {}
+        self.maker_fee = maker_fee
+        self.taker_fee = taker_fee
+        self.fees: dict[str, int] = {}
+        self.order_id = 0
+        self.execution_id = 0
+        self._events: list[Trade | Report] = []
+
+    def add_account(self, account: Account) -> Account:
+        """Open an account; a second one of the same name replaces the first."""
+        self.accounts[account.account_id] = account
+        return account
+
+    def drain(self) -> list[Trade | Report]:
+        """Return what happened since the last call, oldest first."""
+        events, self._events = self._events, []
+        return events
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def check(self, account_id: str, request: OrderRequest) -> Refusal | None:
+        """Return why `submit` would refuse `request` now, None if it would not."""
+        return self._check(self.accounts[account_id], self.markets[request.symbol], request)[0]
+
+    def submit(self, account_id: str, request: OrderRequest, now_ms: int) -> Order | Refusal:
+        """Take an order: refuse it, or match it, then let it rest or expire."""
+        account, market = self.accounts[account_id], self.markets[request.symbol]
+        refusal, lock = self._check(account, market, request)
+        if refusal is not None:
+            return refusal
+        order = self._accept(account, market, request, lock, now_ms)
+        if order.time_in_force is TimeInForce.FOK and not self._can_fill(account, market, order):
+            self._expire(account, market, order, now_ms)
+            return order
+        self._match(account, market, order, now_ms)
+        if order.is_live:
+            self._rest_or_expire(account, market, order, now_ms)
+        return order
+
+    def cancel(
+        self, account_id: str, symbol: str, order_id: int, now_ms: int, cancel_id: str = ""
+    ) -> Order | Refusal:
+        """Take a live order out of the book and free what it locked."""
+        account, market = self.accounts[account_id], self.markets[symbol]
+        order = account.working_orders(symbol).get(order_id)
+        if order is None:
+            return Refusal.UNKNOWN_ORDER
+        self._remove(market, order)
+        self._close(account, market, order, OrderStatus.CANCELED)
+        if account.tracked:
+            self._report(
+                account, market, order, now_ms, ExecutionType.CANCELED, cancel_id=cancel_id
+            )
+        return order
+
+    def restore(self, order: Order) -> None:
+        """Put a live order from the journal back into its book, last in its queue."""
+        market = self.markets[order.symbol]
+        account = self.accounts[order.account_id]
+        order.locked = (
+            notional(order.price, order.leaves) if order.side is Side.BUY else order.leaves
+        )
+        rules = market.rules
+        account.lock(locked_asset(order.side, rules.base, rules.quote), order.locked)
+        account.working_orders(order.symbol)[order.order_id] = order
+        self._rest(market, order)
+
+    # -- before the match --------------------------------------------------------------------
+
+    def _check(
+        self, account: Account, market: Market, request: OrderRequest
+    ) -> tuple[Refusal | None, int]:
+        """Return (refusal, 0) or (None, what the order would lock)."""
+        rules = market.rules
+        working = account.working_orders(request.symbol)
+        if account.tracked:
+            situation = Situation(market.average_price, len(working))
+            refusal = first_failure(request, rules, situation)
+            if refusal is not None:
+                return refusal, 0
+            if request.client_order_id and account.find(request.symbol, request.client_order_id):
+                return Refusal.DUPLICATE, 0
+        if request.type is OrderType.LIMIT_MAKER and market.book.crosses(
+            request.side, request.price
+        ):
+            return Refusal.WOULD_TAKE, 0
+        needed = lock = self._lock_for(account, market, request)
+        if request.type is OrderType.MARKET and request.quote_quantity:
+            if lock == 0:
+                return Refusal.NO_LIQUIDITY, 0
+            needed = request.quote_quantity if request.side is Side.BUY else lock
+        asset = locked_asset(request.side, rules.base, rules.quote)
+        if needed > account.balance(asset).free:
+            return Refusal.INSUFFICIENT_BALANCE, 0
+        return None, lock
+
+    def _lock_for(self, account: Account, market: Market, request: OrderRequest) -> int:
+        """Return what the order must set aside, in the asset it pays with."""
+        if request.type is OrderType.MARKET:
+            quantity, cost = self._preview(account, market, request)
+            if request.side is Side.BUY:
+                return cost
+            return quantity if request.quote_quantity else request.quantity
+        if request.side is Side.BUY:
+            return notional(request.price, request.quantity)
+        return request.quantity
+
+    def _preview(
+        self, account: Account, market: Market, request: OrderRequest | Order
+    ) -> tuple[int, int]:
+        """Return the (quantity, quote) that would trade now, without trading. Walks the book."""
+        quantity, cost, step = 0, 0, market.rules.step_size
+        ladder, own = market.book.opposite(request.side), account.account_id
+        for key in reversed(ladder.keys):
+            level = ladder.levels[key * ladder.sign]
+            if request.type is not OrderType.MARKET and not _reaches(request, level.price):
+                break
+            for maker in level.orders.values():
+                if maker.account_id == own and request.stp is not SelfTradePrevention.NONE:
+                    if request.stp is SelfTradePrevention.EXPIRE_MAKER:
+                        continue
+                    return quantity, cost
+                wanted = request.quantity - quantity
+                if request.quote_quantity:
+                    wanted = _affordable(request.quote_quantity - cost, level.price, step)
+                traded = min(wanted, maker.leaves)
+                if traded <= 0:
+                    return quantity, cost
+                quantity += traded
+                cost += notional(level.price, traded)
+        return quantity, cost
+
+    def _can_fill(self, account: Account, market: Market, order: Order) -> bool:
+        return self._preview(account, market, order)[0] >= order.quantity
+
+    def _accept(
+        self, account: Account, market: Market, request: OrderRequest, lock: int, now_ms: int
+    ) -> Order:
+        self.order_id += 1
+        order = Order(
+            self.order_id, request.client_order_id, account.account_id, request.symbol,
+            request.side, request.type, request.time_in_force, request.price, request.quantity,
+            request.quote_quantity, request.stp, now_ms,
+        )  # fmt: skip
+        rules = market.rules
+        account.lock(locked_asset(order.side, rules.base, rules.quote), lock)
+        order.locked = lock
+        account.working_orders(order.symbol)[order.order_id] = order
+        if account.tracked:
+            self._report(account, market, order, now_ms, ExecutionType.NEW)
+        return order
+
+    # -- the match ---------------------------------------------------------------------------
+
+    def _match(self, account: Account, market: Market, taker: Order, now_ms: int) -> None:
+        ladder = market.book.opposite(taker.side)
+        is_market = taker.type is OrderType.MARKET
+        guarded = taker.stp is not SelfTradePrevention.NONE
+        while taker.is_live:
+            level = ladder.best()
+            if level is None or not (is_market or _reaches(taker, level.price)):
+                return
+            maker = level.first()
+            if guarded and maker.account_id == taker.account_id:
+                self._prevent(account, market, taker, maker, now_ms)
+                continue
+            wanted = taker.leaves
+            if taker.quote_quantity:
+                left = taker.quote_quantity - taker.quote_filled
+                wanted = _affordable(left, level.price, market.rules.step_size)
+                if wanted == 0:
+                    return
+            self._trade(account, market, taker, maker, level, min(wanted, maker.leaves), now_ms)
+
+    def _trade(
+        self,
+        account: Account,
+        market: Market,
+        taker: Order,
+        maker: Order,
+        level: Level,
+        quantity: int,
+        now_ms: int,
+    ) -> None:
+        price = level.price
+        quote = notional(price, quantity)
+        market.trade_id += 1
+        market.last_price = price
+        buyer_is_maker = maker.side is Side.BUY
+        buyer, seller = (maker, taker) if buyer_is_maker else (taker, maker)
+        trade = Trade(
+            taker.symbol, market.trade_id, price, quantity, quote, buyer.order_id,
+            seller.order_id, taker.order_id, buyer_is_maker, now_ms,
+        )  # fmt: skip
+        self._events.append(trade)
+        maker_account = self.accounts[maker.account_id]
+        taker_fee = self._settle(account, market, taker, price, quantity, quote, self.taker_fee)
+        maker_fee = self._settle(
+            maker_account, market, maker, price, quantity, quote, self.maker_fee
+        )
+        market.book.opposite(taker.side).fill(level, maker, quantity)
+        market.book.touch(maker.side, price)
+        for order, owner, fee in ((maker, maker_account, maker_fee), (taker, account, taker_fee)):
+            if order.leaves == 0 and not order.quote_quantity:
+                self._close(owner, market, order, OrderStatus.FILLED)
+            elif order.quote_quantity and self._quote_is_spent(market, order):
+                order.quantity = order.filled
+                self._close(owner, market, order, OrderStatus.FILLED)
+            else:
+                order.status = OrderStatus.PARTIALLY_FILLED
+            if owner.tracked:
+                self._report(
+                    owner, market, order, now_ms, ExecutionType.TRADE,
+                    fill=(quantity, price, quote, fee, market.trade_id), is_maker=order is maker,
+                )  # fmt: skip
+
+    def _quote_is_spent(self, market: Market, order: Order) -> bool:
+        """Whether what is left of a quote quantity cannot buy one lot at the next price."""
+        level = market.book.opposite(order.side).best()
+        left = order.quote_quantity - order.quote_filled
+        price = level.price if level is not None else market.last_price
+        return _affordable(left, price, market.rules.step_size) == 0
+
+    def _settle(
+        self,
+        account: Account,
+        market: Market,
+        order: Order,
+        price: int,
+        quantity: int,
+        quote: int,
+        fee_rate: int,
+    ) -> int:
+        """Move both assets of one side of a trade; return the fee, in the asset received."""
+        base, quote_asset = market.rules.base, market.rules.quote
+        order.filled += quantity
+        order.quote_filled += quote
+        if order.side is Side.BUY:
+            paid_asset, paid, got_asset, got = quote_asset, quote, base, quantity
+            is_limit = order.type is not OrderType.MARKET
+            released = notional(order.price, quantity) if is_limit else quote
+        else:
+            paid_asset, paid, got_asset, got = base, quantity, quote_asset, quote
+            released = quantity
+        fee = got * fee_rate // SCALE
+        account.unlock(paid_asset, released)
+        order.locked -= released
+        account.balance(paid_asset).free -= paid
+        account.balance(got_asset).free += got - fee
+        self.fees[got_asset] = self.fees.get(got_asset, 0) + fee
+        return fee
+
+    def _prevent(
+        self, account: Account, market: Market, taker: Order, maker: Order, now_ms: int
+    ) -> None:
+        """Expire whichever of two orders of one account its self-trade prevention mode names."""
+        quantity = maker.leaves if taker.quote_quantity else min(taker.leaves, maker.leaves)
+        self.execution_id += 1
+        prevention = (self.execution_id, quantity, maker.price)
+        losers = {
+            SelfTradePrevention.EXPIRE_MAKER: ((maker, taker),),
+            SelfTradePrevention.EXPIRE_TAKER: ((taker, maker),),
+        }.get(taker.stp, ((maker, taker), (taker, maker)))
+        for order, counter in losers:
+            if order is maker:
+                self._remove(market, order)
+            order.prevented += quantity
+            self._close(account, market, order, OrderStatus.EXPIRED_IN_MATCH)
+            if account.tracked:
+                self._report(
+                    account, market, order, now_ms, ExecutionType.TRADE_PREVENTION,
+                    prevention=prevention, counter=counter,
+                )  # fmt: skip
+
+    # -- after the match ---------------------------------------------------------------------
+
+    def _rest_or_expire(self, account: Account, market: Market, order: Order, now_ms: int) -> None:
+        if order.type is not OrderType.MARKET and order.time_in_force is TimeInForce.GTC:
+            self._rest(market, order)
+        else:
+            self._expire(account, market, order, now_ms)
+
+    def _rest(self, market: Market, order: Order) -> None:
+        market.book.side(order.side).add(order)
+        market.book.touch(order.side, order.price)
+
+    def _remove(self, market: Market, order: Order) -> None:
+        market.book.side(order.side).remove(order)
+        market.book.touch(order.side, order.price)
+
+    def _expire(self, account: Account, market: Market, order: Order, now_ms: int) -> None:
+        self._close(account, market, order, OrderStatus.EXPIRED)
+        if account.tracked:
+            self._report(account, market, order, now_ms, ExecutionType.EXPIRED)
+
+    def _close(self, account: Account, market: Market, order: Order, status: OrderStatus) -> None:
+        """Make an order final and free what it still locks."""
+        order.status = status
+        if order.locked:
+            rules = market.rules
+            account.unlock(locked_asset(order.side, rules.base, rules.quote), order.locked)
+            order.locked = 0
+        account.working_orders(order.symbol).pop(order.order_id, None)
+
+    def _report(
+        self,
+        account: Account,
+        market: Market,
+        order: Order,
+        now_ms: int,
+        execution_type: ExecutionType,
+        *,
+        fill: tuple[int, int, int, int, int] = (0, 0, 0, 0, -1),
+        is_maker: bool = False,
+        cancel_id: str = "",
+        prevention: tuple[int, int, int] = (-1, 0, 0),
+        counter: Order | None = None,
+    ) -> None:
+        rules = market.rules
+        base, quote = account.balance(rules.base), account.balance(rules.quote)
+        fee_asset = ""
+        if execution_type is ExecutionType.TRADE:
+            fee_asset = rules.base if order.side is Side.BUY else rules.quote
+        self.execution_id += 1
+        report = Report(
+            account.account_id, order.symbol, order.order_id, order.client_order_id,
+            order.side, order.type, order.time_in_force, order.price, order.quantity,
+            order.quote_quantity, order.stp, execution_type, order.status, order.filled,
+            order.quote_filled, order.time_ms, now_ms, self.execution_id,
+            base.free, base.locked, quote.free, quote.locked,
+            working=order.is_live and order.type is not OrderType.MARKET,
+            last_quantity=fill[0], last_price=fill[1], last_quote=fill[2], fee=fill[3],
+            trade_id=fill[4], fee_asset=fee_asset, is_maker=is_maker,
+            cancel_client_order_id=cancel_id, prevented=order.prevented,
+            prevented_match_id=prevention[0], last_prevented=prevention[1],
+            counter_price=prevention[2],
+            counter_order_id=counter.order_id if counter is not None else -1,
+        )  # fmt: skip
+        self._events.append(report)
+
+
+def _reaches(order: OrderRequest | Order, price: int) -> bool:
+    """Whether a limit order's price is as good as `price` for the other side."""
+    return order.price >= price if order.side is Side.BUY else order.price <= price
+
+
+def _affordable(quote: int, price: int, step: int) -> int:
+    """Return the whole lots, in base units, that `quote` is worth at `price`."""
+    return quote * SCALE // price // step * step

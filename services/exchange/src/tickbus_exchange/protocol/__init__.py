@@ -1,0 +1,1 @@
+"""Binance spot's public protocol: REST, market streams, WebSocket API."""

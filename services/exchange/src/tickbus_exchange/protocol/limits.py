@@ -1,0 +1,136 @@
+"""Rate limits: request weight per address and minute, orders per 10 seconds and day."""
+
+from tickbus_exchange.config import RateLimits
+from tickbus_exchange.protocol.errors import ApiError
+
+MINUTE_MS = 60_000
+TEN_SECONDS_MS = 10_000
+DAY_MS = 86_400_000
+WARNINGS_MAX = 20
+"""Requests after a 429, before the minute is over, that turn it into a ban (418)."""
+BAN_MS = 120_000
+ADDRESSES_MAX = 10_000
+
+
+class _Window:
+    """A count that starts anew with every interval of the clock."""
+
+    __slots__ = ("count", "interval_ms", "start")
+
+    def __init__(self, interval_ms: int) -> None:
+        self.interval_ms = interval_ms
+        self.start = 0
+        self.count = 0
+
+    def add(self, amount: int, now_ms: int) -> int:
+        start = now_ms - now_ms % self.interval_ms
+        if start != self.start:
+            self.start, self.count = start, 0
+        self.count += amount
+        return self.count
+
+    def seconds_left(self, now_ms: int) -> int:
+        return (self.interval_ms - now_ms % self.interval_ms) // 1_000 + 1
+
+
+class _Address:
+    __slots__ = ("banned_until_ms", "warnings", "weight")
+
+    def __init__(self) -> None:
+        self.weight = _Window(MINUTE_MS)
+        self.warnings = 0
+        self.banned_until_ms = 0
+
+
+class Limiter:
+    """Counts what is asked; raises ApiError 429 above a limit, 418 when that is ignored."""
+
+    def __init__(self, limits: RateLimits) -> None:
+        self._limits = limits
+        self._addresses: dict[str, _Address] = {}
+        self._ten_seconds = _Window(TEN_SECONDS_MS)
+        self._day = _Window(DAY_MS)
+
+    def spend(self, address: str, weight: int, now_ms: int) -> int:
+        """Charge `weight` to `address` and return its total this minute."""
+        account = self._addresses.get(address)
+        if account is None:
+            if len(self._addresses) >= ADDRESSES_MAX:
+                self._addresses.clear()
+            account = self._addresses[address] = _Address()
+        if account.banned_until_ms > now_ms:
+            raise self._banned(account, now_ms)
+        used = account.weight.add(weight, now_ms)
+        limit = self._limits.weight_per_minute_max
+        if used <= limit:
+            account.warnings = 0
+            return used
+        account.warnings += 1
+        if account.warnings > WARNINGS_MAX:
+            account.banned_until_ms = now_ms + BAN_MS
+            account.warnings = 0
+            raise self._banned(account, now_ms)
+        raise ApiError(
+            -1003,
+            f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE. "
+            "Please use WebSocket Streams for live updates to avoid polling the API.",
+            429,
+            retry_after_s=account.weight.seconds_left(now_ms),
+        )
+
+    def _banned(self, account: _Address, now_ms: int) -> ApiError:
+        return ApiError(
+            -1003,
+            f"Way too much request weight used; IP banned until {account.banned_until_ms}. "
+            "Please use WebSocket Streams for live updates to avoid bans.",
+            418,
+            retry_after_s=(account.banned_until_ms - now_ms) // 1_000 + 1,
+        )
+
+    def used(self, address: str, now_ms: int) -> int:
+        """Return the weight `address` used this minute."""
+        account = self._addresses.get(address)
+        return account.weight.add(0, now_ms) if account is not None else 0
+
+    def check_orders(self, now_ms: int) -> None:
+        """Raise ApiError -1015 where one more order would be too many."""
+        limits = self._limits
+        for window, limit, name in (
+            (self._ten_seconds, limits.orders_per_10s_max, "10 SECOND"),
+            (self._day, limits.orders_per_day_max, "1 DAY"),
+        ):
+            if window.add(0, now_ms) >= limit:
+                message = f"Too many new orders; current limit is {limit} orders per {name}."
+                left = window.seconds_left(now_ms)
+                raise ApiError(-1015, message, 429, retry_after_s=left)
+
+    def count_order(self, now_ms: int) -> None:
+        """Count an order that did not fill at once."""
+        self._ten_seconds.add(1, now_ms)
+        self._day.add(1, now_ms)
+
+    def orders(self, now_ms: int) -> tuple[int, int]:
+        """Return the order counts of these 10 seconds and of this day."""
+        return self._ten_seconds.add(0, now_ms), self._day.add(0, now_ms)
+
+    def describe(self) -> list[dict[str, object]]:
+        """Return exchangeInfo's `rateLimits`."""
+        limits = self._limits
+        return [
+            _limit("REQUEST_WEIGHT", "MINUTE", 1, limits.weight_per_minute_max),
+            _limit("ORDERS", "SECOND", 10, limits.orders_per_10s_max),
+            _limit("ORDERS", "DAY", 1, limits.orders_per_day_max),
+            _limit("RAW_REQUESTS", "MINUTE", 5, 300_000),
+        ]
+
+    def usage(self, address: str, now_ms: int, *, orders: bool) -> list[dict[str, object]]:
+        """Return the `rateLimits` of a WebSocket API answer, with counts."""
+        weight, ten, day = self.describe()[:3]
+        if not orders:
+            return [weight | {"count": self.used(address, now_ms)}]
+        ten_seconds, days = self.orders(now_ms)
+        return [ten | {"count": ten_seconds}, day | {"count": days}]
+
+
+def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, object]:
+    return {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
