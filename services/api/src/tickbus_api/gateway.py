@@ -1,0 +1,397 @@
+"""What the gateway does for a request: it asks the core, the ledger or the bus, within bounds."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from tickbus import codec, ledger_api, subjects
+from tickbus.bus import BusError, RequestTimeout
+from tickbus.codec import Hop, MalformedMessage
+from tickbus.events import (
+    CancelAllOrders,
+    CancelOrder,
+    Event,
+    Instrument,
+    OrderType,
+    ServiceStatus,
+    SubmitOrder,
+    TimeInForce,
+)
+from tickbus.order import WORKING, Order, OrderState
+from tickbus.runtime import Context
+from tickbus_api.config import ApiConfig
+from tickbus_api.core import ApiCore, OrderChanged
+from tickbus_api.parsing import OrderRequest, nearest
+from tickbus_api.problems import Problem, shown, unavailable
+from tickbus_api.waiting import Waiters, until
+
+IDEMPOTENCY_KEY_MAX = 255
+STATUS_WAIT_S = 0.3
+_RESTING = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
+
+A = TypeVar("A", bound=ledger_api._Answer)
+
+
+class OrderFilter(NamedTuple):
+    """Which orders a list is about; empty matches everything."""
+
+    states: tuple[OrderState, ...] = ()
+    strategy_id: str = ""
+    venue: str = ""
+    instrument_id: str = ""
+
+    def matches(self, order: Order) -> bool:
+        """Whether `order` belongs on the list."""
+        return (
+            (not self.states or order.state in self.states)
+            and self.strategy_id in ("", order.strategy_id)
+            and self.venue in ("", order.venue)
+            and self.instrument_id in ("", order.instrument_id)
+        )
+
+
+class Gateway:
+    """The gateway's operations; usable once `context` is set."""
+
+    def __init__(self, core: ApiCore, config: ApiConfig, run_id: str, venue: str) -> None:
+        self.core = core
+        self.config = config
+        self.context: Context | None = None
+        self.waiters = Waiters()
+        self._run_id = run_id
+        self._venue = venue
+        self._orders = 0
+        self._commands = 0
+
+    async def on_changed(self, change: OrderChanged, hops: tuple[Hop, ...]) -> None:
+        """The core's word that an order took a step."""
+        self.waiters.tell(change)
+
+    # -- market ----------------------------------------------------------------------------------
+
+    def instrument(self, symbol: str, venue: str = "") -> Instrument:
+        """The instrument meant by `symbol`, at the configured venue first. Raises Problem."""
+        core = self.core
+        found = core.find(symbol, venue or self._venue) or (None if venue else core.find(symbol))
+        if found is not None:
+            return found
+        if not core.instruments:
+            raise unavailable(
+                "INSTRUMENTS_UNKNOWN",
+                "no instrument is known yet: the feed has not published any",
+                "wait for the feed (GET /api/v1/status says what it waits for), then repeat",
+            )
+        known = core.known()
+        near = nearest(symbol.upper(), [*known, *(i.symbol for i in core.instruments.values())])
+        listed = ", ".join(near or known[:10])
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "UNKNOWN_SYMBOL",
+            f"symbol: {shown(symbol)!r} is not traded here" + (f" at {venue}" if venue else ""),
+            field="symbol",
+            value=symbol,
+            remedy=f"{'did you mean' if near else 'known are'} {listed}{'?' if near else ''}",
+            extra={"nearest": near},
+        )
+
+    # -- orders ----------------------------------------------------------------------------------
+
+    async def submit(self, request: OrderRequest, idempotency_key: str) -> tuple[HTTPStatus, Order]:
+        """Send an order to risk and wait for what becomes of it. Raises Problem."""
+        instrument = self.instrument(request.symbol, request.venue)
+        order_id = self._order_id(idempotency_key)
+        now = self._context.clock.now_ns()
+        submit = SubmitOrder(
+            ts_event=now,
+            ts_recv=now,
+            client_order_id=order_id,
+            strategy_id=subjects.MANUAL,
+            venue=instrument.venue,
+            instrument_id=instrument.instrument_id,
+            side=request.side,
+            order_type=OrderType.MARKET if request.price is None else OrderType.LIMIT,
+            quantity=request.quantity,
+            price=request.price,
+            time_in_force=request.time_in_force,
+            post_only=request.post_only,
+            reduce_only=request.reduce_only,
+        )
+        if idempotency_key and (earlier := await self._find(order_id)) is not None:
+            return HTTPStatus.OK, _same(earlier, submit)
+
+        def decided(_: OrderChanged | None) -> bool:
+            order = self.core.orders.get(order_id)
+            return order is not None and _is_decided(order)
+
+        with self.waiters.watch([order_id]) as changes:
+            await self._send(submit, order_id)
+            await until(changes, decided, self.config.order_wait_s)
+        self._context.telemetry.observe_ns("post_order", self._context.clock.now_ns() - now)
+        order = self.core.orders.get(order_id) or Order.from_submit(submit)
+        return _outcome(order)
+
+    async def cancel(self, order_id: str) -> tuple[HTTPStatus, Order]:
+        """Cancel one order and wait for what becomes of it. Raises Problem."""
+        order = await self._find(order_id)
+        if order is None:
+            raise _unknown_order(order_id)
+        if order.is_terminal:
+            raise _closed(order)
+        self._commands += 1
+        now = self._context.clock.now_ns()
+        cancel = CancelOrder(
+            ts_event=now,
+            ts_recv=now,
+            command_id=f"{subjects.MANUAL}-{self._run_id}-c{self._commands}",
+            client_order_id=order_id,
+            strategy_id=order.strategy_id,
+            venue=order.venue,
+            instrument_id=order.instrument_id,
+        )
+        refusals: list[str] = []
+
+        def decided(change: OrderChanged | None) -> bool:
+            if change is not None and change.refusal:
+                refusals.append(change.refusal)
+            return bool(refusals) or order.is_terminal
+
+        with self.waiters.watch([order_id]) as changes:
+            await self._send(cancel, order_id)
+            await until(changes, decided, self.config.order_wait_s)
+        if order.is_terminal and order.state is not OrderState.CANCELED:
+            raise _closed(order)
+        if order.state is OrderState.CANCELED:
+            return HTTPStatus.OK, order
+        if refusals:
+            raise Problem(
+                HTTPStatus.CONFLICT,
+                "CANCEL_REJECTED",
+                f"the venue refused to cancel {order_id}: {refusals[-1]}",
+                remedy=f"see GET /api/v1/orders/{order_id} for what became of it",
+                extra={"order_id": order_id, "state": order.state},
+            )
+        return HTTPStatus.ACCEPTED, order
+
+    async def cancel_all(self, wanted: OrderFilter) -> tuple[HTTPStatus, str, list[Order]]:
+        """Cancel every working order that matches, and wait; the orders are as they are then."""
+        working = (await self.orders(wanted._replace(states=tuple(WORKING)), 1000, ""))[0]
+        orders = [self.core.learn(order) for order in working]
+        self._commands += 1
+        now = self._context.clock.now_ns()
+        command_id = f"{subjects.MANUAL}-{self._run_id}-c{self._commands}"
+        command = CancelAllOrders(
+            now, now, command_id, wanted.venue, wanted.strategy_id, wanted.instrument_id
+        )
+
+        def decided(_: OrderChanged | None) -> bool:
+            return not any(order.is_working for order in orders)
+
+        with self.waiters.watch(o.client_order_id for o in orders) as changes:
+            await self._send(command, command_id)
+            done = await until(changes, decided, self.config.order_wait_s)
+        return HTTPStatus.OK if done else HTTPStatus.ACCEPTED, command_id, orders
+
+    async def orders(self, wanted: OrderFilter, limit: int, cursor: str) -> tuple[list[Order], str]:
+        """A page of orders, newest first, and the cursor of the next. Raises Problem."""
+        query = ledger_api.OrdersQuery(**wanted._asdict(), limit=limit, cursor=cursor)
+        answer = await self._ask(ledger_api.ORDERS, query, ledger_api.OrdersAnswer)
+        memory = self.core.orders
+        page = [memory.get(order.client_order_id) or order for order in answer.orders]
+        if not cursor:
+            # The ledger may be a few milliseconds behind; what we saw since its newest comes first.
+            listed = {order.client_order_id for order in page}
+            newest = max((order.ts_created for order in page), default=0)
+            fresh = [o for o in memory if o.ts_created >= newest]
+            page += [o for o in fresh if o.client_order_id not in listed]
+            page.sort(key=lambda order: order.ts_created, reverse=True)
+        return [order for order in page if wanted.matches(order)][:limit], answer.next_cursor
+
+    async def order(self, order_id: str) -> tuple[Order, tuple[ledger_api.OrderStep, ...]]:
+        """One order with its events. Raises Problem."""
+        query = ledger_api.OrderQuery(client_order_id=order_id)
+        answer = await self._ask(ledger_api.ORDER, query, ledger_api.OrderAnswer)
+        order = self.core.orders.get(order_id) or answer.order
+        if order is None:
+            raise _unknown_order(order_id)
+        return order, answer.steps
+
+    # -- books and status --------------------------------------------------------------------------
+
+    async def fills(self, query: ledger_api.FillsQuery) -> ledger_api.FillsAnswer:
+        """A page of fills. Raises Problem."""
+        return await self._ask(ledger_api.FILLS, query, ledger_api.FillsAnswer)
+
+    async def portfolio(self) -> ledger_api.PortfolioAnswer:
+        """The whole account, valued now. Raises Problem."""
+        query = ledger_api.PortfolioQuery()
+        return await self._ask(ledger_api.PORTFOLIO, query, ledger_api.PortfolioAnswer)
+
+    async def services(self) -> list[ServiceStatus]:
+        """What every running service says of itself, by name."""
+        answers = await self._context.bus.gather(subjects.STATUS, b"", STATUS_WAIT_S)
+        statuses = []
+        for payload in answers:
+            try:
+                statuses.append(codec.decode_value(payload, ServiceStatus))
+            except MalformedMessage as error:
+                self._context.quarantine(subjects.STATUS, payload, error)
+        return sorted(statuses, key=lambda status: (status.service, status.instance))
+
+    async def bus_problem(self) -> str:
+        """Why the bus cannot be used; "" when it can."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._context.bus.last_sequence()
+        except Exception as error:  # noqa: BLE001 - whatever the client raises, health tells
+            return f"NATS does not answer: {str(error) or type(error).__name__}"
+        return ""
+
+    async def ledger_problem(self) -> str:
+        """Why the ledger cannot be used; "" when it can."""
+        try:
+            await self.portfolio()
+        except Problem as problem:
+            return problem.detail
+        return ""
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    @property
+    def _context(self) -> Context:
+        if self.context is None:
+            raise RuntimeError("the gateway is used before the service has started")
+        return self.context
+
+    def _order_id(self, idempotency_key: str) -> str:
+        if not idempotency_key:
+            self._orders += 1
+            return f"{subjects.MANUAL}-{self._run_id}-{self._orders}"
+        if len(idempotency_key) > IDEMPOTENCY_KEY_MAX:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                "IDEMPOTENCY_KEY_INVALID",
+                f"Idempotency-Key has more than {IDEMPOTENCY_KEY_MAX} characters",
+                remedy="use a shorter key, for example a UUID",
+            )
+        # The same key gives the same order id, which is what makes a repeat recognisable anywhere.
+        digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
+        return f"{subjects.MANUAL}-k{digest[:24]}"
+
+    async def _find(self, order_id: str) -> Order | None:
+        known = self.core.orders.get(order_id)
+        if known is not None:
+            return known
+        query = ledger_api.OrderQuery(client_order_id=order_id)
+        answer = await self._ask(ledger_api.ORDER, query, ledger_api.OrderAnswer)
+        return None if answer.order is None else self.core.learn(answer.order)
+
+    async def _send(self, event: Event, order_id: str) -> None:
+        # Durable publishing retries for much longer than a person should wait.
+        await self._bounded(self._context.publish([event]), order_id)
+
+    async def _bounded(self, sending: Awaitable[None], order_id: str) -> None:
+        try:
+            async with asyncio.timeout(self.config.order_wait_s):
+                await sending
+        except (TimeoutError, BusError) as error:
+            raise unavailable(
+                "BUS_UNAVAILABLE",
+                f"the bus did not confirm {order_id} within {self.config.order_wait_s:g} s",
+                f"it may have arrived: look at GET /api/v1/orders/{order_id} before you repeat it,"
+                " or repeat it with the same Idempotency-Key",
+            ) from error
+
+    async def _ask(self, subject: str, query: msgspec.Struct, kind: type[A]) -> A:
+        timeout_s = self.config.ledger_timeout_s
+        try:
+            return await ledger_api.ask(self._context.bus, subject, query, kind, timeout_s)
+        except RequestTimeout as error:
+            raise unavailable(
+                "LEDGER_UNAVAILABLE",
+                f"the ledger did not answer within {timeout_s:g} s",
+                "see GET /api/v1/status for what it waits for, then repeat",
+            ) from error
+        except ledger_api.LedgerRefused as error:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "QUERY_REFUSED",
+                str(error),
+                remedy="correct the query; a cursor is good only for the query that gave it",
+            ) from error
+        except MalformedMessage as error:
+            self._context.quarantine(subject, b"", error)
+            raise unavailable(
+                "LEDGER_UNINTELLIGIBLE",
+                f"the ledger's answer could not be read: {error}",
+                "run the same version of every service",
+            ) from error
+
+
+def _is_decided(order: Order) -> bool:
+    # What is to trade at once is waited for to its end; what may rest, until it rests.
+    rests = order.order_type is OrderType.LIMIT and order.time_in_force is TimeInForce.GTC
+    return order.is_terminal or (rests and order.state in _RESTING)
+
+
+def _outcome(order: Order) -> tuple[HTTPStatus, Order]:
+    facts: dict[str, Any] = {"order_id": order.client_order_id, "state": order.state}
+    if order.state is OrderState.DENIED:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            order.reason,
+            f"risk denied the order: {order.reason} ({order.detail})",
+            remedy="change the order, or the limit in the risk section of the configuration",
+            extra={**facts, "denied_by": "risk", "reason_detail": order.detail},
+        )
+    if order.state is OrderState.REJECTED:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "VENUE_REJECTED",
+            f"{order.venue} rejected the order: {order.detail or order.reason} ({order.reason})",
+            remedy="change the order as the venue says",
+            extra={**facts, "denied_by": order.venue, "reason_detail": order.detail,
+                   "venue_reason": order.reason},
+        )  # fmt: skip
+    known = order.is_terminal or order.state in _RESTING
+    return HTTPStatus.CREATED if known else HTTPStatus.ACCEPTED, order
+
+
+def _same(earlier: Order, submit: SubmitOrder) -> Order:
+    wanted = Order.from_submit(submit)
+    for name in ("instrument_id", "venue", "side", "order_type", "quantity", "price"):
+        if getattr(earlier, name) != getattr(wanted, name):
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "IDEMPOTENCY_KEY_REUSED",
+                f"this Idempotency-Key belongs to another order (its {name} differs)",
+                field=name,
+                value=getattr(wanted, name),
+                remedy="use a new key for a new order",
+                extra={"order_id": earlier.client_order_id},
+            )
+    return earlier
+
+
+def _unknown_order(order_id: str) -> Problem:
+    return Problem(
+        HTTPStatus.NOT_FOUND,
+        "UNKNOWN_ORDER",
+        f"there is no order {shown(order_id)!r}",
+        field="id",
+        value=order_id,
+        remedy="GET /api/v1/orders lists them",
+    )
+
+
+def _closed(order: Order) -> Problem:
+    return Problem(
+        HTTPStatus.CONFLICT,
+        "ORDER_CLOSED",
+        f"{order.client_order_id} is {order.state} and can no longer be cancelled",
+        remedy="nothing is left to cancel",
+        extra={"order_id": order.client_order_id, "state": order.state},
+    )

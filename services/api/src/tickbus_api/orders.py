@@ -1,0 +1,165 @@
+"""Routes about orders: place, list, look at, cancel."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from tickbus.events import Side, TimeInForce
+from tickbus.order import WORKING, Order, OrderState
+from tickbus_api.gateway import Gateway, OrderFilter
+from tickbus_api.parsing import BODY_BYTES_MAX, parse_order
+from tickbus_api.problems import invalid
+from tickbus_api.reading import Cursor, Limit, Operations, Venue
+from tickbus_api.views import CancelAllView, OrdersView, OrderView
+
+router = APIRouter(prefix="/api/v1/orders", tags=["orders"])
+
+OrderId = Annotated[str, Path(max_length=64)]
+_number = {"oneOf": [{"type": "number"}, {"type": "string"}]}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["symbol", "side", "quantity"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "symbol": {"type": "string", "description": "BTCUSDT, BTC-USDT, btc/usdt"},
+                        "side": {"type": "string", "description": "BUY or SELL, in any case"},
+                        "quantity": {**_number, "description": "in base currency, above 0"},
+                        "price": {
+                            "oneOf": [*_number["oneOf"], {"type": "null"}],
+                            "description": "limit price in quote currency; null is a market order",
+                        },
+                        "time_in_force": {"type": "string", "enum": list(TimeInForce)},
+                        "post_only": {"type": "boolean"},
+                        "reduce_only": {"type": "boolean"},
+                        "venue": {"type": "string", "description": "where several trade it"},
+                    },
+                },
+                "example": {
+                    "symbol": "BTCUSDT",
+                    "side": Side.BUY.title(),
+                    "quantity": 0.001,
+                    "price": None,
+                },
+            }
+        },
+    }
+}
+
+
+@router.post("", status_code=201, openapi_extra=_BODY, responses={202: {"model": OrderView}})
+async def place(
+    gateway: Operations,
+    request: Request,
+    response: Response,
+    idempotency_key: Annotated[
+        str, Header(description="repeats with one key place one order")
+    ] = "",
+) -> OrderView:
+    """Send an order to risk, as any strategy would, and wait up to `api.order_wait_s` for it.
+
+    201: the venue has it, or has filled it. 202: undecided so far, look at `Location`. 422: risk or
+    the venue refused it, `code` says why.
+    """
+    wanted = parse_order(await _body(request))
+    status, order = await gateway.submit(wanted, idempotency_key)
+    response.status_code = status
+    response.headers["Location"] = f"/api/v1/orders/{order.client_order_id}"
+    return _view(gateway, order)
+
+
+@router.get("")
+async def listing(
+    gateway: Operations,
+    state: Annotated[list[str] | None, Query(description="repeat for several")] = None,
+    working: Annotated[bool | None, Query(description="only those that may still trade")] = None,
+    strategy: Annotated[str, Query(max_length=64)] = "",
+    symbol: Annotated[str | None, Query(max_length=64)] = None,
+    venue: Venue = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> OrdersView:
+    """Our orders, newest first."""
+    states = _states(state or [], working)
+    wanted = OrderFilter(states, strategy, venue, _instrument_id(gateway, symbol, venue))
+    orders, following = await gateway.orders(wanted, limit, cursor)
+    return OrdersView(orders=[_view(gateway, o) for o in orders], next_cursor=following or None)
+
+
+@router.get("/{order_id}")
+async def one(gateway: Operations, order_id: OrderId) -> OrderView:
+    """One order and every event of its life."""
+    order, steps = await gateway.order(order_id)
+    return OrderView.of(order, gateway.core.symbol(order.venue, order.instrument_id), steps)
+
+
+@router.delete("/{order_id}", responses={202: {"model": OrderView}})
+async def cancel(gateway: Operations, order_id: OrderId, response: Response) -> OrderView:
+    """Cancel one order. 200: cancelled. 202: on its way. 409: it can no longer be cancelled."""
+    response.status_code, order = await gateway.cancel(order_id)
+    return _view(gateway, order)
+
+
+@router.delete("", responses={202: {"model": CancelAllView}})
+async def cancel_all(
+    gateway: Operations,
+    response: Response,
+    strategy: Annotated[str, Query(max_length=64)] = "",
+    symbol: Annotated[str | None, Query(max_length=64)] = None,
+    venue: Venue = "",
+) -> CancelAllView:
+    """Cancel every working order, or those that match. 202 when some are still pending."""
+    wanted = OrderFilter((), strategy, venue, _instrument_id(gateway, symbol, venue))
+    response.status_code, command_id, orders = await gateway.cancel_all(wanted)
+    canceled = [o for o in orders if o.state is OrderState.CANCELED]
+    otherwise = [o for o in orders if o.is_terminal and o.state is not OrderState.CANCELED]
+    return CancelAllView(
+        command_id=command_id,
+        canceled=_ids(canceled),
+        closed_otherwise=_ids(otherwise),
+        pending=_ids([o for o in orders if not o.is_terminal]),
+    )
+
+
+async def _body(request: Request) -> bytes:
+    # One byte more than allowed is enough to know; the rest is never read.
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            break
+    return body
+
+
+def _states(names: list[str], working: bool | None) -> tuple[OrderState, ...]:
+    for name in names:
+        if name.upper() not in OrderState.__members__:
+            known = ", ".join(OrderState.__members__)
+            raise invalid("state", name, "is no state of an order", f"use one of {known}")
+    wanted = {OrderState[name.upper()] for name in names} or set(OrderState)
+    if working is not None:
+        wanted &= WORKING if working else set(OrderState) - WORKING
+    if names or working is not None:
+        # An empty filter would mean everything: an impossible one is refused instead.
+        if not wanted:
+            raise invalid(
+                "state", names, f"no such state has working={working}", "drop one of them"
+            )
+        return tuple(sorted(wanted))
+    return ()
+
+
+def _instrument_id(gateway: Gateway, symbol: str | None, venue: str) -> str:
+    return gateway.instrument(symbol, venue).instrument_id if symbol else ""
+
+
+def _view(gateway: Gateway, order: Order) -> OrderView:
+    return OrderView.of(order, gateway.core.symbol(order.venue, order.instrument_id))
+
+
+def _ids(orders: list[Order]) -> list[str]:
+    return [order.client_order_id for order in orders]

@@ -1,0 +1,171 @@
+"""Routes that only read: health, status, metrics, market, portfolio, fills."""
+
+import time
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from tickbus import __version__
+from tickbus.ledger_api import LIMIT_MAX, FillsQuery
+from tickbus_api.gateway import Gateway
+from tickbus_api.problems import unavailable
+from tickbus_api.views import (
+    NS_PER_MS,
+    NS_PER_S,
+    CheckView,
+    DepthView,
+    FillsView,
+    FillView,
+    HealthView,
+    InstrumentsView,
+    InstrumentView,
+    PortfolioView,
+    PricesView,
+    PriceView,
+    RiskView,
+    ServiceView,
+    StatusView,
+)
+
+router = APIRouter()
+_started = time.monotonic()
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that the app was made for."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+Operations = Annotated[Gateway, Depends(gateway_of)]
+Symbol = Annotated[
+    str, Query(description="BTCUSDT, BTC-USDT or btc/usdt", max_length=64, min_length=1)
+]
+Venue = Annotated[str, Query(description="only this venue", max_length=64)]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+Cursor = Annotated[str, Query(description="`next_cursor` of the page before", max_length=200)]
+
+
+@router.get("/health", tags=["operations"])
+async def health(gateway: Operations, response: Response) -> HealthView:
+    """Whether the gateway and what it needs are well; 503 only when it cannot serve at all."""
+    now, core = _now(gateway), gateway.core
+    bus = await gateway.bus_problem()
+    ledger = "not asked: the bus is away" if bus else await gateway.ledger_problem()
+    age_ms = max(0, now - core.market_ts) // NS_PER_MS if core.market_ts else None
+    stale = age_ms is None or age_ms > gateway.config.stale_after_s * 1000
+    market = ("no market data yet" if age_ms is None else "market data is old") if stale else ""
+    problems = {"bus": bus, "ledger": ledger, "market_data": market}
+    if bus:
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    return HealthView(
+        status="degraded" if any(problems.values()) else "ready",
+        version=__version__,
+        uptime_s=round(time.monotonic() - _started, 3),
+        checks={name: CheckView(ok=not why, detail=why) for name, why in problems.items()},
+        market_data_age_ms=age_ms,
+    )
+
+
+@router.get("/metrics", tags=["operations"], response_class=Response)
+async def metrics(gateway: Operations) -> Response:
+    """The gateway's own metrics in Prometheus' text format."""
+    if gateway.context is None:
+        raise unavailable("STARTING", "the gateway is starting", "repeat in a second")
+    registry = gateway.context.telemetry.registry
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@router.get("/api/v1/status", tags=["operations"])
+async def status(gateway: Operations) -> StatusView:
+    """What every running service says of itself, and what risk lets pass."""
+    risk = gateway.core.risk
+    return StatusView(
+        services=[ServiceView.of(status) for status in await gateway.services()],
+        risk=RiskView.of(risk) if risk else None,
+    )
+
+
+@router.get("/api/v1/instruments", tags=["market"])
+async def instruments(gateway: Operations) -> InstrumentsView:
+    """Everything that can be traded, with the venue's filters."""
+    known = gateway.core.instruments
+    return InstrumentsView(instruments=[InstrumentView.of(known[key]) for key in sorted(known)])
+
+
+@router.get("/api/v1/prices", tags=["market"])
+async def prices(
+    gateway: Operations,
+    symbol: Annotated[str | None, Query(max_length=64)] = None,
+    venue: Venue = "",
+) -> PricesView:
+    """Best bid, best ask, mid and last trade of every instrument, or of one."""
+    now, core = _now(gateway), gateway.core
+    stale_after_ns = int(gateway.config.stale_after_s * NS_PER_S)
+    if symbol is not None:
+        found = [core.price(gateway.instrument(symbol, venue))]
+    else:
+        found = [p for p in core.prices() if venue in ("", p.instrument.venue)]
+    return PricesView(prices=[PriceView.of(price, now, stale_after_ns) for price in found])
+
+
+@router.get("/api/v1/depth", tags=["market"])
+async def depth(
+    gateway: Operations,
+    symbol: Symbol,
+    levels: Annotated[int, Query(ge=1, le=5000)] = 20,
+    venue: Venue = "",
+) -> DepthView:
+    """The best levels of our replica of a book, at most as many as the book service publishes."""
+    instrument = gateway.instrument(symbol, venue)
+    core = gateway.core
+    found = core.depths.get((instrument.venue, instrument.instrument_id))
+    if found is None:
+        raise unavailable(
+            "DEPTH_UNKNOWN",
+            f"no book of {instrument.instrument_id} has been seen yet",
+            "wait for the feed and the book service (GET /api/v1/status), then repeat",
+        )
+    stale_after_ns = int(gateway.config.stale_after_s * NS_PER_S)
+    stale = core.price(instrument).is_stale(_now(gateway), stale_after_ns)
+    return DepthView.of(instrument, found, levels, stale)
+
+
+@router.get("/api/v1/portfolio", tags=["books"])
+async def portfolio(gateway: Operations) -> PortfolioView:
+    """Positions, balances and profit and loss, valued at the market as it is now."""
+    return PortfolioView.of(await gateway.portfolio(), gateway.core.symbol)
+
+
+@router.get("/api/v1/fills", tags=["books"])
+async def fills(
+    gateway: Operations,
+    symbol: Annotated[str | None, Query(max_length=64)] = None,
+    venue: Venue = "",
+    strategy: Annotated[str, Query(max_length=64)] = "",
+    order_id: Annotated[str, Query(max_length=64)] = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> FillsView:
+    """Executions of our orders, newest first."""
+    query = FillsQuery(
+        client_order_id=order_id,
+        strategy_id=strategy,
+        venue=venue,
+        instrument_id=gateway.instrument(symbol, venue).instrument_id if symbol else "",
+        limit=limit,
+        cursor=cursor,
+    )
+    answer = await gateway.fills(query)
+    spell = gateway.core.symbol
+    views = [FillView.of(r, spell(r.venue, r.instrument_id)) for r in answer.fills]
+    return FillsView(fills=views, next_cursor=answer.next_cursor or None)
+
+
+def _now(gateway: Gateway) -> int:
+    if gateway.context is None:
+        raise unavailable("STARTING", "the gateway is starting", "repeat in a second")
+    return gateway.context.clock.now_ns()
