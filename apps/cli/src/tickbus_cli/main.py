@@ -1,0 +1,91 @@
+"""A thin dispatcher: each command is a module of its own, imported only when it is asked for.
+
+A command's module has `configure(parser)`, which adds its arguments, and `run(arguments)`, which
+returns the exit code. Whatever it raises as CliError, ConfigError or EmbeddedError is shown as one
+message with its remedy.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tickbus import __version__
+from tickbus_cli.errors import CliError
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class Command(NamedTuple):
+    """Where a command lives and what it does, for the help."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "up": Command("tickbus_cli.up", "start the whole platform on this machine"),
+    "status": Command("tickbus_cli.status", "show a running platform"),
+    "replay": Command("tickbus_cli.replay", "run recorded market data through the platform"),
+    "bench": Command("tickbus_cli.bench", "measure latency and throughput"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if not given or given[0] not in COMMANDS:
+        return _help(given)
+    name, rest = given[0], given[1:]
+    try:
+        module = importlib.import_module(COMMANDS[name].module)
+        parser = argparse.ArgumentParser(
+            prog=f"tickbus {name}",
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.configure(parser)
+        code: int = module.run(parser.parse_args(rest))
+    except CliError as error:
+        return _fail(name, str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        return _fail(
+            name, f"the package {missing!r} is not installed\n  Run `make setup`, then repeat."
+        )
+    except KeyboardInterrupt:
+        return _fail(name, "interrupted", EXIT_INTERRUPTED)
+    except _expected() as error:
+        return _fail(name, str(error))
+    return code
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    # Evaluated only when something was raised, so that --help need not import them.
+    from tickbus.bus import BusError
+    from tickbus.config import ConfigError
+    from tickbus_embedded import EmbeddedError
+
+    return BusError, ConfigError, EmbeddedError
+
+
+def _fail(name: str, message: str, code: int = 1) -> int:
+    print(f"tickbus {name}: {message}", file=sys.stderr)
+    return code
+
+
+def _help(given: Sequence[str]) -> int:
+    lines = "\n".join(f"  {name:<8} {command.help}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="tickbus",
+        usage="tickbus COMMAND [ARGUMENTS]",
+        description=f"commands:\n{lines}\n\n`tickbus COMMAND --help` says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tickbus {__version__}")
+    parser.add_argument("command", nargs="?", choices=COMMANDS, help=argparse.SUPPRESS)
+    parser.parse_args(given)
+    parser.print_help()
+    return EXIT_USAGE
