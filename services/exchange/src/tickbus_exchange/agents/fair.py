@@ -66,15 +66,15 @@ class FairPrice:
         if self.regime is Regime.CALM:
             tilt = max(-0.5, min(0.5, 0.5 * self.displacement_bps / HOME_WIDTH_BPS))
             up = rng.random() >= 0.5 + tilt
-            self._move_bps = rng.uniform(45.0, 90.0) * (1 if up else -1)
-            self._go(Regime.TREND, self._move_bps, rng.uniform(5.0, 15.0))
+            self._move_bps = rng.uniform(50.0, 100.0) * (1 if up else -1)
+            self._go(Regime.TREND, self._move_bps, rng.uniform(4.0, 12.0))
         elif self.regime is Regime.TREND:
             self._go(Regime.PAUSE, 0.0, rng.uniform(0.5, 3.0))
         elif self.regime is Regime.PAUSE:
             back = -self._move_bps * rng.uniform(0.6, 1.1)
-            self._go(Regime.REVERSAL, back, rng.uniform(6.0, 20.0))
+            self._go(Regime.REVERSAL, back, rng.uniform(5.0, 18.0))
         else:
-            self._go(Regime.CALM, 0.0, 3.0 + rng.expovariate(1 / 12.0))
+            self._go(Regime.CALM, 0.0, 2.0 + rng.expovariate(1 / 9.0))
 
     def _go(self, regime: Regime, move_bps: float, seconds: float) -> None:
         self.regime = regime

@@ -145,7 +145,7 @@ class Engine:
     def _lock_for(self, account: Account, market: Market, request: OrderRequest) -> int:
         """Return what the order must set aside, in the asset it pays with."""
         if request.type is OrderType.MARKET:
-            quantity, cost = self._preview(account, market, request)
+            quantity, cost, _ = self._preview(account, market, request)
             if request.side is Side.BUY:
                 return cost
             return quantity if request.quote_quantity else request.quantity
@@ -155,31 +155,36 @@ class Engine:
 
     def _preview(
         self, account: Account, market: Market, request: OrderRequest | Order
-    ) -> tuple[int, int]:
-        """Return the (quantity, quote) that would trade now, without trading. Walks the book."""
+    ) -> tuple[int, int, int]:
+        """Return the (quantity, quote) that would trade now and the quantity that would not."""
         quantity, cost, step = 0, 0, market.rules.step_size
+        price = market.last_price
         ladder, own = market.book.opposite(request.side), account.account_id
+
+        def missing() -> int:
+            if request.quote_quantity:
+                return _affordable(request.quote_quantity - cost, price, step)
+            return request.quantity - quantity
+
         for key in reversed(ladder.keys):
             level = ladder.levels[key * ladder.sign]
             if request.type is not OrderType.MARKET and not _reaches(request, level.price):
                 break
+            price = level.price
             for maker in level.orders.values():
                 if maker.account_id == own and request.stp is not SelfTradePrevention.NONE:
                     if request.stp is SelfTradePrevention.EXPIRE_MAKER:
                         continue
-                    return quantity, cost
-                wanted = request.quantity - quantity
-                if request.quote_quantity:
-                    wanted = _affordable(request.quote_quantity - cost, level.price, step)
-                traded = min(wanted, maker.leaves)
-                if traded <= 0:
-                    return quantity, cost
+                    return quantity, cost, missing()
+                traded = min(missing(), maker.leaves)
+                if traded == 0:
+                    return quantity, cost, 0
                 quantity += traded
-                cost += notional(level.price, traded)
-        return quantity, cost
+                cost += notional(price, traded)
+        return quantity, cost, missing()
 
     def _can_fill(self, account: Account, market: Market, order: Order) -> bool:
-        return self._preview(account, market, order)[0] >= order.quantity
+        return self._preview(account, market, order)[2] == 0
 
     def _accept(
         self, account: Account, market: Market, request: OrderRequest, lock: int, now_ms: int
@@ -190,6 +195,9 @@ class Engine:
             request.side, request.type, request.time_in_force, request.price, request.quantity,
             request.quote_quantity, request.stp, now_ms,
         )  # fmt: skip
+        if order.quote_quantity:
+            quantity, _, missing = self._preview(account, market, request)
+            order.quantity = quantity + missing
         rules = market.rules
         account.lock(locked_asset(order.side, rules.base, rules.quote), lock)
         order.locked = lock
@@ -212,13 +220,8 @@ class Engine:
             if guarded and maker.account_id == taker.account_id:
                 self._prevent(account, market, taker, maker, now_ms)
                 continue
-            wanted = taker.leaves
-            if taker.quote_quantity:
-                left = taker.quote_quantity - taker.quote_filled
-                wanted = _affordable(left, level.price, market.rules.step_size)
-                if wanted == 0:
-                    return
-            self._trade(account, market, taker, maker, level, min(wanted, maker.leaves), now_ms)
+            quantity = min(taker.leaves, maker.leaves)
+            self._trade(account, market, taker, maker, level, quantity, now_ms)
 
     def _trade(
         self,
@@ -249,10 +252,7 @@ class Engine:
         market.book.opposite(taker.side).fill(level, maker, quantity)
         market.book.touch(maker.side, price)
         for order, owner, fee in ((maker, maker_account, maker_fee), (taker, account, taker_fee)):
-            if order.leaves == 0 and not order.quote_quantity:
-                self._close(owner, market, order, OrderStatus.FILLED)
-            elif order.quote_quantity and self._quote_is_spent(market, order):
-                order.quantity = order.filled
+            if order.leaves == 0:
                 self._close(owner, market, order, OrderStatus.FILLED)
             else:
                 order.status = OrderStatus.PARTIALLY_FILLED
@@ -261,13 +261,6 @@ class Engine:
                     owner, market, order, now_ms, ExecutionType.TRADE,
                     fill=(quantity, price, quote, fee, market.trade_id), is_maker=order is maker,
                 )  # fmt: skip
-
-    def _quote_is_spent(self, market: Market, order: Order) -> bool:
-        """Whether what is left of a quote quantity cannot buy one lot at the next price."""
-        level = market.book.opposite(order.side).best()
-        left = order.quote_quantity - order.quote_filled
-        price = level.price if level is not None else market.last_price
-        return _affordable(left, price, market.rules.step_size) == 0
 
     def _settle(
         self,
@@ -302,7 +295,7 @@ class Engine:
         self, account: Account, market: Market, taker: Order, maker: Order, now_ms: int
     ) -> None:
         """Expire whichever of two orders of one account its self-trade prevention mode names."""
-        quantity = maker.leaves if taker.quote_quantity else min(taker.leaves, maker.leaves)
+        quantity = min(taker.leaves, maker.leaves)
         self.execution_id += 1
         prevention = (self.execution_id, quantity, maker.price)
         losers = {

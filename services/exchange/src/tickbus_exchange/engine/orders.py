@@ -187,7 +187,6 @@ class Report(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     trade_id: int = -1
     is_maker: bool = False
     cancel_client_order_id: str = ""
-    expiry_reason: str = ""
     prevented: int = 0
     last_prevented: int = 0
     prevented_match_id: int = -1

@@ -69,6 +69,11 @@ def no_such_order() -> ApiError:
     return ApiError(-2013, "Order does not exist.")
 
 
+def client_id_mismatch() -> ApiError:
+    """Both ids were sent and they name different orders."""
+    return ApiError(-2039, "Client order ID is not correct for this order ID.")
+
+
 def bad_key_format() -> ApiError:
     """The API key is absent or not a key at all."""
     return ApiError(-2014, "API-key format invalid.", 401)

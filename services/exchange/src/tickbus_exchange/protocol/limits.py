@@ -30,7 +30,7 @@ class _Window:
         return self.count
 
     def seconds_left(self, now_ms: int) -> int:
-        return (self.interval_ms - now_ms % self.interval_ms) // 1_000 + 1
+        return -(-(self.interval_ms - now_ms % self.interval_ms) // 1_000)
 
 
 class _Address:

@@ -61,8 +61,6 @@ def execution_report(r: Report) -> Json:
     }
     if r.execution_type is ExecutionType.TRADE_PREVENTION:
         event |= _prevention(r)
-    if r.expiry_reason:
-        event["eR"] = r.expiry_reason
     return event
 
 

@@ -56,6 +56,8 @@ class Hub:
         self._fast = {s: _Differ(book.update_id) for s, book in books.items()}
         self._slow = {s: _Differ(book.update_id) for s, book in books.items()}
         self.messages_total: dict[str, int] = {}
+        for symbol in books:
+            self.on_book(symbol)
 
     # -- listeners -----------------------------------------------------------------------------
 

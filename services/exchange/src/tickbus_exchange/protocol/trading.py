@@ -118,8 +118,10 @@ class Trading:
             order = live.get(order_id)
         else:
             order = self._venue.user.find(symbol, client_order_id or "")
-        if order is None or client_order_id not in {None, order.client_order_id}:
+        if order is None:
             raise errors.refused(Refusal.UNKNOWN_ORDER)
+        if client_order_id not in {None, order.client_order_id}:
+            raise errors.client_id_mismatch()
         return order
 
     def _cancel(
@@ -199,8 +201,10 @@ class Trading:
         if order_id is None and client_order_id is None:
             raise _neither("origClientOrderId", "orderId")
         report = self._venue.ledger.find(symbol, order_id, client_order_id)
-        if report is None or client_order_id not in {None, report.client_order_id}:
+        if report is None:
             raise errors.no_such_order()
+        if client_order_id not in {None, report.client_order_id}:
+            raise errors.client_id_mismatch()
         return render.order(report)
 
     def open_orders(self, values: Params, now_ms: int) -> object:

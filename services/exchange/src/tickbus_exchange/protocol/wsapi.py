@@ -154,7 +154,7 @@ class ApiSession:
             return special(values, now_ms)
         self._limiter.spend(self._address, 0, now_ms)
         if operation is None:
-            raise ApiError(-1020, f"This operation is not supported: {method}")
+            raise ApiError(-5000, f"Method {method} is invalid", 404)
         if not operation.free_on_success:
             self._limiter.spend(self._address, operation.cost(values), now_ms)
         try:
@@ -200,8 +200,8 @@ class ApiSession:
         self._authenticate(values, now_ms)
         if self._streams.get(self) is not None:
             raise ApiError(-2035, "User Data Stream subscription already active.")
-        if self._subscriptions > SUBSCRIPTIONS_MAX:
-            raise ApiError(-2042, "Too many subscriptions in this session; reconnect.")
+        if self._subscriptions >= SUBSCRIPTIONS_MAX:
+            raise ApiError(-2042, "Maximum subscription ID reached for this connection.")
         number = self._subscriptions
         self._subscriptions += 1
         self._streams.add(self, number)
