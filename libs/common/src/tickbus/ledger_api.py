@@ -13,7 +13,8 @@ import msgspec
 from tickbus import codec, subjects
 from tickbus.bus import Bus
 from tickbus.events.control import Balance
-from tickbus.events.ledger import BalanceReport, PositionRecord
+from tickbus.events.ledger import BalanceReport
+from tickbus.events.ledger import PositionRecord as PositionRecord
 from tickbus.events.orders import Fill
 from tickbus.order import Order, OrderState
 
