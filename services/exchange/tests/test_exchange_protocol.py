@@ -1,4 +1,4 @@
-"""Binance's protocol without a socket: signatures, parameters, limits, streams, control messages."""
+"""Binance's protocol without a socket: signatures, parameters, limits, streams, controls."""
 
 import json
 from collections.abc import Callable

@@ -57,10 +57,15 @@ class Connection(asyncio.Protocol):
     """A client, from accept to close."""
 
     def __init__(
-        self, exchange: Exchange, handler: Handler, open_connections: dict["Connection", None]
+        self,
+        exchange: Exchange,
+        handler: Handler,
+        fail: Callable[[BaseException], None],
+        open_connections: dict["Connection", None],
     ) -> None:
         self._exchange = exchange
         self._handler = handler
+        self._fail = fail
         self._open = open_connections
         self._transport: asyncio.Transport
         self._parser = httptools.HttpRequestParser(self)
@@ -207,7 +212,10 @@ class Connection(asyncio.Protocol):
             # Only the echo of our own ping counts as life.
             self._ponged = self._ponged or bytes(frame.data) == self._ping_payload
         elif frame.opcode is Opcode.TEXT and self._session is not None:
-            self._session.on_text(bytes(frame.data).decode("utf-8", "replace"))
+            try:
+                self._session.on_text(bytes(frame.data).decode("utf-8", "replace"))
+            except Exception as error:  # noqa: BLE001  # whatever it is, it ends the process
+                self._fail(error)
 
     def _too_many(self) -> bool:
         second = int(self._loop_time())

@@ -65,7 +65,7 @@ class Server:
     def _accept(self) -> asyncio.Protocol:
         if len(self._connections) >= CONNECTIONS_MAX:
             return _Refused()
-        return Connection(self.exchange, self._handle, self._connections)
+        return Connection(self.exchange, self._handle, self._fail, self._connections)
 
     def _handle(self, request: HttpRequest) -> HttpResponse:
         """Answer any HTTP request. An unforeseen failure stops the exchange."""
@@ -73,9 +73,10 @@ class Server:
             if request.path.startswith("/api/"):
                 return self.exchange.rest.handle(request)
             return self._admin.handle(request) or self.exchange.rest.handle(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, it ends the process
             self._fail(error)
-            raise
+            body = b'{"code":-1000,"msg":"An unknown error occurred while processing the request."}'
+            return HttpResponse(500, body)
 
     def _fail(self, error: BaseException) -> None:
         log.critical("unexpected failure, stopping", exc_info=error)
