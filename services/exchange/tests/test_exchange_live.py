@@ -56,7 +56,7 @@ async def call(
     """Send a WebSocket API request and return its answer, passing over events."""
     if sign_it:
         p |= {"apiKey": "sim-key", "timestamp": time.time_ns() // 1_000_000}
-        texts = {k: str(v) for k, v in p.items()}
+        texts = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in p.items()}
         p["signature"] = sign(b"sim-secret", socket_payload(texts))
     await socket_.send(json.dumps({"id": method, "method": method, "params": p}))
     while True:
@@ -205,6 +205,9 @@ async def test_the_web_socket_api_trades_like_rest(client: Client) -> None:
         order = await call(api, "order.place", **terms)
         assert (order["status"], order["result"]["status"]) == (200, "NEW")
         assert {r["rateLimitType"] for r in order["rateLimits"]} == {"ORDERS", "REQUEST_WEIGHT"}
+        quiet = await call(api, "account.status", returnRateLimits=False)
+        assert quiet["status"] == 200
+        assert "rateLimits" not in quiet
         which = {"symbol": "BTCUSDT", "orderId": order["result"]["orderId"]}
         assert (await call(api, "order.status", **which))["result"]["status"] == "NEW"
         assert len((await call(api, "openOrders.status"))["result"]) == 1

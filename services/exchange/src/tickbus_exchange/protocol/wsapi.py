@@ -18,7 +18,7 @@ SUBSCRIPTIONS_MAX = 65_535
 _encode = msgspec.json.Encoder().encode
 # Numbers keep the spelling they came with: the signature is over the text.
 _decode = msgspec.json.Decoder(float_hook=str).decode
-_SOCKET_NAMES = frozenset({"apiKey"})
+_SOCKET_NAMES = frozenset({"apiKey", "returnRateLimits"})
 RequestId = int | str | None
 
 
@@ -236,7 +236,8 @@ def _read(message: str) -> tuple[RequestId, str, dict[str, str], bool]:
         raise errors.missing("method")
     if not isinstance(values, dict):
         raise errors.invalid("params")
-    show_limits = values.pop("returnRateLimits", True) is not False
+    # Signed like any other parameter, so it stays among them.
+    show_limits = values.get("returnRateLimits", True) is not False
     return request_id, method, {k: _as_text(v) for k, v in values.items()}, show_limits
 
 
