@@ -14,7 +14,7 @@ from tickbus import codec, subjects
 from tickbus.bus import Bus
 from tickbus.events.control import Balance
 from tickbus.events.ledger import BalanceReport
-from tickbus.events.ledger import PositionRecord as PositionRecord
+from tickbus.events.ledger import PositionRecord as PositionRecord  # noqa: PLC0414 - part of it
 from tickbus.events.orders import Fill
 from tickbus.order import Order, OrderState
 
