@@ -9,6 +9,7 @@ from tickbus_exchange.__main__ import parse_arguments
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig, RateLimits
 from tickbus_exchange.engine.numbers import text
+from tickbus_exchange.engine.orders import OrderRequest, OrderType, Side
 from tickbus_exchange.protocol import params, signing
 from tickbus_exchange.protocol.errors import ApiError
 from tickbus_exchange.protocol.limits import WARNINGS_MAX, Limiter
@@ -238,6 +239,27 @@ def test_my_trades_from_an_id_and_of_one_order(world: World) -> None:
     assert one == [f for f in fills if f["orderId"] == orders[1]["orderId"]]
     timed = f"symbol=BTCUSDT&startTime=1&fromId={first}"
     assert world.signed("GET", "myTrades", timed)[1]["code"] == -1128
+
+
+def test_a_resting_order_that_the_crowd_hits_is_a_maker_fill(world: World) -> None:
+    venue = world.exchange.venue
+    best = venue.engine.markets["BTCUSDT"].book.bids.best_price()
+    inside = LIMIT.replace("50000", text(best + 1_000_000))
+    _, order = world.signed("POST", "order", inside)
+    hit = OrderRequest("BTCUSDT", Side.SELL, OrderType.MARKET, 400_000)
+    venue.submit("noise-BTCUSDT", hit, world.now_ms)
+    _, fills = world.signed("GET", "myTrades", "symbol=BTCUSDT")
+    assert isinstance(fills, list)
+    told = {k: fills[0][k] for k in ("orderId", "qty", "isMaker", "commission", "commissionAsset")}
+    assert told == {
+        "orderId": order["orderId"],
+        "qty": "0.00400000",
+        "isMaker": True,
+        "commission": "0.00000400",
+        "commissionAsset": "BTC",
+    }
+    _, now = world.signed("GET", "order", f"symbol=BTCUSDT&orderId={order['orderId']}")
+    assert (now["status"], now["executedQty"]) == ("PARTIALLY_FILLED", "0.00400000")
 
 
 def test_unknown_paths_and_retired_listen_keys(world: World) -> None:

@@ -25,8 +25,8 @@ log = logging.getLogger("tickbus_exchange")
 _library_log = logging.getLogger("tickbus_exchange.websocket")
 _library_log.setLevel(logging.WARNING)
 
-WRITE_BUFFER_MAX = 8 * 1024 * 1024
-"""Unsent bytes of one client above which it is disconnected: some 30 s of every stream."""
+WRITE_BUFFER_MAX = 4 * 1024 * 1024
+"""Unsent bytes of one client above which it is disconnected: a minute or two of every stream."""
 BODY_MAX = 64 * 1024
 HEADERS_MAX = 100
 MESSAGE_MAX = 64 * 1024

@@ -235,7 +235,7 @@ def _read(message: str) -> tuple[RequestId, str, dict[str, str], bool]:
     if not isinstance(method, str):
         raise errors.missing("method")
     if not isinstance(values, dict):
-        raise errors.invalid("params")
+        raise ApiError(-1135, "Invalid 'params' in JSON request; expected an object.")
     # Signed like any other parameter, so it stays among them.
     show_limits = values.get("returnRateLimits", True) is not False
     return request_id, method, {k: _as_text(v) for k, v in values.items()}, show_limits
