@@ -7,6 +7,7 @@ message with its remedy.
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from tickbus_cli.errors import CliError
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+DEBUG = "TICKBUS_DEBUG"
 
 
 class Command(NamedTuple):
@@ -59,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(name, "interrupted", EXIT_INTERRUPTED)
     except _expected() as error:
         return _fail(name, str(error))
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        return _fail(name, f"this should not happen: {what}\n  Repeat with {DEBUG}=1 to see where.")
     return code
 
 

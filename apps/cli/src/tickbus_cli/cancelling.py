@@ -1,0 +1,83 @@
+"""Before the platform stops, no order of ours may be left working: cancel, wait, and say so."""
+
+import asyncio
+import time
+from typing import NamedTuple
+
+from tickbus import codec, ledger_api, subjects
+from tickbus.bus import Bus, BusError
+from tickbus.codec import MalformedMessage
+from tickbus.events import CancelAllOrders
+from tickbus.events.orders import message_id
+from tickbus.order import WORKING
+
+POLL_S = 0.2
+REPEAT_S = 2.0
+"""An order that was in flight when everything was cancelled is caught by the next wish."""
+ASK_TIMEOUT_S = 1.0
+
+
+class Cancelled(NamedTuple):
+    """How it went: orders that were working, those still working, and why nobody knows, if so."""
+
+    asked: int
+    left: tuple[str, ...]
+    unknown: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The same for people."""
+        if self.unknown:
+            return f"asked risk to cancel everything; whether it did is not known: {self.unknown}"
+        if not self.asked:
+            return "no working orders"
+        done = f"cancelled {self.asked - len(self.left)} of {self.asked} working orders"
+        if not self.left:
+            return done
+        listed = ", ".join(self.left[:10])
+        return f"{done}; STILL WORKING at the venue: {listed}: cancel them there"
+
+
+async def cancel_working(bus: Bus, run_id: str, timeout_s: float) -> Cancelled:
+    """Cancel every working order and wait until the ledger says that none is left."""
+    deadline = time.monotonic() + timeout_s
+    seen: set[str] = set()
+    working: tuple[str, ...] = ()
+    number, asked_at, quiet = 0, 0.0, 0
+    try:
+        while time.monotonic() < deadline:
+            working = await _working(bus)
+            seen.update(working)
+            # Two quiet looks in a row: the first may be older than an order still on its way.
+            quiet = 0 if working else quiet + 1
+            if quiet >= 2:
+                break
+            if working and time.monotonic() - asked_at > REPEAT_S:
+                number += 1
+                asked_at = time.monotonic()
+                await _cancel_all(bus, f"{subjects.MANUAL}-{run_id}-stop{number}")
+            await asyncio.sleep(POLL_S)
+    except (BusError, MalformedMessage, ledger_api.LedgerRefused, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        try:
+            await _cancel_all(bus, f"{subjects.MANUAL}-{run_id}-stop-blind")
+        except (BusError, TimeoutError):
+            reason = f"the bus is away ({reason})"
+        return Cancelled(len(seen), working, reason)
+    return Cancelled(len(seen), working)
+
+
+async def _working(bus: Bus) -> tuple[str, ...]:
+    query = ledger_api.OrdersQuery(states=tuple(sorted(WORKING)), limit=ledger_api.LIMIT_MAX)
+    answer = await ledger_api.ask(
+        bus, ledger_api.ORDERS, query, ledger_api.OrdersAnswer, ASK_TIMEOUT_S
+    )
+    return tuple(order.client_order_id for order in answer.orders)
+
+
+async def _cancel_all(bus: Bus, command_id: str) -> None:
+    now = time.time_ns()
+    command = CancelAllOrders(now, now, command_id)
+    payload = codec.encode([command])
+    async with asyncio.timeout(ASK_TIMEOUT_S):
+        await bus.publish_durable(subjects.of(command), payload, message_id(command))

@@ -1,0 +1,130 @@
+"""The data directory of one profile: ours or refused, locked while a platform runs on it."""
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Any
+
+from tickbus_cli.errors import CliError
+
+MARKER = "tickbus-data"
+LOCK = "lock"
+RUNTIME = "platform.json"
+PARTS = ("nats", "postgres", "exchange", "logs", RUNTIME)
+"""All that the platform writes there, besides marker and lock; nothing else is ever removed."""
+
+
+class DataDir:
+    """Where books, streams and logs of one profile are kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock: IO[str] | None = None
+
+    @property
+    def nats(self) -> Path:
+        """JetStream's store."""
+        return self.path / "nats"
+
+    @property
+    def postgres(self) -> Path:
+        """The ledger's database."""
+        return self.path / "postgres"
+
+    @property
+    def exchange(self) -> Path:
+        """The simulated exchange's account."""
+        return self.path / "exchange"
+
+    def log(self, service: str) -> Path:
+        """The log of one service."""
+        return self.path / "logs" / f"{service}.log"
+
+    def open(self, profile: str, fresh: bool) -> bool:
+        """Lock it, and empty it if `fresh`; whether it held earlier books. Raises CliError."""
+        try:
+            return self._open(profile, fresh)
+        except OSError as error:
+            where = error.filename or self.path
+            raise CliError(
+                f"cannot use the data directory: {where}: {error.strerror}",
+                "Free the disk or change its permissions, or choose another one with --data-dir.",
+            ) from error
+
+    def _open(self, profile: str, fresh: bool) -> bool:
+        self.path.mkdir(parents=True, exist_ok=True)
+        marker = self.path / MARKER
+        if not marker.exists():
+            if any(self.path.iterdir()):
+                raise CliError(
+                    f"{self.path} holds other people's files: it was not made by tickbus",
+                    "Choose an empty or new directory with --data-dir.",
+                )
+            marker.write_text(profile + "\n", encoding="utf-8")
+        self._take(profile, marker)
+        if fresh:
+            self._empty()
+        known = self.postgres.exists()
+        (self.path / "logs").mkdir(exist_ok=True)
+        return known
+
+    def _take(self, profile: str, marker: Path) -> None:
+        lock = (self.path / LOCK).open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            pid = lock.read().strip() or "unknown"
+            lock.close()
+            raise CliError(
+                f"another platform (pid {pid}) runs on {self.path}",
+                "See it with `tickbus status`, stop it with Ctrl-C or"
+                f" `kill {pid}`, or start a second one with --data-dir and --port-offset 100.",
+            ) from None
+        self._lock = lock
+        owner = marker.read_text(encoding="utf-8").strip()
+        if owner != profile:
+            self.close()
+            raise CliError(
+                f"{self.path} holds the books of {owner!r}, not of {profile!r}",
+                "Books of different accounts are never mixed: choose another --data-dir.",
+            )
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+
+    def _empty(self) -> None:
+        for name in PARTS:
+            part = self.path / name
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
+
+    def publish(self, facts: dict[str, Any]) -> None:
+        """Tell `tickbus status` how to reach the platform; no secrets in here."""
+        temporary = self.path / f"{RUNTIME}.new"
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(self.path / RUNTIME)
+
+    def close(self) -> None:
+        """Give the directory free for the next run."""
+        if self._lock is not None:
+            (self.path / RUNTIME).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+
+def running(path: Path) -> dict[str, Any] | None:
+    """What the platform on `path` says of itself; None when none runs there."""
+    try:
+        facts = json.loads((path / RUNTIME).read_text(encoding="utf-8"))
+        with (path / LOCK).open("a+", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return facts if isinstance(facts, dict) else None
+    except (OSError, ValueError):
+        return None
+    return None  # the lock was free: whoever wrote the file is gone

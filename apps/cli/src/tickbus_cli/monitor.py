@@ -1,0 +1,109 @@
+"""What a running platform says of itself, gathered over the bus."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import nats.errors
+
+from tickbus import codec, ledger_api, subjects
+from tickbus.bus import Bus, BusError
+from tickbus.codec import MalformedMessage
+from tickbus.events import ServiceStatus
+from tickbus.ledger_api import PortfolioAnswer
+
+GATHER_S = 0.2
+LEDGER_TIMEOUT_S = 0.5
+TICKS = frozenset({"Trade", "Quote", "BookDelta", "BookSnapshot"})
+TICK_TO_ORDER = "tick_to_order"
+
+Latency = tuple[float, float, int]
+"""(p50, p99, count), microseconds."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The platform at one moment (`taken_s`, monotonic); no portfolio when the ledger is silent."""
+
+    taken_s: float
+    services: dict[str, ServiceStatus] = field(default_factory=dict)
+    portfolio: PortfolioAnswer | None = None
+
+    @property
+    def ticks(self) -> int:
+        """Market events that the feed has published since its start."""
+        feed = self.services.get("feed")
+        return 0 if feed is None else published(feed, TICKS)
+
+    @property
+    def tick_to_order(self) -> Latency:
+        """From the venue's frame to the order request; zeros before the first order."""
+        for service in ("execution", *self.services):
+            status = self.services.get(service)
+            if status is not None and TICK_TO_ORDER in status.latency_us:
+                return status.latency_us[TICK_TO_ORDER]
+        return (0.0, 0.0, 0)
+
+    @property
+    def hops(self) -> dict[str, Latency]:
+        """Every measured hop but tick-to-order, in order of the services."""
+        return {
+            hop: latency
+            for status in self.services.values()
+            for hop, latency in status.latency_us.items()
+            if hop != TICK_TO_ORDER
+        }
+
+    @property
+    def errors(self) -> dict[str, dict[str, int]]:
+        """What went wrong, by service and kind; services without errors are left out."""
+        return {name: dict(s.errors) for name, s in self.services.items() if any(s.errors.values())}
+
+
+def published(status: ServiceStatus, kinds: frozenset[str]) -> int:
+    """How many events of these types the service has published."""
+    return sum(status.counts.get(f"{kind}/published", 0) for kind in kinds)
+
+
+def events(status: ServiceStatus) -> int:
+    """How many events went through the service: taken in, or published where it takes none in."""
+    handled = sum(n for key, n in status.counts.items() if key.endswith("/handled"))
+    sent = sum(n for key, n in status.counts.items() if key.endswith("/published"))
+    return max(handled, sent)
+
+
+def rate(before: float, after: float, seconds: float) -> float:
+    """Change per second; 0 when a restart made the count smaller."""
+    return max(0.0, after - before) / seconds if seconds > 0 else 0.0
+
+
+async def observe(bus: Bus) -> Snapshot:
+    """Ask every service and the ledger; who does not answer in time is left out."""
+    statuses, portfolio = await asyncio.gather(_statuses(bus), portfolio_of(bus))
+    services = {status.service: status for status in statuses}
+    return Snapshot(time.monotonic(), services, portfolio)
+
+
+async def portfolio_of(bus: Bus) -> PortfolioAnswer | None:
+    """The books as the ledger sees them now; None while it does not answer."""
+    query = ledger_api.PortfolioQuery()
+    try:
+        return await ledger_api.ask(
+            bus, ledger_api.PORTFOLIO, query, PortfolioAnswer, LEDGER_TIMEOUT_S
+        )
+    except (BusError, nats.errors.Error, MalformedMessage, ledger_api.LedgerRefused):
+        return None
+
+
+async def _statuses(bus: Bus) -> list[ServiceStatus]:
+    try:
+        answers = await bus.gather(subjects.STATUS, b"", GATHER_S)
+    except (BusError, nats.errors.Error, OSError):
+        return []
+    statuses = []
+    for payload in answers:
+        try:
+            statuses.append(codec.decode_value(payload, ServiceStatus))
+        except MalformedMessage:
+            continue  # another version of the platform; its own log says so
+    return sorted(statuses, key=lambda status: status.service)

@@ -1,0 +1,195 @@
+"""What `tickbus up` is asked to run, worked out before anything starts: no IO but finding files."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tickbus_cli.errors import CliError
+
+SIM_KEYS = {"TICKBUS_VENUE_API_KEY": "sim-key", "TICKBUS_VENUE_API_SECRET": "sim-secret"}
+KEYS = tuple(SIM_KEYS)
+LIVE_CONFIRM = "TICKBUS_LIVE_CONFIRM"
+SERVICES = ("feed", "book", "risk", "execution", "ledger", "strategy", "api")
+"""In the order in which they start; they stop in reverse, but strategy always goes first."""
+_METRICS = {
+    "feed": 9101, "book": 9102, "strategy": 9103, "risk": 9104, "execution": 9105, "ledger": 9106,
+    "api": 9107,
+}  # fmt: skip
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One way to run the platform; its name is that of its data directory."""
+
+    name: str
+    venue: str
+    overlays: tuple[str, ...]
+    says: str
+    needs_keys: bool = False
+    live: bool = False
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the simulated exchange is part of the platform."""
+        return self.venue == "sim"
+
+
+_PROFILES = (
+    Profile(name="sim", venue="sim", overlays=(), says="simulated exchange, no real money"),
+    Profile(
+        name="binance-paper",
+        venue="binance",
+        overlays=("venues/binance.yaml",),
+        says="Binance's live public data, orders filled on paper",
+    ),
+    Profile(
+        name="binance-testnet",
+        venue="binance-testnet",
+        overlays=("venues/binance-testnet.yaml",),
+        says="Binance's testnet, play money",
+        needs_keys=True,
+    ),
+    Profile(
+        name="binance-live",
+        venue="binance",
+        overlays=("venues/binance.yaml", "venues/binance-live.yaml"),
+        says="Binance, REAL MONEY",
+        needs_keys=True,
+        live=True,
+    ),
+)
+VENUES = tuple(dict.fromkeys(profile.venue for profile in _PROFILES))
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Every TCP port that the platform listens on; Postgres takes any free one."""
+
+    offset: int = 0
+    api_base: int = 8080
+
+    @property
+    def nats(self) -> int:
+        """The bus."""
+        return 4222 + self.offset
+
+    @property
+    def exchange(self) -> int:
+        """The simulated exchange: REST and WebSocket."""
+        return 8090 + self.offset
+
+    @property
+    def api(self) -> int:
+        """The gateway."""
+        return self.api_base + self.offset
+
+    def metrics(self, service: str) -> int:
+        """Health and metrics of one service."""
+        return _METRICS[service] + self.offset
+
+    def all(self, simulated: bool) -> dict[str, int]:
+        """Who listens where."""
+        ports = {"nats": self.nats, "api": self.api}
+        if simulated:
+            ports["exchange"] = self.exchange
+        return ports | {f"{name} (health, metrics)": self.metrics(name) for name in SERVICES}
+
+
+def choose(venue: str, live: bool) -> Profile:
+    """The profile for `--venue` and `--live`. Raises CliError."""
+    for profile in _PROFILES:
+        if (profile.venue, profile.live) == (venue, live):
+            return profile
+    raise CliError(
+        f"--live does not go with --venue {venue}",
+        "Real money is traded with --venue binance only.",
+    )
+
+
+def ports(environment: Mapping[str, str], offset: int) -> Ports:
+    """The ports, with TICKBUS_API_PORT and `--port-offset` applied. Raises CliError."""
+    text = environment.get("TICKBUS_API_PORT", "8080")
+    if not text.isdecimal() or not 0 < int(text) <= 65_535:
+        raise CliError(f"TICKBUS_API_PORT={text!r} is no port", "Use a number from 1 to 65535.")
+    chosen = Ports(offset, int(text))
+    if not all(1024 <= port <= 65_535 for port in chosen.all(True).values()):
+        raise CliError(
+            f"--port-offset {offset} leads outside the ports 1024 to 65535", "Use a smaller one."
+        )
+    return chosen
+
+
+def require_keys(profile: Profile, environment: Mapping[str, str]) -> None:
+    """Refuse to start a profile that trades at a venue without its keys. Raises CliError."""
+    missing = [k for k in KEYS if not (environment.get(k) or environment.get(f"{k}_FILE"))]
+    if profile.needs_keys and missing:
+        raise CliError(
+            f"{profile.venue} needs keys to trade; not set: {', '.join(missing)}",
+            "Set them in the environment or in .env, or name files that hold them with"
+            f" {missing[0]}_FILE.\n  Without keys: tickbus up --venue binance (paper orders).",
+        )
+
+
+def duration_s(text: str) -> float:
+    """Seconds in `90`, `90s`, `1.5s`, `5m` or `1h30m`. Raises ValueError."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or not any(match.groups()):
+        raise ValueError(f"{text!r} is no duration: write 30s, 5m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if total <= 0:
+        raise ValueError(f"{text!r} is no duration: it must be longer than 0")
+    return total
+
+
+def find_configuration(start: Path) -> Path:
+    """The directory that holds default.yaml: here, or where this program was installed from."""
+    for base in (start, *Path(__file__).resolve().parents):
+        if (base / "config" / "default.yaml").is_file():
+            return base / "config"
+    raise CliError(
+        f"no config/default.yaml in {start}", "Run tickbus from the directory of the project."
+    )
+
+
+def configuration_files(
+    directory: Path, profile: Profile, extra: Sequence[str]
+) -> tuple[Path, ...]:
+    """What is merged, in order: the default, the profile's overlays, then `--config` files."""
+    names = ("default.yaml", *profile.overlays)
+    files = [directory / name for name in names] + [Path(name).absolute() for name in extra]
+    for file in files:
+        if not file.is_file():
+            raise CliError(f"{file}: no such configuration file", "Check the name after --config.")
+    return tuple(files)
+
+
+def child_environment(
+    base: Mapping[str, str],
+    service: str,
+    profile: Profile,
+    chosen: Ports,
+    shared: Mapping[str, str],
+    postgres_dsn: str,
+) -> dict[str, str]:
+    """The environment of one service; only execution gets the keys, only ledger the database."""
+    environment = {**base, **shared}
+    environment["TICKBUS_METRICS_PORT"] = str(chosen.metrics(service))
+    environment["TICKBUS_LOG_FORMAT"] = "json"
+    environment["TICKBUS_API_PORT"] = str(chosen.api)
+    environment.pop("TICKBUS_INSTANCE", None)
+    for name in (*KEYS, *(f"{key}_FILE" for key in KEYS), "TICKBUS_POSTGRES_DSN"):
+        if service != "execution" or name == "TICKBUS_POSTGRES_DSN" or profile.simulated:
+            environment.pop(name, None)
+    if service == "execution" and profile.simulated:
+        environment |= SIM_KEYS
+    if service == "ledger":
+        environment["TICKBUS_POSTGRES_DSN"] = postgres_dsn
+    if profile.simulated:
+        address = f"127.0.0.1:{chosen.exchange}"
+        environment["TICKBUS_VENUE_REST_URL"] = f"http://{address}"
+        environment["TICKBUS_VENUE_WS_URL"] = f"ws://{address}"
+        environment["TICKBUS_VENUE_WS_API_URL"] = f"ws://{address}/ws-api/v3"
+    return environment

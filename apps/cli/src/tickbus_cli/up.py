@@ -1,0 +1,266 @@
+"""Start the whole platform on this machine; Ctrl-C stops it in order, working orders first.
+
+It continues from the stored books of its profile (.tickbus/sim, .tickbus/binance-paper, ...);
+--fresh starts over.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dotenv import dotenv_values
+from rich.console import Console
+from rich.live import Live
+
+from tickbus.config import Settings, load
+from tickbus.runtime.main import base36
+from tickbus_cli import profile as profiles
+from tickbus_cli.datadir import DataDir
+from tickbus_cli.errors import CliError
+from tickbus_cli.monitor import Snapshot
+from tickbus_cli.profile import LIVE_CONFIRM, SERVICES, VENUES, Profile
+from tickbus_cli.running import Plan, Platform, Stopped
+from tickbus_cli.screen import headline, render
+from tickbus_cli.summary import sentences, summarise
+
+REFRESH_S = 0.5
+LINE_EVERY_S = 5.0
+CONFIRM_WORD = "LIVE"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add = parser.add_argument
+    venue = "sim (default); binance: live public data, orders on paper; binance-testnet"
+    yes = f"with --live: do not ask; only with {LIVE_CONFIRM}=binance in the environment"
+    as_json = "one JSON object on standard output at the end, progress on standard error"
+    files = "YAML file merged over the profile's; repeat for several"
+    add("--config", action="append", default=[], metavar="FILE", help=files)
+    add("--venue", choices=VENUES, default="sim", help=venue)
+    add("--live", action="store_true", help="with --venue binance: trade real money")
+    add("--yes", action="store_true", help=yes)
+    add("--duration", type=_duration, metavar="TIME", help="end by itself after 30s, 5m, 1h30m")
+    add("--json", action="store_true", help=as_json)
+    add("--fresh", action="store_true", help="forget the stored books of this profile")
+    add("--data-dir", type=Path, metavar="DIR", help="default: .tickbus/<profile>")
+    add("--port-offset", type=int, default=0, metavar="N", help="add N to every port")
+    add("--no-screen", action="store_true", help="lines instead of the live screen")
+    add("--seed", type=int, metavar="S", help="seed of the simulated exchange's crowd")
+
+
+def _duration(text: str) -> float:
+    try:
+        return profiles.duration_s(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+class Voice:
+    """What the person at the terminal is told; a terminal that went away is not an error."""
+
+    def __init__(self, to_stderr: bool) -> None:
+        self.console = Console(stderr=to_stderr, highlight=False)
+
+    def __call__(self, text: str, /) -> None:
+        """Show one line."""
+        with contextlib.suppress(OSError):
+            self.console.print(text, markup=False, soft_wrap=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the platform; 0 when it ended as asked."""
+    say = Voice(to_stderr=arguments.json)
+    environment = _environment()
+    profile = profiles.choose(arguments.venue, arguments.live)
+    files = profiles.configuration_files(
+        profiles.find_configuration(Path.cwd()), profile, arguments.config
+    )
+    ports = profiles.ports(environment, arguments.port_offset)
+    profiles.require_keys(profile, environment)
+    _require_packages(profile)
+    settings = _settings(files, environment)
+    if profile.live:
+        _confirm(profile, settings, environment, arguments.yes, say)
+    data = DataDir(arguments.data_dir or Path(".tickbus") / profile.name)
+    continues = data.open(profile.name, arguments.fresh)
+    try:
+        plan = Plan(
+            profile=profile,
+            ports=ports,
+            files=files,
+            data=data,
+            run_id=base36(time.time_ns() // 1_000_000),
+            environment=environment,
+            seed=arguments.seed,
+        )
+        _log_to(data.log("up"))
+        history = "continuing from the stored books" if continues else "starting with empty books"
+        say(f"tickbus {profile.name}: {profile.says}; {history} in {data.path}")
+        return asyncio.run(_run(plan, arguments, say))
+    finally:
+        data.close()
+
+
+async def _run(plan: Plan, arguments: argparse.Namespace, say: Voice) -> int:
+    platform = Platform(plan, say)
+    _on_signals(platform, say)
+    began = time.monotonic()
+    failure: Exception | None = None
+    started = began
+    try:
+        await platform.start()
+        started = time.monotonic()
+        say(f"ready in {started - began:.1f} s")
+        say(f"  API      {platform.api_url}/health   {platform.api_url}/docs")
+        say(f"  metrics  {platform.api_url}/metrics   (each service: ports"
+            f" {plan.ports.metrics('feed')} to {plan.ports.metrics('api')})")  # fmt: skip
+        say(f"  logs     {plan.data.path / 'logs'}")
+        await _watch(platform, arguments, say, started)
+    except Stopped:
+        pass
+    except Exception as error:  # noqa: BLE001 - first everything is stopped, then it is raised
+        failure = error
+    if platform.crash is not None:
+        say(f"{platform.crash.message}; stopping everything else")
+    await platform.stop()
+    seconds = platform.last.taken_s - started
+    return _report(platform, arguments, say, max(0.0, seconds), failure)
+
+
+def _report(
+    platform: Platform,
+    arguments: argparse.Namespace,
+    say: Voice,
+    seconds: float,
+    failure: Exception | None,
+) -> int:
+    summary = summarise(
+        platform.plan.profile.name,
+        seconds,
+        platform.books_before,
+        platform.last,
+        platform.crash,
+        platform.left_working,
+    )
+    if failure is None:
+        for sentence in sentences(summary):
+            say(sentence)
+        say("stopped; nothing is left running")
+    if arguments.json:
+        print(json.dumps(summary | {"error": str(failure) if failure else None}))
+    if failure is not None:
+        raise failure
+    if platform.crash is not None:
+        raise platform.crash.error()
+    return 1 if platform.left_working else 0
+
+
+def _on_signals(platform: Platform, say: Voice) -> None:
+    def stop() -> None:
+        if platform.stopping.is_set():
+            platform.hurry.set()
+            return
+        say("stopping (Ctrl-C again to hurry)")
+        platform.stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+
+
+async def _watch(
+    platform: Platform, arguments: argparse.Namespace, say: Voice, started: float
+) -> None:
+    """Show the platform until it is to end; returns when `--duration` is over."""
+    deadline = started + arguments.duration if arguments.duration else None
+    on_screen = say.console.is_terminal and not (arguments.no_screen or arguments.json)
+    title = f"tickbus {platform.plan.profile.name}   {platform.plan.profile.says}"
+    live = Live(console=say.console, auto_refresh=False, transient=True) if on_screen else None
+    if live is not None:
+        live.start()
+    before: Snapshot | None = None
+    said = started
+    try:
+        while deadline is None or time.monotonic() < deadline:
+            now = await platform.unless_stopped(platform.look())
+            if live is not None:
+                live.update(render(title, now, before, now.taken_s - started), refresh=True)
+                before = now
+            elif before is None or now.taken_s - said >= LINE_EVERY_S:
+                say(f"{now.taken_s - started:6.0f} s  {headline(now, before)}")
+                before, said = now, now.taken_s
+            left = REFRESH_S if deadline is None else deadline - time.monotonic()
+            await platform.unless_stopped(asyncio.sleep(max(0.0, min(REFRESH_S, left))))
+    finally:
+        if live is not None:
+            live.stop()
+
+
+def _environment() -> dict[str, str]:
+    dotenv = {k: v for k, v in dotenv_values(".env").items() if v is not None}
+    return {**dotenv, **os.environ}
+
+
+def _settings(files: tuple[Path, ...], environment: dict[str, str]) -> Settings:
+    # Read once here, so that a typo is one message before anything starts, not one per service.
+    settings = load(files, {**environment, "TICKBUS_POSTGRES_DSN": ""})
+    _ = settings.platform, settings.venue
+    return settings
+
+
+def _require_packages(profile: Profile) -> None:
+    names = [*SERVICES, "exchange"] if profile.simulated else list(SERVICES)
+    missing = [n for n in names if importlib.util.find_spec(f"tickbus_{n}") is None]
+    if missing:
+        raise CliError(
+            f"not installed: {', '.join(f'tickbus-{n}' for n in missing)}",
+            "Run `make setup`, then repeat.",
+        )
+
+
+def _confirm(
+    profile: Profile, settings: Settings, environment: dict[str, str], yes: bool, say: Voice
+) -> None:
+    """Say what is about to be traded and let a person, or the environment, agree to it."""
+    raw: dict[str, Any] = dict(settings.raw)
+    say("About to trade REAL MONEY:")
+    say(f"  venue        {settings.venue.name} ({settings.venue.rest_url})")
+    say(f"  instruments  {', '.join(settings.venue.instruments)}")
+    for name in ("strategies", "risk"):
+        text = yaml.safe_dump(raw.get(name) or "none", sort_keys=False).removesuffix("...\n")
+        say(f"  {name}:\n" + "\n".join(f"    {line}" for line in text.strip().splitlines()))
+    if yes:
+        if environment.get(LIVE_CONFIRM) != profile.venue:
+            raise CliError(
+                f"--yes needs {LIVE_CONFIRM}={profile.venue} in the environment",
+                "Set it, or leave --yes out and type the word.",
+            )
+        return
+    if not sys.stdin.isatty():
+        raise CliError(
+            "live trading asks for confirmation, and there is no terminal to ask at",
+            f"Scripts use --yes together with {LIVE_CONFIRM}={profile.venue}.",
+        )
+    try:
+        typed = input(f"Type {CONFIRM_WORD} to go on: ")
+    except EOFError:
+        typed = ""
+    if typed.strip() != CONFIRM_WORD:
+        raise CliError("not confirmed: nothing was started", "", 1)
+
+
+def _log_to(path: Path) -> None:
+    # The bus client's own words belong in a file, not on the live screen.
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.getLogger().handlers[:] = [handler]

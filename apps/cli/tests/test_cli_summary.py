@@ -1,0 +1,157 @@
+"""What a run amounted to, for programs and for people; and the screen drawn from the same numbers."""
+
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tickbus.events import ServiceStatus
+from tickbus.events.ledger import PositionRecord
+from tickbus.ledger_api import PortfolioAnswer
+from tickbus_cli import main as dispatcher
+from tickbus_cli.cancelling import Cancelled
+from tickbus_cli.errors import CliError
+from tickbus_cli.monitor import Snapshot
+from tickbus_cli.screen import clock, headline, render, troubled
+from tickbus_cli.status import find
+from tickbus_cli.summary import sentences, summarise
+from tickbus_cli.supervisor import Crash
+
+ZERO = Decimal(0)
+
+
+def a_status(service: str, counts: dict[str, int], **given: object) -> ServiceStatus:
+    members: dict[str, object] = {"ready": True, "waiting_for": "", "errors": {}, "latency_us": {}}
+    members |= given
+    return ServiceStatus(
+        1, 1, service=service, instance="0", version="0", uptime_s=9.0, counts=counts, gauges={},
+        **members,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def the_books(orders: int = 12, fills: int = 7) -> PortfolioAnswer:
+    position = PositionRecord(
+        venue="sim", instrument_id="BTC-USDT", quantity=Decimal("0.00100000"),
+        avg_entry_price=Decimal("60000.5"), mark=Decimal("60010.5"), realized_pnl=Decimal("-1.5"),
+        unrealized_pnl=Decimal("0.01"), fees=Decimal("1E-7"), net_pnl=Decimal("-1.4900001"),
+    )  # fmt: skip
+    return PortfolioAnswer(
+        currency="USDT", positions=(position,), balances={}, realized_pnl=Decimal("-1.5"),
+        unrealized_pnl=Decimal("0.01"), fees=Decimal("1E-7"), net_pnl=Decimal("-1.4900001"),
+        equity=Decimal("100000.5"), orders=orders, working_orders=2, fills=fills,
+    )  # fmt: skip
+
+
+def a_snapshot(taken_s: float = 10.0, ticks: int = 1000) -> Snapshot:
+    feed = a_status(
+        "feed", {"Trade/published": ticks - 1, "Quote/published": 1, "Other/handled": 3}
+    )
+    execution = a_status(
+        "execution",
+        {"OrderApproved/handled": 12},
+        latency_us={"tick_to_order": (640.0, 910.0, 12), "risk>execution": (90.0, 200.0, 12)},
+        errors={"malformed": 1},
+    )
+    return Snapshot(taken_s, {"feed": feed, "execution": execution}, the_books())
+
+
+def test_the_summary_is_one_json_object_with_exact_money() -> None:
+    summary = summarise("sim", 20.0, the_books(orders=2, fills=1), a_snapshot(), None)
+    again = json.loads(json.dumps(summary))
+    assert again == summary
+    assert (again["ticks"], again["ticks_per_s"]) == (1000, 50.0)
+    assert (again["orders"], again["fills"]) == (10, 6)
+    assert again["books"] == {"orders": 12, "fills": 7}
+    assert (again["fees"], again["net_pnl"]) == ("0.0000001", "-1.4900001")
+    assert again["positions"][0]["quantity"] == "0.00100000"
+    assert again["tick_to_order"] == {"p50_us": 640.0, "p99_us": 910.0, "count": 12}
+    assert again["events"] == {"feed": 1000, "execution": 12}
+    assert again["errors"] == {"execution": {"malformed": 1}}
+    assert again["crashed"] is None
+
+
+def test_a_run_without_answers_still_has_a_summary() -> None:
+    crash = Crash("risk", 2, "no limits", Path("risk.log"))
+    summary = summarise("sim", 0.0, None, Snapshot(0.0), crash)
+    assert (summary["ticks"], summary["orders"], summary["net_pnl"]) == (0, None, None)
+    assert summary["crashed"]["service"] == "risk"
+    assert json.dumps(summary)
+    assert sentences(summary)
+
+
+def test_the_sentences_say_what_a_trader_asks_first() -> None:
+    text = "\n".join(sentences(summarise("sim", 20.0, None, a_snapshot(), None)))
+    for part in ("1,000 ticks", "12 orders", "7 fills", "BTC-USDT: 0.00100000", "net -1.49 USDT",
+                 "p50 640 us", "errors in execution: malformed 1"):  # fmt: skip
+        assert part in text, part
+
+
+def test_the_screen_shows_rates_positions_latency_and_who_is_missing() -> None:
+    before, now = a_snapshot(10.0, 1000), a_snapshot(10.5, 1600)
+    assert "1,200 ticks/s" in headline(now, before)
+    assert set(troubled(now)) == {"book", "risk", "ledger", "strategy", "api"}
+    page = io.StringIO()
+    Console(file=page, width=140).print(render("tickbus sim", now, before, 3725))
+    text = page.getvalue()
+    for part in ("up 1:02:05", "BTC-USDT", "60,000.5", "does not answer", "tick to order", "640"):
+        assert part in text, part
+
+
+def test_a_waiting_service_says_what_for() -> None:
+    feed = a_status("feed", {}, ready=False, waiting_for="the venue: connection refused")
+    line = headline(Snapshot(1.0, {"feed": feed}), None)
+    assert "feed waiting for the venue: connection refused" in line
+
+
+def test_clock_counts_hours() -> None:
+    assert [clock(s) for s in (0, 61, 3600.9)] == ["0:00:00", "0:01:01", "1:00:00"]
+
+
+def test_cancelled_orders_are_reported_honestly() -> None:
+    assert Cancelled(0, ()).sentence == "no working orders"
+    assert Cancelled(3, ()).sentence == "cancelled 3 of 3 working orders"
+    assert "STILL WORKING at the venue: a-1" in Cancelled(3, ("a-1",)).sentence
+    assert "not known: ledger silent" in Cancelled(0, (), "ledger silent").sentence
+
+
+def test_status_without_a_platform_says_how_to_start_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(CliError, match="no platform runs"):
+        find(None, tmp_path)
+    assert dispatcher.main(["status", "--data-dir", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "make run" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["up", "--venue", "binance-testnet"], "TICKBUS_VENUE_API_KEY"),
+        (["up", "--live"], "--live does not go with --venue sim"),
+        (["up", "--config", "/nowhere.yaml"], "/nowhere.yaml"),
+    ],
+)
+def test_what_cannot_start_is_one_message_with_a_remedy(
+    argv: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TICKBUS_VENUE_API_KEY", raising=False)
+    assert dispatcher.main(argv) == 1
+    said = capsys.readouterr()
+    assert words in said.err
+    assert not said.out
+    assert len(said.err.splitlines()) <= 4
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatcher.main([]) == 2
+    said = capsys.readouterr().out
+    for name in dispatcher.COMMANDS:
+        assert name in said
