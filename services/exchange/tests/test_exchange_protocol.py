@@ -1,18 +1,15 @@
-"""Binance's protocol without a socket: signatures, parameters, limits, streams, controls."""
+"""Binance's protocol without a socket: orders, queries, weights, streams, controls."""
 
 import json
 from collections.abc import Callable
 
 import pytest
 
-from tickbus_exchange.__main__ import parse_arguments
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig, RateLimits
 from tickbus_exchange.engine.numbers import text
 from tickbus_exchange.engine.orders import OrderRequest, OrderType, Side
-from tickbus_exchange.protocol import params, signing
-from tickbus_exchange.protocol.errors import ApiError
-from tickbus_exchange.protocol.limits import WARNINGS_MAX, Limiter
+from tickbus_exchange.protocol import signing
 from tickbus_exchange.protocol.market_session import MarketSession
 from tickbus_exchange.protocol.rest import HttpRequest
 
@@ -56,65 +53,7 @@ def world() -> World:
     return World()
 
 
-# -- signatures ------------------------------------------------------------------------------------
-
-SPOT = (
-    b"NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j",
-    b"symbol=LTCBTC&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1&recvWindow=5000"
-    b"&timestamp=1499827319559",
-    "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71",
-)
-FUTURES = (
-    b"2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9",
-    b"symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC&recvWindow=5000"
-    b"&timestamp=1591702613943",
-    "3c661234138461fcc7a7d8746c6558c9842d4e10870d2ecbedf7777cad694af9",
-)
-
-
-@pytest.mark.parametrize(("secret", "payload", "signature"), [SPOT, FUTURES])
-def test_documented_signatures(secret: bytes, payload: bytes, signature: str) -> None:
-    assert signing.sign(secret, payload) == signature
-    signing.verify(secret, payload, signature.upper())
-
-
-def test_query_and_body_are_signed_as_one_text_without_a_separator() -> None:
-    query, body = SPOT[1].split(b"&quantity")
-    body = b"quantity" + body
-    assert signing.rest_payload(query, body + b"&signature=abc") == query + body
-    assert signing.rest_payload(b"signature=abc&" + query, body) == query + body
-
-
-def test_socket_payload_is_sorted_and_not_percent_encoded() -> None:
-    values = {"symbol": "BTC/X", "apiKey": "k", "signature": "s", "timestamp": "1"}
-    assert signing.socket_payload(values) == b"apiKey=k&symbol=BTC/X&timestamp=1"
-
-
-@pytest.mark.parametrize(
-    ("timestamp", "window", "code"),
-    [
-        (START_MS, None, None),
-        (START_MS - 5_000, None, None),
-        (START_MS - 5_001, None, -1021),
-        (START_MS + 999, None, None),
-        (START_MS + 1_000, None, -1021),
-        (START_MS - 1_001, "1000.5", -1021),
-        (START_MS - 1_000, "1000.5", None),
-        (START_MS * 1_000, None, None),
-        (START_MS, "60001", -1131),
-        (START_MS, "-1", -1100),
-        ("soon", None, -1100),
-        ("", None, -1102),
-    ],
-)
-def test_receive_window(timestamp: object, window: str | None, code: int | None) -> None:
-    values = {"timestamp": str(timestamp)} | ({"recvWindow": window} if window else {})
-    if code is None:
-        signing.check_window(values, START_MS)
-    else:
-        with pytest.raises(ApiError) as caught:
-            signing.check_window(values, START_MS)
-        assert caught.value.code == code
+# -- keys ------------------------------------------------------------------------------------------
 
 
 def test_requests_that_are_not_ours(world: World) -> None:
@@ -185,11 +124,6 @@ def test_parameters_may_come_in_the_body_and_the_query_wins(world: World) -> Non
     signature = signing.sign(b"sim-secret", (query + body).encode())
     status, answer = world.ask("POST", "order", query, f"{body}&signature={signature}", key=True)
     assert (status, answer["side"]) == (200, "BUY")
-
-
-def test_too_many_parameters_are_refused() -> None:
-    with pytest.raises(ApiError):
-        params.parse_pairs("&".join(f"a{i}=1" for i in range(100)).encode())
 
 
 @pytest.mark.parametrize(("kind", "fields"), [("ACK", 5), ("RESULT", 16), ("FULL", 17)])
@@ -284,24 +218,6 @@ def test_exchange_info_tells_every_filter(world: World) -> None:
 
 
 # -- limits ----------------------------------------------------------------------------------------
-
-
-def test_weight_above_the_limit_is_429_then_a_ban_then_forgotten() -> None:
-    limiter = Limiter(RateLimits(weight_per_minute_max=10))
-    assert limiter.spend("a", 10, START_MS) == 10
-    with pytest.raises(ApiError) as caught:
-        limiter.spend("a", 1, START_MS)
-    assert (caught.value.status, caught.value.code) == (429, -1003)
-    assert caught.value.retry_after_s is not None
-    assert 0 < caught.value.retry_after_s <= 60
-    assert limiter.spend("b", 10, START_MS) == 10
-    for _ in range(WARNINGS_MAX):
-        with pytest.raises(ApiError) as caught:
-            limiter.spend("a", 1, START_MS)
-    assert caught.value.status == 418
-    with pytest.raises(ApiError):
-        limiter.spend("a", 0, START_MS + 61_000)
-    assert limiter.spend("a", 1, START_MS + 180_000) == 1
 
 
 def test_weights_are_charged_as_documented(world: World) -> None:
@@ -497,33 +413,3 @@ def test_partial_depth_and_candles(world: World) -> None:
     depth, candle = client.messages()
     assert [len(depth["data"][s]) for s in ("bids", "asks")] == [5, 5]  # type: ignore[index]
     assert candle["data"]["k"]["v"] == "0.00100000"  # type: ignore[index]
-
-
-# -- command line ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--symbols", "DOGEUSDT"], "'DOGEUSDT' is not listed"),
-        (["--intensity", "-1"], "--intensity -1.0 is outside"),
-        (["--port", "70000"], "--port 70000 is outside"),
-        (["--balances", "BTC:1"], "'BTC:1' is not ASSET=AMOUNT"),
-        (["--maker-fee", "free"], "not a plain decimal number"),
-    ],
-)
-def test_bad_arguments_are_explained(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        parse_arguments(arguments)
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
-
-
-def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TICKBUS_EXCHANGE_API_KEY", "k")
-    monkeypatch.setenv("TICKBUS_EXCHANGE_API_SECRET", "s")
-    config = parse_arguments(["--symbols", "ethusdt", "--balances", "USDT=5"])
-    assert (config.api_key, config.api_secret) == ("k", "s")
-    assert [listing.rules.symbol for listing in config.listings] == ["ETHUSDT"]

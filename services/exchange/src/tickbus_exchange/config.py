@@ -36,7 +36,7 @@ class ExchangeConfig(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     seed: int = 1
     intensity: float = 1.0
-    """Rate of the crowd; 1.0 is some 400 orders and cancels a second, 0 a book that stands still."""
+    """Rate of the crowd; 1.0 is some 400 orders and cancels a second, 0 a still book."""
     api_key: str = SIMULATION_API_KEY
     api_secret: str = SIMULATION_API_SECRET
     state_dir: Path | None = None
