@@ -341,6 +341,11 @@ class Orders:
         self._closed.pop(order.client_order_id, None)
         self._keep(order)
 
+    def pop(self, client_order_id: str) -> Order | None:
+        """Forget the order; None when it was not known."""
+        living = self._living.pop(client_order_id, None)
+        return living or self._closed.pop(client_order_id, None)
+
     def fold(self, event: Event) -> Order | None:
         """The order that `event` changed (or created), None when it changed nothing known.
 

@@ -26,6 +26,7 @@ from tickbus.events.orders import (
 ORDERS_STREAM = "ORDERS"
 ORDERS_ALL = "orders.>"
 INTENTS_ALL = "orders.intent.*"
+APPROVED_ALL = "orders.approved.*"
 DENIED_ALL = "orders.denied.*"
 ORDER_EVENTS_ALL = "orders.event.*.*"
 ACCOUNTS_ALL = "orders.account.*"

@@ -213,7 +213,8 @@ def message_id(event: Event) -> str:
         case SubmitOrder():
             return f"{name}:{event.client_order_id}"
         case OrderApproved() | OrderDenied():
-            return f"{name}:{event.order.client_order_id}"
+            # One verdict per order: an intent judged again after a crash keeps its first verdict.
+            return f"Verdict:{event.order.client_order_id}"
         case CancelOrder() | CancelAllOrders():
             return f"{name}:{event.command_id}"
         case CancelApproved():

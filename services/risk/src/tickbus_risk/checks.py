@@ -1,0 +1,275 @@
+"""Every pre-trade check: pure functions, applied in the order of `CHECKS`, first refusal wins."""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
+
+from tickbus.events import (
+    BookTop,
+    DenialReason,
+    FeedState,
+    Instrument,
+    OrderType,
+    Side,
+    SubmitOrder,
+    TradingState,
+)
+from tickbus_risk.config import Limits
+from tickbus_risk.state import Rate, RiskBook
+
+ZERO = Decimal(0)
+SANE_MAX = Decimal("1e15")
+"""A quantity or price above this is refused whatever the venue allows: arithmetic stays exact."""
+_ID = re.compile(r"[A-Za-z0-9_-]{1,36}\Z")
+
+R = DenialReason
+
+
+class Denial(NamedTuple):
+    """A refusal; `detail` holds `limit=.. value=..`."""
+
+    reason: DenialReason
+    detail: str
+
+
+class Request(NamedTuple):
+    """An order with everything its checks need."""
+
+    order: SubmitOrder
+    book: RiskBook
+    limits: Limits
+    instrument: Instrument | None
+    top: BookTop | None
+    rates: tuple[Rate, ...]
+
+    @property
+    def rules(self) -> Instrument:
+        """The instrument, for checks behind `instrument_known`."""
+        assert self.instrument is not None
+        return self.instrument
+
+    @property
+    def mid(self) -> Decimal:
+        """The middle of the book, for checks behind `market_data`."""
+        assert self.top is not None
+        return decimal((self.top.bid + self.top.ask) / 2)
+
+    @property
+    def expected_price(self) -> Decimal:
+        """The limit price; for MARKET the price at which it begins to trade."""
+        if self.order.price is not None:
+            return self.order.price
+        assert self.top is not None
+        return decimal(self.top.ask if self.order.side is Side.BUY else self.top.bid)
+
+
+Check = Callable[[Request], Denial | None]
+
+
+def decimal(value: float) -> Decimal:
+    """The shortest decimal that reads back as the same float."""
+    return Decimal(repr(value))
+
+
+def deny(reason: DenialReason, limit: object, value: object) -> Denial:
+    """A refusal in the usual form."""
+    return Denial(reason, f"limit={limit} value={value}")
+
+
+def order_id_valid(r: Request) -> Denial | None:
+    """Ids that any venue takes: 1 to 36 letters, digits, `_` and `-`."""
+    for value in (r.order.client_order_id, r.order.strategy_id):
+        if not _ID.match(value):
+            return deny(R.ORDER_ID_INVALID, "[A-Za-z0-9_-]{1,36}", repr(value))
+    return None
+
+
+def order_id_unique(r: Request) -> Denial | None:
+    """An id is used once, for ever: a venue frees ids of closed orders, so a repeat may fill."""
+    order_id = r.order.client_order_id
+    return deny(R.ORDER_ID_DUPLICATE, 1, order_id) if order_id in r.book.ids else None
+
+
+def trading_state(r: Request) -> Denial | None:
+    """HALTED lets nothing pass, REDUCING (and the flag reduce_only) what shrinks a position."""
+    state = r.book.trading_state
+    if state is TradingState.HALTED:
+        return deny(R.TRADING_HALTED, TradingState.ACTIVE, state)
+    if not (state is TradingState.REDUCING or r.order.reduce_only):
+        return None
+    order = r.order
+    position = r.book.positions.get((order.venue, order.instrument_id), ZERO)
+    working = r.book.working_quantity(order.venue, order.instrument_id, order.side)
+    reducible = max(ZERO, -order.side.sign * position - working)
+    if order.quantity.is_finite() and order.quantity <= reducible:
+        return None
+    return deny(R.TRADING_REDUCING_ONLY, reducible, order.quantity)
+
+
+def instrument_known(r: Request) -> Denial | None:
+    """Only what the feed has described may be traded."""
+    name = f"{r.order.venue}.{r.order.instrument_id}"
+    return deny(R.INSTRUMENT_UNKNOWN, "known", name) if r.instrument is None else None
+
+
+def instrument_trading(r: Request) -> Denial | None:
+    """The venue may have paused it."""
+    return None if r.rules.trading else deny(R.INSTRUMENT_NOT_TRADING, "trading", "paused")
+
+
+def quantity_positive(r: Request) -> Denial | None:
+    """A quantity is a number above 0."""
+    quantity = r.order.quantity
+    ok = quantity.is_finite() and quantity > 0
+    return None if ok else deny(R.QUANTITY_NOT_POSITIVE, 0, quantity)
+
+
+def quantity_max(r: Request) -> Denial | None:
+    """The venue's most, which for MARKET may be less."""
+    limit = r.rules.quantity_max or SANE_MAX
+    if r.order.order_type is OrderType.MARKET and r.rules.market_quantity_max:
+        limit = min(limit, r.rules.market_quantity_max)
+    return deny(R.QUANTITY_ABOVE_MAX, limit, r.order.quantity) if r.order.quantity > limit else None
+
+
+def quantity_min(r: Request) -> Denial | None:
+    """The venue's least."""
+    limit = r.rules.quantity_min
+    return deny(R.QUANTITY_BELOW_MIN, limit, r.order.quantity) if r.order.quantity < limit else None
+
+
+def quantity_lot(r: Request) -> Denial | None:
+    """Whole lots only."""
+    lot = r.rules.lot_size
+    if lot > 0 and r.order.quantity % lot:
+        return deny(R.QUANTITY_NOT_LOT_MULTIPLE, lot, r.order.quantity)
+    return None
+
+
+def price_given(r: Request) -> Denial | None:
+    """LIMIT has a price, MARKET has none."""
+    price = r.order.price
+    if r.order.order_type is OrderType.LIMIT:
+        return deny(R.PRICE_MISSING, "LIMIT", price) if price is None else None
+    return deny(R.PRICE_UNEXPECTED, "MARKET", price) if price is not None else None
+
+
+def price_positive(r: Request) -> Denial | None:
+    """A price is a number above 0."""
+    price = r.order.price
+    if price is None or (price.is_finite() and price > 0):
+        return None
+    return deny(R.PRICE_NOT_POSITIVE, 0, price)
+
+
+def price_range(r: Request) -> Denial | None:
+    """The venue's least and most."""
+    price = r.order.price
+    low, high = r.rules.price_min, r.rules.price_max or SANE_MAX
+    if price is None or low <= price <= high:
+        return None
+    return deny(R.PRICE_OUT_OF_RANGE, f"{low}..{high}", price)
+
+
+def price_tick(r: Request) -> Denial | None:
+    """Whole ticks only."""
+    price, tick = r.order.price, r.rules.tick_size
+    if price is not None and tick > 0 and price % tick:
+        return deny(R.PRICE_NOT_TICK_MULTIPLE, tick, price)
+    return None
+
+
+def market_data(r: Request) -> Denial | None:
+    """Nobody trades blind: both sides of the book, in sync, and lately."""
+    top = r.top
+    if top is None or top.bid <= 0 or top.ask <= 0:
+        return deny(R.MARKET_DATA_MISSING, "bid and ask", "none" if top is None else "one side")
+    feed = r.book.feeds.get((top.venue, top.instrument_id), FeedState.LIVE)
+    if top.stale or feed is not FeedState.LIVE:
+        return deny(R.MARKET_DATA_STALE, FeedState.LIVE, "stale" if top.stale else feed)
+    age_ms = (r.book.now_ns - top.ts_recv) // 1_000_000
+    if age_ms > r.limits.market_data_age_ms_max:
+        return deny(R.MARKET_DATA_STALE, f"{r.limits.market_data_age_ms_max}ms", f"{age_ms}ms")
+    return None
+
+
+def price_deviation(r: Request) -> Denial | None:
+    """The expected price lies near the middle of the book, on either side."""
+    mid = r.mid
+    bps = abs(r.expected_price - mid) / mid * 10_000
+    limit = r.limits.price_deviation_bps_max
+    return (
+        deny(R.PRICE_DEVIATION_ABOVE_MAX, f"{limit}bps", f"{bps:.1f}bps") if bps > limit else None
+    )
+
+
+def notional(r: Request) -> Denial | None:
+    """Value at the expected price: the venue's least and most, and our most."""
+    value = r.rules.notional(r.expected_price, r.order.quantity)
+    if value < r.rules.notional_min:
+        return deny(R.NOTIONAL_BELOW_MIN, r.rules.notional_min, value)
+    limit = r.limits.order_notional_max
+    if r.rules.notional_max:
+        limit = min(limit, r.rules.notional_max)
+    return deny(R.NOTIONAL_ABOVE_MAX, limit, value) if value > limit else None
+
+
+def position_limit(r: Request) -> Denial | None:
+    """The position if this order and all that works on its side filled; reducing always passes."""
+    order = r.order
+    position = r.book.positions.get((order.venue, order.instrument_id), ZERO)
+    working = r.book.working_quantity(order.venue, order.instrument_id, order.side)
+    worst = position + order.side.sign * (working + order.quantity)
+    value = abs(worst) * r.mid
+    limit = r.limits.position_notional_max
+    if value <= limit or abs(worst) <= abs(position):
+        return None
+    return deny(R.POSITION_ABOVE_MAX, limit, value)
+
+
+def order_count(r: Request) -> Denial | None:
+    """Working orders of the strategy, this one included."""
+    count = r.book.open_orders.get(r.order.strategy_id, 0) + 1
+    limit = r.limits.open_orders_max
+    return deny(R.ORDER_COUNT_ABOVE_MAX, limit, count) if count > limit else None
+
+
+def order_rate(r: Request) -> Denial | None:
+    """Orders let through within one second: of the strategy, and of all."""
+    for rate in r.rates:
+        if rate.is_exhausted(r.book.now_ns):
+            return deny(R.ORDER_RATE_ABOVE_MAX, f"{rate.limit}/s", f"{rate.limit + 1}/s")
+    return None
+
+
+CHECKS: tuple[Check, ...] = (
+    order_id_valid,
+    order_id_unique,
+    quantity_positive,
+    trading_state,
+    instrument_known,
+    instrument_trading,
+    quantity_max,
+    quantity_min,
+    quantity_lot,
+    price_given,
+    price_positive,
+    price_range,
+    price_tick,
+    market_data,
+    price_deviation,
+    notional,
+    position_limit,
+    order_count,
+    order_rate,
+)
+
+
+def first_denial(request: Request) -> Denial | None:
+    """The first refusal, None when the order may go."""
+    for check in CHECKS:
+        denial = check(request)
+        if denial is not None:
+            return denial
+    return None

@@ -1,0 +1,86 @@
+"""What each denial reason means; the page `docs/denial-reasons.md` is printed from it."""
+
+from tickbus.events import DenialReason as R
+
+MEANINGS: dict[R, tuple[str, str]] = {
+    R.TRADING_HALTED: ("Trading is halted; only cancels pass.", "Resume with `ACTIVE`."),
+    R.TRADING_REDUCING_ONLY: (
+        "Only what shrinks a position passes: the state is `REDUCING` or the order `reduce_only`.",
+        "Send at most the quantity in `limit`, on the other side of the position.",
+    ),
+    R.ORDER_ID_DUPLICATE: ("The client order id was used before.", "Use each id once, for ever."),
+    R.ORDER_ID_INVALID: (
+        "An id is empty, too long or holds other characters than venues take.",
+        "1 to 36 letters, digits, `_` or `-`.",
+    ),
+    R.INSTRUMENT_UNKNOWN: (
+        "No feed has described the instrument at this venue.",
+        "Check the spelling (`BTC-USDT`), and `venue.instruments`.",
+    ),
+    R.INSTRUMENT_NOT_TRADING: ("The venue has paused it.", "Wait for the venue."),
+    R.QUANTITY_NOT_POSITIVE: ("The quantity is no number above 0.", "The side is in `side`."),
+    R.QUANTITY_NOT_LOT_MULTIPLE: (
+        "The quantity is not a whole number of lots.",
+        "Round down with `instrument.quantity()`.",
+    ),
+    R.QUANTITY_BELOW_MIN: ("Less than the venue takes.", "Send more."),
+    R.QUANTITY_ABOVE_MAX: ("More than the venue takes in one order.", "Split the order."),
+    R.PRICE_MISSING: ("A LIMIT order has no price.", "Give a price, or send MARKET."),
+    R.PRICE_UNEXPECTED: ("A MARKET order has a price.", "Leave it out, or send LIMIT."),
+    R.PRICE_NOT_POSITIVE: ("The price is no number above 0.", "Correct the price."),
+    R.PRICE_NOT_TICK_MULTIPLE: (
+        "The price is not a whole number of ticks.",
+        "Round with `instrument.price()`.",
+    ),
+    R.PRICE_OUT_OF_RANGE: ("Outside the venue's price limits.", "Correct the price."),
+    R.PRICE_DEVIATION_ABOVE_MAX: (
+        "The price is too far from the middle of the book.",
+        "Correct the price, or raise `price_deviation_bps_max`.",
+    ),
+    R.NOTIONAL_BELOW_MIN: ("Worth less than the venue takes.", "Send more."),
+    R.NOTIONAL_ABOVE_MAX: (
+        "Worth more than one order may be.",
+        "Split the order, or raise `order_notional_max`.",
+    ),
+    R.MARKET_DATA_MISSING: (
+        "Bid or ask of the instrument is not known.",
+        "Wait for feed and book, or see whether they run.",
+    ),
+    R.MARKET_DATA_STALE: (
+        "The book is out of sync, or older than allowed.",
+        "Wait for the feed, or raise `market_data_age_ms_max`.",
+    ),
+    R.POSITION_ABOVE_MAX: (
+        "With everything that works on this side filled, the position would be too large.",
+        "Cancel or reduce, or raise `position_notional_max`.",
+    ),
+    R.ORDER_COUNT_ABOVE_MAX: (
+        "The strategy has too many working orders.",
+        "Cancel some, or raise `open_orders_max`.",
+    ),
+    R.ORDER_RATE_ABOVE_MAX: (
+        "Too many orders within one second, of the strategy or of all together.",
+        "Send fewer, or raise `order_rate_per_s_max` or `total_order_rate_per_s_max`.",
+    ),
+}
+
+
+def table() -> str:
+    """The page, in Markdown."""
+    rows = [f"| `{reason}` | {what} | {remedy} |" for reason, (what, remedy) in MEANINGS.items()]
+    head = [
+        "# Why risk denies an order",
+        "",
+        "Printed by `python -m tickbus_risk.reasons`; a test fails when the two differ. The `detail`",
+        "of a denial holds `limit=.. value=..`: what was allowed and what was asked for.",
+        "",
+        "| reason | what it means | what to do |",
+        "|---|---|---|",
+    ]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(table())

@@ -1,0 +1,23 @@
+"""What risk listens to and speaks of."""
+
+from tickbus import subjects
+from tickbus.config import Settings
+from tickbus.runtime import ServiceSpec
+from tickbus_risk.config import RiskConfig
+from tickbus_risk.core import RiskCore
+
+
+def build(settings: Settings) -> ServiceSpec:
+    """The declaration of the service. Raises ConfigError, in particular for a missing limit."""
+    return ServiceSpec(
+        name="risk",
+        core=RiskCore(settings.section("risk", RiskConfig)),
+        subscribe=(subjects.BOOK_TOP_ALL, subjects.market("status")),
+        consume=(
+            subjects.INTENTS_ALL,
+            subjects.APPROVED_ALL,
+            subjects.DENIED_ALL,
+            subjects.ORDER_EVENTS_ALL,
+        ),
+        watch=("instruments", "control"),
+    )

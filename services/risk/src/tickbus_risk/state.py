@@ -1,0 +1,171 @@
+"""What risk knows: instruments, markets, positions, working orders, ids and rates."""
+
+from collections import deque
+from collections.abc import Iterator
+from decimal import Decimal
+
+from tickbus.events import (
+    BookTop,
+    Event,
+    FeedState,
+    FeedStatus,
+    Instrument,
+    OrderApproved,
+    OrderFilled,
+    Side,
+    TradingState,
+)
+from tickbus.order import Order, Orders
+from tickbus.portfolio import assets
+
+ZERO = Decimal(0)
+ORDER_IDS_MAX = 200_000
+FILL_IDS_MAX = 50_000
+SECOND_NS = 1_000_000_000
+
+Key = tuple[str, str]
+
+
+class SeenIds:
+    """Every client order id ever seen, in bounded memory.
+
+    The last `ids_max` are remembered one by one. Of older ones, which rise (`<prefix>-<n>`), only
+    the highest number per prefix stays, so those are still recognised; an older id of another form
+    is forgotten.
+    """
+
+    def __init__(self, ids_max: int = ORDER_IDS_MAX) -> None:
+        self._ids_max = ids_max
+        self._recent: dict[str, None] = {}
+        self._floors: dict[str, int] = {}
+
+    def __contains__(self, order_id: str) -> bool:
+        if order_id in self._recent:
+            return True
+        prefix, _, number = order_id.rpartition("-")
+        floor = self._floors.get(prefix)
+        return floor is not None and number.isdecimal() and int(number) <= floor
+
+    def add(self, order_id: str) -> None:
+        """Remember `order_id`."""
+        self._recent[order_id] = None
+        if len(self._recent) > self._ids_max:
+            oldest = next(iter(self._recent))
+            del self._recent[oldest]
+            prefix, _, number = oldest.rpartition("-")
+            if prefix and number.isdecimal():
+                self._floors[prefix] = max(self._floors.get(prefix, 0), int(number))
+
+
+class Rate:
+    """Orders let through within the last second of event time, at most `limit` remembered."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._times: deque[int] = deque(maxlen=limit)
+
+    def is_exhausted(self, now_ns: int) -> bool:
+        """Whether one more order within this second would be too many."""
+        times = self._times
+        return len(times) >= self.limit and (not times or now_ns - times[0] < SECOND_NS)
+
+    def note(self, now_ns: int) -> None:
+        """One order was let through."""
+        self._times.append(now_ns)
+
+
+class RiskBook:
+    """The facts that checks look at, kept by folding events; "now" is the newest event's time."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.trading_state = TradingState.ACTIVE
+        self.instruments: dict[Key, Instrument] = {}
+        self.tops: dict[Key, BookTop] = {}
+        self.feeds: dict[Key, FeedState] = {}
+        self.positions: dict[Key, Decimal] = {}
+        self.ids = SeenIds()
+        self.open_orders: dict[str, int] = {}
+        self._orders = Orders()
+        self._counted: dict[str, Decimal] = {}
+        self._leaves: dict[tuple[str, str, Side], Decimal] = {}
+        self._fills: dict[tuple[str, str, str], None] = {}
+
+    def see(self, event: Event) -> None:
+        """Move "now" on; time never runs backwards."""
+        self.now_ns = max(self.now_ns, event.ts_recv)
+
+    def market(self, event: BookTop | FeedStatus) -> None:
+        """Take in what is known of a market."""
+        key = (event.venue, event.instrument_id)
+        if isinstance(event, BookTop):
+            self.tops[key] = event
+        else:
+            self.feeds[key] = event.state
+
+    def knows(self, client_order_id: str) -> bool:
+        """Whether the order was approved before and is still remembered."""
+        return client_order_id in self._orders
+
+    def approve(self, event: OrderApproved) -> None:
+        """Count an order as working from now on."""
+        self.ids.add(event.order.client_order_id)
+        self.fold(event)
+
+    def fold(self, event: Event) -> None:
+        """Take in what happened to an order; a fill counts once, whoever's order it was."""
+        if isinstance(event, OrderFilled):
+            self._fill(event)
+        changed = self._orders.fold(event)
+        if changed is not None:
+            self._recount(changed)
+
+    def forget(self, client_order_id: str) -> None:
+        """An approval that the stream contradicts: it never happened."""
+        order = self._orders.pop(client_order_id)
+        if order is not None:
+            self._recount(order, gone=True)
+
+    def working(self) -> Iterator[Order]:
+        """Orders that may trade."""
+        return self._orders.working()
+
+    @property
+    def working_count(self) -> int:
+        """How many orders may trade."""
+        return len(self._counted)
+
+    def order(self, client_order_id: str) -> Order | None:
+        """The order, if it is known."""
+        return self._orders.get(client_order_id)
+
+    def working_quantity(self, venue: str, instrument_id: str, side: Side) -> Decimal:
+        """What the working orders of one side may still fill, in base."""
+        return self._leaves.get((venue, instrument_id, side), ZERO)
+
+    def _fill(self, event: OrderFilled) -> None:
+        fill, key = event.fill, (event.venue, event.instrument_id)
+        fill_key = (*key, fill.fill_id)
+        if fill_key in self._fills:
+            return
+        self._fills[fill_key] = None
+        if len(self._fills) > FILL_IDS_MAX:
+            del self._fills[next(iter(self._fills))]
+        change = fill.side.sign * fill.quantity
+        if fill.fee_asset == assets(event.instrument_id)[0]:
+            change -= fill.fee
+        self.positions[key] = self.positions.get(key, ZERO) + change
+
+    def _recount(self, order: Order, gone: bool = False) -> None:
+        order_id, key = order.client_order_id, (order.venue, order.instrument_id, order.side)
+        counted = self._counted.get(order_id)
+        leaves = order.leaves_quantity if order.is_working and not gone else None
+        if counted is None and leaves is None:
+            return
+        self._leaves[key] = self._leaves.get(key, ZERO) + (leaves or ZERO) - (counted or ZERO)
+        opened = (leaves is not None) - (counted is not None)
+        self.open_orders[order.strategy_id] = self.open_orders.get(order.strategy_id, 0) + opened
+        if leaves is None:
+            del self._counted[order_id]
+        else:
+            self._counted[order_id] = leaves
