@@ -294,6 +294,30 @@ async def test_a_client_that_does_not_read_is_dropped_and_delays_nobody(
     assert server.exchange.slow_clients_total == 1
 
 
+async def test_a_client_that_does_not_answer_pings_is_dropped_and_another_stays(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PING_EVERY_S", 0.0)
+    monkeypatch.setattr(connection, "PONG_WITHIN_S", 1.5)
+    reader, writer = await asyncio.open_connection(*client.url.split(":"))
+    writer.write(
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    async with client.socket("/ws-api/v3") as alive:
+        with contextlib.suppress(ConnectionResetError):
+            received = await asyncio.wait_for(reader.read(), 10)
+            assert b"\x89" in received  # a ping came first
+        assert (await call(alive, "ping", sign_it=False))["result"] == {}
+    writer.close()
+
+
+async def test_a_url_with_too_many_streams_is_refused(client: Client) -> None:
+    streams = "/".join(f"x{i}" for i in range(1_025))
+    async with client.socket(f"/stream?streams={streams}") as stream:
+        assert await the_end(stream) == 1008
+
+
 async def test_a_planned_stop_is_announced() -> None:
     server = Server(ExchangeConfig(listings=DEFAULT_LISTINGS, balances=DEFAULT_BALANCES))
     await server.start()

@@ -44,7 +44,7 @@ class Admin:
     def _gap(self, request: HttpRequest) -> HttpResponse:
         try:
             symbol = msgspec.json.decode(request.body, type=dict[str, str]).get("symbol", "")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             symbol = ""
         if symbol not in self._exchange.venue.rules:
             message = 'send {"symbol": ...} with one of ' + ", ".join(self._exchange.venue.rules)

@@ -18,7 +18,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from tickbus_exchange.app import Exchange
-from tickbus_exchange.protocol.market_session import MarketSession
+from tickbus_exchange.protocol.market_session import MarketSession, StreamError
 from tickbus_exchange.protocol.rest import HttpRequest, HttpResponse
 
 log = logging.getLogger("tickbus_exchange")
@@ -28,7 +28,8 @@ _library_log.setLevel(logging.WARNING)
 WRITE_BUFFER_MAX = 4 * 1024 * 1024
 """Unsent bytes of one client above which it is disconnected: a minute or two of every stream."""
 BODY_MAX = 64 * 1024
-HEADERS_MAX = 100
+HEAD_MAX = 32 * 1024
+"""Bytes of request target and headers together."""
 MESSAGE_MAX = 64 * 1024
 MESSAGES_PER_S_MAX = 5
 """Inbound frames a second on a market stream, as on Binance; more is a disconnect."""
@@ -76,12 +77,14 @@ class Connection(asyncio.Protocol):
         self._active_s = self._pinged_s = self._loop_time()
         self._ponged = True
         self._ping_payload = b""
+        self._message = b""
         self._limited_to_market = False
         self._second, self._messages = 0, 0
         self._reset_request()
 
     def _reset_request(self) -> None:
         self._target = b""
+        self._head_size = 0
         self._headers: dict[bytes, bytes] = {}
         self._header_lines: list[tuple[bytes, bytes]] = []
         self._body = b""
@@ -114,7 +117,15 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
+            if self._wants_websocket():
+                self._upgrade(rest)
+            else:
+                # Another protocol was offered and the request answered in this one.
+                self._parser = httptools.HttpRequestParser(self)
+                self._reset_request()
+                if rest:
+                    self.data_received(rest)
         except httptools.HttpParserError as error:
             self._respond(_error(400, f"malformed HTTP request: {error}"), keep_alive=False)
 
@@ -127,13 +138,18 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Collect the request target."""
         self._target += url
+        self._measure(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header."""
         self._headers[name.lower()] = value
         self._header_lines.append((name, value))
-        if len(self._header_lines) > HEADERS_MAX:
-            raise ValueError("too many headers")
+        self._measure(len(name) + len(value))
+
+    def _measure(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > HEAD_MAX:
+            raise ValueError("request head too large")
 
     def on_body(self, body: bytes) -> None:
         """Collect a piece of the body."""
@@ -143,7 +159,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer a complete request, unless it asks for a WebSocket."""
-        if self._parser.should_upgrade():
+        if self._wants_websocket():
             return
         path, _, query = self._target.partition(b"?")
         request = HttpRequest(
@@ -153,6 +169,10 @@ class Connection(asyncio.Protocol):
         keep_alive = self._parser.should_keep_alive()
         self._reset_request()
         self._respond(self._handler(request), keep_alive=keep_alive)
+
+    def _wants_websocket(self) -> bool:
+        wanted = self._headers.get(b"upgrade", b"").lower()
+        return bool(self._parser.should_upgrade()) and wanted == b"websocket"
 
     def _respond(self, response: HttpResponse, *, keep_alive: bool) -> None:
         self._transport.write(response.encode(keep_alive=keep_alive))
@@ -171,7 +191,7 @@ class Connection(asyncio.Protocol):
         self._websocket = ServerProtocol(max_size=MESSAGE_MAX, logger=_library_log)
         lines = [b"GET " + self._target + b" HTTP/1.1"]
         lines += [name + b": " + value for name, value in self._header_lines]
-        self._websocket.receive_data(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        self._websocket.receive_data(b"\r\n".join(lines) + b"\r\n\r\n")
         self._limited_to_market = is_market
         for event in self._websocket.events_received():
             if not isinstance(event, Request):
@@ -180,20 +200,24 @@ class Connection(asyncio.Protocol):
             self._flush_websocket()
             if self._websocket.state is not OPEN:
                 return
-            if is_market:
-                hub = self._exchange.hub
-                self._session = MarketSession(hub, self.write_frame, path, query)
-            else:
-                self._session = self._exchange.api_session(self._address, self.write_frame)
+            try:
+                self._session = self._open_session(is_market, path, query)
+            except StreamError as error:
+                self.close(POLICY_VIOLATION, str(error))
+                return
         if rest:
-            self._feed_websocket(b"")
+            self._feed_websocket(rest)
+
+    def _open_session(self, is_market: bool, path: str, query: str) -> Session:
+        if is_market:
+            return MarketSession(self._exchange.hub, self.write_frame, path, query)
+        return self._exchange.api_session(self._address, self.write_frame)
 
     def _feed_websocket(self, data: bytes) -> None:
         websocket = self._websocket
         assert websocket is not None
         try:
-            if data:
-                websocket.receive_data(data)
+            websocket.receive_data(data)
             events = websocket.events_received()
         except (EOFError, ProtocolError):
             events = []
@@ -211,9 +235,16 @@ class Connection(asyncio.Protocol):
         if frame.opcode is Opcode.PONG:
             # Only the echo of our own ping counts as life.
             self._ponged = self._ponged or bytes(frame.data) == self._ping_payload
-        elif frame.opcode is Opcode.TEXT and self._session is not None:
+        elif frame.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+            self._on_data(frame)
+
+    def _on_data(self, frame: Frame) -> None:
+        """Take a message or a piece of one; the library refuses one larger than MESSAGE_MAX."""
+        self._message += bytes(frame.data)
+        if frame.fin and self._session is not None:
+            message, self._message = self._message, b""
             try:
-                self._session.on_text(bytes(frame.data).decode("utf-8", "replace"))
+                self._session.on_text(message.decode("utf-8", "replace"))
             except Exception as error:  # noqa: BLE001  # whatever it is, it ends the process
                 self._fail(error)
 

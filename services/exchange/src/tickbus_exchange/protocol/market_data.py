@@ -37,7 +37,7 @@ def some_symbols(venue: Venue, values: Params) -> tuple[list[str], bool]:
         return list(venue.rules), False
     try:
         names = msgspec.json.decode(many, type=list[str])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         legal = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
         raise errors.illegal("symbols", legal) from None
     if len(set(names)) != len(names):

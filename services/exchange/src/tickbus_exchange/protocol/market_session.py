@@ -41,7 +41,7 @@ class MarketSession:
         try:
             try:
                 request = msgspec.json.decode(message)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 raise StreamError(3, "Invalid JSON: expected value at line 1 column 1") from None
             if not isinstance(request, dict):
                 raise StreamError(2, "Invalid request: expected an object")

@@ -43,7 +43,7 @@ _REPLACE = (
 
 def _depth_weight(values: Params) -> int:
     limit = values.get("limit", "100")
-    levels = int(limit) if limit.isascii() and limit.isdigit() else 100
+    levels = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 10 else 100
     return next((w for most, w in ((100, 5), (500, 25), (1_000, 50)) if levels <= most), 250)
 
 

@@ -63,7 +63,8 @@ def _recv_window(text: str | None) -> float:
     if text is None:
         return RECV_WINDOW_MS
     whole, _, fraction = text.partition(".")
-    if not whole.isdigit() or len(fraction) > 3 or (fraction and not fraction.isdigit()):
+    digits = whole + fraction
+    if not (whole and digits.isascii() and digits.isdigit()) or len(fraction) > 3:
         raise errors.illegal("recvWindow", "^[0-9]{1,5}(\\.[0-9]{1,3})?$")
     window = float(text)
     if window > RECV_WINDOW_MAX_MS:

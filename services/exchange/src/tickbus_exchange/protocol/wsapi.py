@@ -224,7 +224,7 @@ def _read(message: str) -> tuple[RequestId, str, dict[str, str], bool]:
     """Return (id, method, parameters as text, whether rate limits are wanted)."""
     try:
         request = _decode(message)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise ApiError(-1135, "Invalid JSON Request") from None
     if not isinstance(request, dict):
         raise ApiError(-1135, "Invalid JSON Request")
