@@ -1,4 +1,4 @@
-"""What a run amounted to, for programs and for people; and the screen drawn from the same numbers."""
+"""What a run amounted to, for programs and people, and the screen drawn from the same numbers."""
 
 import io
 import json

@@ -116,7 +116,7 @@ async def _run(plan: Plan, arguments: argparse.Namespace, say: Voice) -> int:
     _on_signals(platform, say)
     began = time.monotonic()
     failure: Exception | None = None
-    started = began
+    started: float | None = None
     try:
         await platform.start()
         started = time.monotonic()
@@ -131,10 +131,10 @@ async def _run(plan: Plan, arguments: argparse.Namespace, say: Voice) -> int:
     except Exception as error:  # noqa: BLE001 - first everything is stopped, then it is raised
         failure = error
     if platform.crash is not None:
-        say(f"{platform.crash.message}; stopping everything else")
+        say(f"{platform.crash.name} ended unexpectedly; stopping everything else")
     await platform.stop()
-    seconds = platform.last.taken_s - started
-    return _report(platform, arguments, say, max(0.0, seconds), failure)
+    seconds = 0.0 if started is None else max(0.0, platform.last.taken_s - started)
+    return _report(platform, arguments, say, seconds, failure)
 
 
 def _report(
@@ -152,10 +152,10 @@ def _report(
         platform.crash,
         platform.left_working,
     )
-    if failure is None:
+    if seconds:
         for sentence in sentences(summary):
             say(sentence)
-        say("stopped; nothing is left running")
+    say("stopped; nothing is left running")
     if arguments.json:
         print(json.dumps(summary | {"error": str(failure) if failure else None}))
     if failure is not None:

@@ -336,6 +336,16 @@ class BalanceView(View):
     total: Exact
 
 
+class DifferenceView(View):
+    """A balance on which the books and the venue disagree: `difference` = reported - amount."""
+
+    venue: str
+    asset: str
+    amount: Exact
+    reported: Exact | None
+    difference: Exact | None
+
+
 class PortfolioView(View):
     """The whole account, valued now, in `currency`; `net_pnl` = realised + unrealised - fees."""
 
@@ -354,11 +364,12 @@ class PortfolioView(View):
     updated_at: str | None
     positions: list[PositionView]
     balances: list[BalanceView]
+    differences: list[DifferenceView]
 
     @classmethod
     def of(cls, answer: PortfolioAnswer, symbol: Callable[[str, str], str]) -> "PortfolioView":
         """The view of `answer`; `symbol` spells (venue, instrument id) as the venue does."""
-        names = set(cls.model_fields) - {"updated_at", "positions", "balances"}
+        names = set(cls.model_fields) - {"updated_at", "positions", "balances", "differences"}
         return cls(
             updated_at=iso(answer.ts),
             positions=[
@@ -368,6 +379,16 @@ class PortfolioView(View):
                 BalanceView(venue=venue, asset=b.asset, free=b.free, locked=b.locked, total=b.total)
                 for venue, balances in answer.balances.items()
                 for b in balances
+            ],
+            differences=[
+                DifferenceView(
+                    venue=d.venue,
+                    asset=d.asset,
+                    amount=d.amount,
+                    reported=d.reported,
+                    difference=d.difference,
+                )
+                for d in answer.differences
             ],
             **{name: getattr(answer, name) for name in names},
         )
