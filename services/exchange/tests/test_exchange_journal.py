@@ -148,6 +148,18 @@ def test_a_damaged_journal_is_refused_with_its_line(tmp_path: Path, line: str) -
         an_exchange(tmp_path, clock)
 
 
+def test_a_symbol_of_the_journal_must_stay_listed(tmp_path: Path) -> None:
+    clock = Clock()
+    exchange = an_exchange(tmp_path, clock)
+    trade_a_little(exchange, clock)
+    kill(exchange)
+    config = ExchangeConfig(
+        listings=DEFAULT_LISTINGS[:1], balances=DEFAULT_BALANCES, state_dir=tmp_path
+    )
+    with pytest.raises(JournalError, match="orders in ETHUSDT"):
+        Exchange(config, clock)
+
+
 def test_a_state_directory_serves_one_exchange_at_a_time(tmp_path: Path) -> None:
     clock = Clock()
     first = an_exchange(tmp_path, clock)

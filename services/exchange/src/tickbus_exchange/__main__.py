@@ -1,4 +1,4 @@
-"""Starts a simulated exchange: `python -m tickbus_exchange --port 8089 --seed 1`."""
+"""Starts a simulated exchange: `python -m tickbus_exchange --port 8090 --seed 1`."""
 
 import argparse
 import asyncio
@@ -32,7 +32,7 @@ def parse_arguments(arguments: list[str]) -> ExchangeConfig:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add(
-        "--port", type=int, default=8089, help="port to listen on, 0 for any free one (%(default)s)"
+        "--port", type=int, default=8090, help="port to listen on, 0 for any free one (%(default)s)"
     )
     add("--seed", type=int, default=1, help="seed of the crowd (%(default)s)")
     add("--intensity", type=float, default=1.0,

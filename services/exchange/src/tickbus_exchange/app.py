@@ -5,7 +5,7 @@ from random import Random
 
 from tickbus_exchange.agents.crowd import Crowd
 from tickbus_exchange.config import ExchangeConfig
-from tickbus_exchange.journal import GAP, Journal
+from tickbus_exchange.journal import GAP, Journal, JournalError
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.operations import Operations
 from tickbus_exchange.protocol.rest import Keys, RestApi
@@ -58,6 +58,13 @@ class Exchange:
         if restored.opening is None:
             journal.open(self.config.balances)
             return
+        unlisted = {r.symbol for r in restored.reports} - self.venue.rules.keys()
+        if unlisted:
+            names = ", ".join(sorted(unlisted))
+            raise JournalError(
+                f"{self.config.state_dir} holds orders in {names}, which --symbols leaves out; "
+                "list them or choose another --state-dir"
+            )
         self.venue.resume(restored.reports, restored.opening.balances)
         self.venue.skip_ids(restored.counters, GAP)
         working = sum(len(self.venue.user.working_orders(s)) for s in self.venue.rules)
