@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import NamedTuple
 
-from tickbus import codec, ledger_api, subjects
+from tickbus import codec, ledger_api, ledger_client, subjects
 from tickbus.bus import Bus, BusError
 from tickbus.codec import MalformedMessage
 from tickbus.events import CancelAllOrders
@@ -57,7 +57,7 @@ async def cancel_working(bus: Bus, run_id: str, timeout_s: float) -> Cancelled:
                 asked_at = time.monotonic()
                 await _cancel_all(bus, f"{subjects.MANUAL}-{run_id}-stop{number}")
             await asyncio.sleep(POLL_S)
-    except (BusError, MalformedMessage, ledger_api.LedgerRefused, TimeoutError) as error:
+    except (BusError, MalformedMessage, ledger_client.LedgerRefused, TimeoutError) as error:
         reason = str(error) or type(error).__name__
         try:
             await _cancel_all(bus, f"{subjects.MANUAL}-{run_id}-stop-blind")
@@ -69,7 +69,7 @@ async def cancel_working(bus: Bus, run_id: str, timeout_s: float) -> Cancelled:
 
 async def _working(bus: Bus) -> tuple[str, ...]:
     query = ledger_api.OrdersQuery(states=tuple(sorted(WORKING)), limit=ledger_api.LIMIT_MAX)
-    answer = await ledger_api.ask(
+    answer = await ledger_client.ask(
         bus, ledger_api.ORDERS, query, ledger_api.OrdersAnswer, ASK_TIMEOUT_S
     )
     return tuple(order.client_order_id for order in answer.orders)

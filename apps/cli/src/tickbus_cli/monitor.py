@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import nats.errors
 
-from tickbus import codec, ledger_api, subjects
+from tickbus import codec, ledger_api, ledger_client, subjects
 from tickbus.bus import Bus, BusError
 from tickbus.codec import MalformedMessage
 from tickbus.events import ServiceStatus
@@ -88,10 +88,10 @@ async def portfolio_of(bus: Bus) -> PortfolioAnswer | None:
     """The books as the ledger sees them now; None while it does not answer."""
     query = ledger_api.PortfolioQuery()
     try:
-        return await ledger_api.ask(
+        return await ledger_client.ask(
             bus, ledger_api.PORTFOLIO, query, PortfolioAnswer, LEDGER_TIMEOUT_S
         )
-    except (BusError, nats.errors.Error, MalformedMessage, ledger_api.LedgerRefused):
+    except (BusError, nats.errors.Error, MalformedMessage, ledger_client.LedgerRefused):
         return None
 
 

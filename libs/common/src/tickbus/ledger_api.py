@@ -6,12 +6,10 @@ Cursors are opaque; the newest comes first; `limit` is bounded by LIMIT_MAX.
 """
 
 from decimal import Decimal
-from typing import TypeVar
 
 import msgspec
 
-from tickbus import codec, subjects
-from tickbus.bus import Bus
+from tickbus import subjects
 from tickbus.events.control import Balance
 from tickbus.events.ledger import BalanceReport
 from tickbus.events.ledger import PositionRecord as PositionRecord  # noqa: PLC0414 - part of it
@@ -26,8 +24,6 @@ ORDER = subjects.ledger_query("order")
 FILLS = subjects.ledger_query("fills")
 PORTFOLIO = subjects.ledger_query("portfolio")
 EQUITY = subjects.ledger_query("equity")
-
-A = TypeVar("A", bound="_Answer")
 
 
 class OrdersQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,17 +69,17 @@ class EquityQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = LIMIT_MAX
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    pass
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The base of every answer; its tag tells a refusal from what was asked for."""
 
 
-class LedgerRefusal(_Answer, frozen=True, kw_only=True, tag=True):
+class LedgerRefusal(Answer, frozen=True, kw_only=True, tag=True):
     """Why a query was not answered; for people."""
 
     reason: str
 
 
-class OrdersAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+class OrdersAnswer(Answer, frozen=True, kw_only=True, tag=True):
     """A page of orders; an empty `next_cursor` says that it is the last."""
 
     orders: tuple[Order, ...]
@@ -100,7 +96,7 @@ class OrderStep(msgspec.Struct, frozen=True, kw_only=True):
     body: str
 
 
-class OrderAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+class OrderAnswer(Answer, frozen=True, kw_only=True, tag=True):
     """One order, None when the ledger knows none of that id, and its events, oldest first."""
 
     order: Order | None
@@ -118,14 +114,14 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
     fill: Fill
 
 
-class FillsAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+class FillsAnswer(Answer, frozen=True, kw_only=True, tag=True):
     """A page of fills; an empty `next_cursor` says that it is the last."""
 
     fills: tuple[FillRecord, ...]
     next_cursor: str = ""
 
 
-class PortfolioAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+class PortfolioAnswer(Answer, frozen=True, kw_only=True, tag=True):
     """Positions, balances and their sums in `currency`, as of stream position `sequence`.
 
     `orders` and `fills` count everything in the books; `equity` is None while something held
@@ -160,24 +156,8 @@ class EquityPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
     drawdown: Decimal
 
 
-class EquityAnswer(_Answer, frozen=True, kw_only=True, tag=True):
+class EquityAnswer(Answer, frozen=True, kw_only=True, tag=True):
     """Points of the equity curve in `currency`, oldest first."""
 
     currency: str
     points: tuple[EquityPoint, ...]
-
-
-class LedgerRefused(Exception):
-    """The ledger understood the query and would not or could not answer it."""
-
-
-async def ask(bus: Bus, subject: str, query: msgspec.Struct, kind: type[A], timeout_s: float) -> A:
-    """Send `query` and wait for its answer.
-
-    Raises RequestTimeout, MalformedMessage or LedgerRefused.
-    """
-    payload = await bus.request(subject, codec.encode_value(query), timeout_s)
-    answer: A | LedgerRefusal = codec.decode_value(payload, kind | LedgerRefusal)  # type: ignore[arg-type]
-    if isinstance(answer, LedgerRefusal):
-        raise LedgerRefused(answer.reason)
-    return answer

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from tickbus import codec, ledger_api, subjects
+from tickbus import codec, ledger_api, ledger_client, subjects
 from tickbus.bus import BusError, RequestTimeout
 from tickbus.codec import Hop, MalformedMessage
 from tickbus.events import (
@@ -33,7 +33,7 @@ IDEMPOTENCY_KEY_MAX = 255
 STATUS_WAIT_S = 0.3
 _RESTING = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
 
-A = TypeVar("A", bound=ledger_api._Answer)
+A = TypeVar("A", bound=ledger_api.Answer)
 
 
 class OrderFilter(NamedTuple):
@@ -308,14 +308,14 @@ class Gateway:
     async def _ask(self, subject: str, query: msgspec.Struct, kind: type[A]) -> A:
         timeout_s = self.config.ledger_timeout_s
         try:
-            return await ledger_api.ask(self._context.bus, subject, query, kind, timeout_s)
+            return await ledger_client.ask(self._context.bus, subject, query, kind, timeout_s)
         except RequestTimeout as error:
             raise unavailable(
                 "LEDGER_UNAVAILABLE",
                 f"the ledger did not answer within {timeout_s:g} s",
                 "see GET /api/v1/status for what it waits for, then repeat",
             ) from error
-        except ledger_api.LedgerRefused as error:
+        except ledger_client.LedgerRefused as error:
             raise Problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 "QUERY_REFUSED",

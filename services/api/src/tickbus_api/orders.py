@@ -6,11 +6,11 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from tickbus.events import Side, TimeInForce
 from tickbus.order import WORKING, Order, OrderState
+from tickbus_api.books import CancelAllView, OrdersView, OrderView
 from tickbus_api.gateway import Gateway, OrderFilter
 from tickbus_api.parsing import BODY_BYTES_MAX, parse_order
 from tickbus_api.problems import invalid
 from tickbus_api.reading import Cursor, Limit, Operations, Venue
-from tickbus_api.views import CancelAllView, OrdersView, OrderView
 
 router = APIRouter(prefix="/api/v1/orders", tags=["orders"])
 

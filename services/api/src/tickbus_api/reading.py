@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tickbus import __version__
 from tickbus.ledger_api import LIMIT_MAX, FillsQuery
+from tickbus_api.books import FillsView, FillView, PortfolioView
 from tickbus_api.gateway import Gateway
 from tickbus_api.problems import unavailable
 from tickbus_api.views import (
@@ -17,12 +18,9 @@ from tickbus_api.views import (
     NS_PER_S,
     CheckView,
     DepthView,
-    FillsView,
-    FillView,
     HealthView,
     InstrumentsView,
     InstrumentView,
-    PortfolioView,
     PricesView,
     PriceView,
     RiskView,
