@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
         return bool(self._parser.should_upgrade()) and wanted == b"websocket"
 
     def _respond(self, response: HttpResponse, *, keep_alive: bool) -> None:
-        self._transport.write(response.encode(keep_alive=keep_alive))
+        self.write(response.encode(keep_alive=keep_alive))
         if not keep_alive:
             self._transport.close()
 
@@ -210,8 +210,8 @@ class Connection(asyncio.Protocol):
 
     def _open_session(self, is_market: bool, path: str, query: str) -> Session:
         if is_market:
-            return MarketSession(self._exchange.hub, self.write_frame, path, query)
-        return self._exchange.api_session(self._address, self.write_frame)
+            return MarketSession(self._exchange.hub, self.write, path, query)
+        return self._exchange.api_session(self._address, self.write)
 
     def _feed_websocket(self, data: bytes) -> None:
         websocket = self._websocket
@@ -263,8 +263,8 @@ class Connection(asyncio.Protocol):
             else:
                 self._transport.close()
 
-    def write_frame(self, frame: bytes) -> None:
-        """Send a complete frame; drop the client if it has stopped reading."""
+    def write(self, frame: bytes) -> None:
+        """Send a complete frame or response; drop the client if it has stopped reading."""
         transport = self._transport
         if transport.is_closing():
             return
@@ -305,7 +305,7 @@ class Connection(asyncio.Protocol):
         """Say goodbye and close."""
         if self._websocket is not None and self._websocket.state is OPEN:
             if code == GOING_AWAY and self._session is not None and not reason:
-                self.write_frame(self._session.shutdown_notice(self._exchange.clock_ms()))
+                self.write(self._session.shutdown_notice(self._exchange.clock_ms()))
             self._websocket.send_close(code, reason)
             self._flush_websocket()
         self._transport.close()

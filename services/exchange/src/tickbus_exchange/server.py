@@ -129,7 +129,10 @@ class Server:
         await asyncio.sleep(0.05)
         for connection in tuple(self._connections):
             connection.drop()
-        self.exchange.close()
+        try:
+            self.exchange.close()
+        except OSError as error:
+            self._fail(error)
 
 
 class _Refused(asyncio.Protocol):
