@@ -11,7 +11,7 @@ import msgspec
 
 from tickbus import subjects
 from tickbus.events.control import Balance
-from tickbus.events.ledger import BalanceReport
+from tickbus.events.ledger import BalanceReport, EquityPoint
 from tickbus.events.ledger import PositionRecord as PositionRecord  # noqa: PLC0414 - part of it
 from tickbus.events.orders import Fill
 from tickbus.order import Order, OrderState
@@ -145,15 +145,6 @@ class PortfolioAnswer(Answer, frozen=True, kw_only=True, tag=True):
     sequence: int = 0
     ts: int = 0
     differences: tuple[BalanceReport, ...] = ()
-
-
-class EquityPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Equity, net P&L and drawdown at one time (ns UTC), in quote currency."""
-
-    ts: int
-    equity: Decimal
-    net_pnl: Decimal
-    drawdown: Decimal
 
 
 class EquityAnswer(Answer, frozen=True, kw_only=True, tag=True):

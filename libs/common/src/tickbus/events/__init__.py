@@ -13,7 +13,7 @@ from tickbus.events.control import (
     TimerFired,
     TradingState,
 )
-from tickbus.events.ledger import BalanceReport, PortfolioUpdated, PositionRecord
+from tickbus.events.ledger import BalanceReport, EquityPoint, PortfolioUpdated, PositionRecord
 from tickbus.events.market import (
     BookDelta,
     BookSnapshot,
@@ -62,6 +62,7 @@ __all__ = [
     "CancelOrder",
     "CancelRejected",
     "DenialReason",
+    "EquityPoint",
     "Event",
     "FeeSchedule",
     "FeedState",

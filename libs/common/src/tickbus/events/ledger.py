@@ -42,6 +42,15 @@ class BalanceReport(msgspec.Struct, frozen=True, kw_only=True):
     difference: Decimal | None
 
 
+class EquityPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Equity, net P&L and drawdown at one time (ns UTC), in quote currency."""
+
+    ts: int
+    equity: Decimal
+    net_pnl: Decimal
+    drawdown: Decimal
+
+
 class PortfolioUpdated(Event, frozen=True):
     """The books as of `sequence` (position in the ORDERS stream), valued at the latest marks.
 

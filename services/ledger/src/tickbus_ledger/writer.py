@@ -1,0 +1,158 @@
+"""Follows the ORDERS stream and writes batches, each in one transaction with its position."""
+
+import asyncio
+import time
+
+from tickbus import codec, subjects
+from tickbus.backoff import delays_s
+from tickbus.bus import Message, Subscription
+from tickbus.codec import MalformedMessage
+from tickbus.config import ConfigError
+from tickbus.runtime import Context
+from tickbus_ledger.config import LedgerConfig
+from tickbus_ledger.core import LedgerCore
+from tickbus_ledger.rows import batch_of
+from tickbus_ledger.store import AWAY, Store
+
+PUBLISH_INTERVAL_S = 0.2
+SAID_EVERY_S = 10.0
+
+
+class Writer:
+    """The edge that makes the books durable.
+
+    Postgres away: it tries again with back-off for ever; meanwhile at most `buffer_events_max`
+    events wait in memory, then the stream is not read any further. The stream keeps what is not
+    written, and the next start goes on from the position in the database.
+    """
+
+    def __init__(
+        self, core: LedgerCore, config: LedgerConfig, dsn: str, mode: str, venue: str
+    ) -> None:
+        self.store: Store | None = None
+        self._core = core
+        self._config = config
+        self._dsn = dsn
+        self._books = (mode, venue)
+        self._subscription: Subscription | None = None
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._published_s = 0.0
+        self._said_s = 0.0
+
+    async def start(self, context: Context) -> None:
+        """Begin in the background: Postgres may take its time."""
+        self._context = context
+        context.set_ready(False, "Postgres")
+        context.spawn(self._run(), "ledger writer")
+
+    async def stop(self) -> None:
+        """Write what was read, as far as Postgres lets us within a few seconds."""
+        if self._subscription is not None:
+            await self._subscription.stop()
+        store, self.store = self.store, None
+        if store is None:
+            return
+        try:
+            async with asyncio.timeout(4):
+                await self._flush(store)
+        except (TimeoutError, *AWAY) as error:
+            self._context.log.warning("the last batch stays in the stream: %r", error)
+        await store.close()
+
+    async def _run(self) -> None:
+        store = await self._open()
+        await store.claim(*self._books)
+        books = await store.load()
+        self._core.load(books)
+        last = await self._context.bus.last_sequence()
+        if books.position > last:
+            raise ConfigError(
+                f"the books end at {books.position} of the ORDERS stream, which has only {last}"
+                " messages: they belong to another stream. Restore it, name another database"
+                " (TICKBUS_POSTGRES_DSN) or start over with --fresh"
+            )
+        self.store = store
+        self._context.log.info("the books are at %d of %d", books.position, last)
+        self._subscription = await self._context.bus.follow(
+            [subjects.ORDERS_ALL], books.position + 1, self._on_message
+        )
+        self._context.set_ready(True)
+        while True:
+            await self._wait()
+            # Retries hold the lock: stop() flushes the same batch or none.
+            await self._flush(store)
+            await self._publish()
+
+    async def _wait(self) -> None:
+        # Events make a batch; without any, samples of equity are written every few seconds.
+        try:
+            await asyncio.wait_for(self._work.wait(), self._config.equity_interval_s)
+        except TimeoutError:
+            return
+        if self._core.pending < self._config.batch_events_max:
+            await asyncio.sleep(self._config.batch_interval_ms / 1000)
+
+    async def _open(self) -> Store:
+        for delay_s in delays_s(0.2, 5.0):
+            try:
+                return await Store.open(self._dsn)
+            except AWAY as error:
+                self._say("waiting for Postgres: %s", error)
+            await asyncio.sleep(delay_s)
+        raise AssertionError("delays_s is endless")
+
+    async def _on_message(self, message: Message) -> None:
+        while self._core.pending >= self._config.buffer_events_max:
+            self._room.clear()
+            await self._room.wait()
+        context = self._context
+        try:
+            envelope = codec.decode(message.payload)
+            for event in envelope.events:
+                self._core.fold(message.sequence, event, envelope.hops)
+                context.telemetry.count(type(event).__name__, "folded")
+        except (MalformedMessage, ValueError) as error:
+            context.quarantine(message.subject, message.payload, error)
+        self._work.set()
+
+    async def _flush(self, store: Store) -> None:
+        async with self._lock:
+            self._work.clear()
+            changes = self._core.take_changes()
+            self._room.set()
+            if not changes:
+                return
+            batch = batch_of(changes)
+            started = time.monotonic()
+            for delay_s in delays_s(0.1, 5.0):
+                try:
+                    await store.write(batch)
+                    break
+                except AWAY as error:
+                    self._context.telemetry.error("postgres_away")
+                    self._context.set_ready(False, "Postgres")
+                    self._say("Postgres does not take the batch, trying again: %s", error)
+                await asyncio.sleep(delay_s)
+            self._context.set_ready(True)
+            telemetry = self._context.telemetry
+            telemetry.observe_us("write", (time.monotonic() - started) * 1e6)
+            telemetry.gauge("position", batch.position)
+            telemetry.count("Batch", "written")
+
+    async def _publish(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._published_s < PUBLISH_INTERVAL_S:
+            return  # the timer tells it within a second
+        self._published_s = now_s
+        portfolio = self._core.portfolio()
+        worst = max((abs(float(b.difference or 0)) for b in portfolio.balances), default=0.0)
+        self._context.telemetry.gauge("balance_difference", worst)
+        await self._context.publish([portfolio])
+
+    def _say(self, text: str, error: BaseException) -> None:
+        now_s = time.monotonic()
+        if now_s - self._said_s > SAID_EVERY_S:
+            self._said_s = now_s
+            self._context.log.warning(text, str(error) or type(error).__name__)
