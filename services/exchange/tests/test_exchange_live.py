@@ -331,6 +331,28 @@ async def test_a_planned_stop_is_announced() -> None:
     await client.http.aclose()
 
 
+async def test_books_that_cannot_be_written_stop_the_exchange(tmp_path: Path) -> None:
+    config = ExchangeConfig(
+        listings=DEFAULT_LISTINGS, balances=DEFAULT_BALANCES, state_dir=tmp_path, intensity=0.0
+    )
+    server = Server(config)
+    await server.start()
+    client = Client(server.port)
+    journal = server.exchange.journal
+    assert journal is not None
+
+    def full(reports: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    journal.on_reports = full  # type: ignore[method-assign]
+    answer = await client.signed("POST", "order", LIMIT)
+    assert (answer.status_code, answer.json()["code"]) == (500, -1000)
+    await asyncio.wait_for(server.wait(), 5)
+    assert isinstance(server.failure, OSError)
+    await client.http.aclose()
+    await server.close()
+
+
 # -- as a process ----------------------------------------------------------------------------------
 
 
