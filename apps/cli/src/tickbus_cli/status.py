@@ -80,5 +80,5 @@ def _report(
         "data_dir": str(directory),
         "platform": facts,
         "ready": not screen.troubled(now),
-        "services": {name: msgspec.to_builtins(status) for name, status in now.services.items()},
+        "services": {name: msgspec.structs.asdict(status) for name, status in now.services.items()},
     }

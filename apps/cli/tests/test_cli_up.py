@@ -1,0 +1,145 @@
+"""`tickbus up` and `tickbus status` as a person runs them; the services only pretend."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from tickbus_cli.profile import Ports
+from tickbus_embedded import EmbeddedError
+from tickbus_embedded.ports import require_free
+
+HERE = Path(__file__).parent
+# The real command with one thing replaced: how each service is started.
+LAUNCH = f"""
+import sys; from functools import partial
+from tickbus_cli import main, up
+pretend = {str(HERE / "pretend.py")!r}
+names = ("feed", "book", "strategy", "risk", "execution", "ledger", "api")
+up.Plan = partial(up.Plan, commands={{n: (sys.executable, pretend, n) for n in names}})
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+def free_offset() -> int:
+    """An offset at which every port of the platform is free."""
+    first = 10_000 + os.getpid() % 100 * 250
+    for offset in range(first, first + 20_000, 250):
+        with contextlib.suppress(EmbeddedError):
+            for name, port in Ports(offset).all(True).items():
+                require_free(name, "127.0.0.1", port)
+            return offset
+    raise AssertionError("no free ports")
+
+
+def command(directory: Path, *arguments: str) -> list[str]:
+    return [
+        sys.executable, "-c", LAUNCH, "up", "--venue", "binance", "--data-dir", str(directory),
+        "--port-offset", str(free_offset()), "--no-screen", *arguments,
+    ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def up(directory: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        command(directory, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def until(process: subprocess.Popen[str], words: str) -> str:
+    """What the platform said, up to the line with `words`."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if words in line:
+            return said
+    raise AssertionError(f"it ended without saying {words!r}:\n{said}")
+
+
+def nothing_left(directory: Path) -> bool:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        left = [
+            p for p in psutil.process_iter(["cmdline"])
+            if any(str(directory) in part for part in p.info["cmdline"] or ())
+        ]  # fmt: skip
+        if not left:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_timed_run_ends_with_exactly_one_json_object(tmp_path: Path) -> None:
+    with up(tmp_path / "d", "--duration", "1.5s", "--json") as process:
+        out, said = process.communicate(timeout=40)
+    assert process.returncode == 0, said
+    summary = json.loads(out)
+    assert summary["profile"] == "binance-paper"
+    assert summary["ticks"] > 10
+    assert set(summary["events"]) == {
+        "feed", "book", "strategy", "risk", "execution", "ledger", "api"
+    }  # fmt: skip
+    assert (summary["crashed"], summary["error"]) == (None, None)
+    assert summary["tick_to_order"]["count"] == 1
+    assert "cancelled 1 of 1 working orders" in said
+    assert "Traceback" not in said
+    assert nothing_left(tmp_path / "d")
+
+
+def test_ctrl_c_stops_in_order_and_status_sees_it_run(tmp_path: Path) -> None:
+    status = [sys.executable, "-m", "tickbus_cli", "status", "--json"]
+    status += ["--data-dir", str(tmp_path / "d")]
+    with up(tmp_path / "d") as process:
+        until(process, "ticks/s")
+        seen = subprocess.run(status, capture_output=True, text=True, timeout=20, check=False)
+        assert seen.returncode == 0, seen.stderr
+        report = json.loads(seen.stdout)
+        assert report["ready"]
+        assert report["platform"]["pid"] == process.pid
+        assert report["services"]["feed"]["counts"]["Quote/published"] > 0
+        again = subprocess.run(
+            command(tmp_path / "d"), capture_output=True, text=True, timeout=20, check=False
+        )
+        assert again.returncode == 1
+        assert f"another platform (pid {process.pid})" in again.stderr
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=40)
+    assert process.returncode == 0, err
+    words = ["strategies first", "cancelled 1 of 1", "stopping api, ledger", "nothing is left"]
+    places = [out.index(word) for word in words]
+    assert places == sorted(places)
+    assert nothing_left(tmp_path / "d")
+    gone = subprocess.run(status, capture_output=True, text=True, timeout=20, check=False)
+    assert (gone.returncode, "no platform runs" in gone.stderr) == (1, True)
+
+
+def test_a_crash_is_one_message_and_exit_code_1(tmp_path: Path) -> None:
+    flag = tmp_path / "crash"
+    with up(tmp_path / "d", PRETEND_CRASH=str(flag)) as process:
+        until(process, "ready in ")
+        until(process, "ticks/s")
+        flag.touch()
+        _, err = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert "feed ended unexpectedly (exit code 1): stopping: ticks: RuntimeError" in err
+    assert "feed.log" in err
+    assert "Traceback" not in err
+    assert nothing_left(tmp_path / "d")
