@@ -1,6 +1,7 @@
 """The platform as processes: real servers, services that only pretend."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -224,6 +225,20 @@ async def test_a_child_that_will_not_stop_is_killed(tmp_path: Path) -> None:
     await child.until_ready()
     assert not await child.stop(0.2)
     assert not child.running
+
+
+async def test_a_service_that_waits_does_not_keep_the_others_from_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickbus_cli.running.SAY_WAITING_S", 0.2)
+    monkeypatch.setattr("tickbus_cli.running.READY_TIMEOUT_S", 0.4)
+    plan = a_plan(tmp_path / "d")
+    mute = (sys.executable, "-c", "import time; time.sleep(60)")
+    plan = dataclasses.replace(plan, commands={**plan.commands, "feed": mute})
+    async with a_platform(plan) as (platform, said):
+        await platform.start()
+        assert platform.children["feed"].running
+    assert any(line.strip().startswith("feed: waiting for its start (log:") for line in said)
 
 
 async def test_readiness_tells_what_is_waited_for(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a run amounted to, for programs and people, and the screen drawn from the same numbers."""
 
+import importlib.util
 import io
 import json
 from decimal import Decimal
@@ -148,6 +149,48 @@ def test_what_cannot_start_is_one_message_with_a_remedy(
     assert words in said.err
     assert not said.out
     assert len(said.err.splitlines()) <= 4
+
+
+@pytest.mark.parametrize(
+    ("argv", "environment", "words"),
+    [
+        ([], {}, "no terminal to ask at"),
+        (["--yes"], {}, "--yes needs TICKBUS_LIVE_CONFIRM=binance"),
+        (["--yes"], {"TICKBUS_LIVE_CONFIRM": "yes"}, "--yes needs TICKBUS_LIVE_CONFIRM=binance"),
+    ],
+)
+def test_real_money_is_never_traded_by_accident(
+    argv: list[str],
+    environment: dict[str, str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    keys = {"TICKBUS_VENUE_API_KEY": "k", "TICKBUS_VENUE_API_SECRET": "s3cret"}
+    for name, value in (keys | environment).items():
+        monkeypatch.setenv(name, value)
+    command = ["up", "--venue", "binance", "--live", "--data-dir", str(tmp_path / "d"), *argv]
+    assert dispatcher.main(command) == 1
+    said = capsys.readouterr()
+    assert words in said.err
+    assert "REAL MONEY" in said.out
+    assert "https://api.binance.com" in said.out
+    assert "s3cret" not in said.out + said.err
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_missing_package_names_make_setup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda n: None if n == "tickbus_book" else find_spec(n)
+    )
+    assert dispatcher.main(["up", "--data-dir", str(tmp_path / "d")]) == 1
+    said = capsys.readouterr().err
+    assert "not installed: tickbus-book" in said
+    assert "make setup" in said
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,8 @@ from tickbus_cli.supervisor import Child, Crash, ready_when
 from tickbus_embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres
 from tickbus_embedded.ports import require_free
 
-READY_TIMEOUT_S = 60.0
+SAY_WAITING_S = 4.0
+READY_TIMEOUT_S = 30.0
 """After that a service that still waits (for a venue, say) is shown as waiting, and we go on."""
 STOP_TIMEOUT_S = 10.0
 CANCEL_TIMEOUT_S = 10.0
@@ -186,16 +187,15 @@ class Platform:
         self._watch(self._child_ends(child))
 
     async def _ready(self, child: Child) -> None:
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await child.until_ready()
-        except TimeoutError:
-            self._say(
-                f"  {child.name}: not ready after {READY_TIMEOUT_S:.0f} s, waiting for"
-                f" {child.waiting_for} (log: {child.log})"
-            )
-        else:
-            self._say(f"  {child.name}: ready in {child.ready_in_s:.1f} s")
+        for patience_s in (SAY_WAITING_S, READY_TIMEOUT_S - SAY_WAITING_S):
+            try:
+                async with asyncio.timeout(patience_s):
+                    await child.until_ready()
+            except TimeoutError:
+                self._say(f"  {child.name}: waiting for {child.waiting_for} (log: {child.log})")
+            else:
+                self._say(f"  {child.name}: ready in {child.ready_in_s:.1f} s")
+                return
 
     def _publish(self, nats_url: str) -> None:
         plan = self.plan

@@ -75,6 +75,7 @@ class Child:
         self._ready = ready
         self._process: asyncio.subprocess.Process | None = None
         self._asked_to_stop = False
+        self._started = 0.0
 
     @property
     def pid(self) -> int:
@@ -88,6 +89,7 @@ class Child:
 
     async def start(self) -> None:
         """Start the process; the log of the run before is kept as `.1`."""
+        self._started = time.monotonic()
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("wb") as log:
@@ -102,11 +104,10 @@ class Child:
 
     async def until_ready(self) -> None:
         """Wait, however long it takes, until the child says that it is ready."""
-        began = time.monotonic()
         while True:
             self.waiting_for = await self._ready()
             if not self.waiting_for:
-                self.ready_in_s = time.monotonic() - began
+                self.ready_in_s = time.monotonic() - self._started
                 return
             await asyncio.sleep(READY_POLL_S)
 
