@@ -1,1 +1,1 @@
-"""Turn a venue's wire protocol into clean, normalised, sequenced market events."""
+"""The feed: a venue's wire protocol becomes clean, normalised, sequenced market events."""

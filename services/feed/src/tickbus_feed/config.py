@@ -1,0 +1,25 @@
+"""The feed's section of the configuration."""
+
+from typing import Annotated
+
+import msgspec
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `feed`; times in seconds.
+
+    `keyframe_interval_s`: how often a whole book is repeated. `stale_after_s`: an instrument whose
+    book did not change for so long is STALE. `first_event_s`: a subscription without any frame for
+    so long is made again. `snapshot_levels`: depth asked for per side. `buffer_max`: changes kept
+    per instrument while its snapshot is on its way. `instruments_interval_s`: how often the venue's
+    list of instruments is read again.
+    """
+
+    keyframe_interval_s: Positive = 5.0
+    stale_after_s: Positive = 10.0
+    first_event_s: Positive = 15.0
+    snapshot_levels: Annotated[int, msgspec.Meta(ge=5, le=5000)] = 1000
+    buffer_max: Annotated[int, msgspec.Meta(ge=100)] = 5000
+    instruments_interval_s: Positive = 1800.0

@@ -1,0 +1,268 @@
+"""The feed: a venue's frames become normalised, sequenced market events.
+
+Consumes: VenueFrame, SnapshotAnswer, VenueConnected, VenueDisconnected, Instrument, TimerFired.
+Produces: Trade, Quote, BookDelta, BookSnapshot, FeedStatus; FetchSnapshot, FrameRejected, SetTimer.
+Invariants: within an epoch the sequence of an instrument's deltas rises by exactly one and the book
+they build was never crossed; whatever breaks that starts a new epoch for that instrument alone. An
+instrument is LIVE only while its book is in step and its changes are recent.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tickbus.events import (
+    BookDelta,
+    BookSnapshot,
+    Event,
+    FeedState,
+    FeedStatus,
+    Instrument,
+    Quote,
+    Recovered,
+    SetTimer,
+    TimerFired,
+    Trade,
+)
+from tickbus_feed.config import FeedConfig
+from tickbus_feed.sync import BookSync
+from tickbus_feed.venue import (
+    Dialect,
+    Diff,
+    FetchSnapshot,
+    FrameRejected,
+    Ignored,
+    MarketQuote,
+    MarketTrade,
+    SnapshotAnswer,
+    Unreadable,
+    VenueConnected,
+    VenueDisconnected,
+    VenueFrame,
+)
+
+TIMER = "feed"
+SECOND_NS = 1_000_000_000
+
+Events = Sequence[Event]
+
+
+class FeedCore:
+    """The feed of one venue; instruments are added by giving it `Instrument`s."""
+
+    def __init__(self, config: FeedConfig, venue: str, dialect: Dialect) -> None:
+        self._venue = venue
+        self._dialect = dialect
+        self._buffer_max = config.buffer_max
+        self._keyframe_ns = int(config.keyframe_interval_s * SECOND_NS)
+        self._stale_ns = int(config.stale_after_s * SECOND_NS)
+        self.syncs: dict[str, BookSync] = {}
+        self.states: dict[str, FeedState] = {}
+        self.gaps = 0
+        self.resyncs = 0
+        self.crossed = 0
+        self.rejected = 0
+        self.ignored: dict[str, int] = {}
+        self._connected = False
+        self._handlers: dict[type, Callable[[Any], Events]] = {
+            VenueFrame: self._frame,
+            SnapshotAnswer: self._snapshot,
+            VenueConnected: self._on_connected,
+            VenueDisconnected: self._on_disconnected,
+            Instrument: self._instrument,
+            TimerFired: self._timer,
+            Recovered: self._recovered,
+        }
+        self._readers: dict[type, Callable[[VenueFrame, Any], Events]] = {
+            Diff: self._diff,
+            MarketTrade: self._trade,
+            MarketQuote: self._quote,
+            Ignored: self._ignore,
+        }
+
+    def handle(self, event: Any, /) -> Events:
+        """What `event` means for the market, and what the connection shall do about it."""
+        handler = self._handlers.get(type(event))
+        return handler(event) if handler is not None else ()
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def _frame(self, frame: VenueFrame) -> Events:
+        try:
+            message = self._dialect.read(frame.payload)
+        except Unreadable as error:
+            self.rejected += 1
+            reason = str(error)
+            return (FrameRejected(frame.ts_event, frame.ts_recv, frame.payload, reason),)
+        return self._readers[type(message)](frame, message)
+
+    def _ignore(self, _: VenueFrame, message: Ignored) -> Events:
+        self.ignored[message.kind] = self.ignored.get(message.kind, 0) + 1
+        return ()
+
+    def _trade(self, frame: VenueFrame, t: MarketTrade) -> Events:
+        sync = self.syncs.get(t.symbol)
+        if sync is None:
+            return self._ignore(frame, Ignored("trade of another instrument"))
+        return (
+            Trade(
+                t.ts_event, frame.ts_recv, self._venue, sync.instrument_id,
+                t.trade_id, t.price, t.size, t.aggressor_side,
+            ),
+        )  # fmt: skip
+
+    def _quote(self, frame: VenueFrame, q: MarketQuote) -> Events:
+        sync = self.syncs.get(q.symbol)
+        if sync is None:
+            return self._ignore(frame, Ignored("quote of another instrument"))
+        return (
+            Quote(
+                q.ts_event or frame.ts_recv, frame.ts_recv, self._venue, sync.instrument_id,
+                q.bid, q.bid_size, q.ask, q.ask_size, q.update_id,
+            ),
+        )  # fmt: skip
+
+    def _diff(self, frame: VenueFrame, diff: Diff) -> Events:
+        sync = self.syncs.get(diff.symbol)
+        if sync is None:
+            return self._ignore(frame, Ignored("book of another instrument"))
+        sync.ts_diff = frame.ts_recv
+        if not sync.synced:
+            sync.buffer(diff)
+            return ()
+        return self._apply(sync, diff, frame.ts_recv)
+
+    def _apply(self, sync: BookSync, diff: Diff, ts_recv: int) -> Events:
+        accepted = sync.accepts(diff)
+        if accepted is None:
+            return ()
+        if not accepted:
+            self.gaps += 1
+            reason = f"gap: {diff.first} after {sync.last_id}"
+            return self._resync(sync, diff, ts_recv, reason)
+        sync.apply(diff)
+        if sync.book.is_crossed:
+            self.crossed += 1
+            return self._resync(sync, None, ts_recv, f"crossed at {diff.last}")
+        delta = BookDelta(
+            diff.ts_event, ts_recv, self._venue, sync.instrument_id,
+            sync.epoch, sync.sequence, diff.bids, diff.asks, diff.last,
+        )  # fmt: skip
+        live = self._set_state(sync, FeedState.LIVE, "", diff.ts_event, ts_recv)
+        if ts_recv - sync.ts_keyframe < self._keyframe_ns:
+            return (delta, *live) if live else (delta,)
+        return (delta, *live, self._keyframe(sync, diff.ts_event, ts_recv))
+
+    # -- synchronisation ---------------------------------------------------------------------------
+
+    def _resync(self, sync: BookSync, diff: Diff | None, ts_recv: int, reason: str) -> Events:
+        self.resyncs += 1
+        sync.reset()
+        if diff is not None:
+            sync.buffer(diff)
+        return (
+            *self._set_state(sync, FeedState.SYNCING, reason, ts_recv, ts_recv),
+            self._fetch(sync, ts_recv),
+        )
+
+    def _fetch(self, sync: BookSync, now_ns: int) -> FetchSnapshot:
+        at_ns = sync.retry_at_ns(now_ns)
+        sync.attempts += 1
+        return FetchSnapshot(now_ns, now_ns, sync.symbol, at_ns)
+
+    def _snapshot(self, answer: SnapshotAnswer) -> Events:
+        sync = self.syncs.get(answer.symbol)
+        if sync is None or sync.synced or not self._connected:
+            return ()
+        if answer.error:
+            return (self._fetch(sync, answer.ts_recv),)
+        try:
+            book = self._dialect.read_book(answer.payload)
+        except Unreadable as error:
+            self.rejected += 1
+            rejected = FrameRejected(
+                answer.ts_event, answer.ts_recv, answer.payload, f"snapshot: {error}"
+            )
+            return (rejected, self._fetch(sync, answer.ts_recv))
+        waiting = sync.load(book, answer.ts_recv)
+        if waiting is None:
+            return (self._fetch(sync, answer.ts_recv),)
+        now = answer.ts_recv
+        out: list[Event] = [self._keyframe(sync, now, now)]
+        for diff in waiting:
+            out.extend(self._apply(sync, diff, now))
+        if sync.synced:
+            out.extend(self._set_state(sync, FeedState.LIVE, "", now, now))
+        return out
+
+    def _keyframe(self, sync: BookSync, ts_event: int, ts_recv: int) -> BookSnapshot:
+        sync.ts_keyframe = ts_recv
+        bids, asks = sync.book.levels()
+        return BookSnapshot(
+            ts_event, ts_recv, self._venue, sync.instrument_id,
+            sync.epoch, sync.sequence, bids, asks, sync.last_id,
+        )  # fmt: skip
+
+    # -- the state of the feed ---------------------------------------------------------------------
+
+    def _set_state(
+        self, sync: BookSync, state: FeedState, reason: str, ts_event: int, ts_recv: int
+    ) -> Events:
+        if self.states.get(sync.instrument_id) is state:
+            return ()
+        self.states[sync.instrument_id] = state
+        return (FeedStatus(ts_event, ts_recv, self._venue, sync.instrument_id, state, reason),)
+
+    def _instrument(self, instrument: Instrument) -> Events:
+        if instrument.symbol not in self.syncs:
+            self.syncs[instrument.symbol] = BookSync(
+                instrument.symbol, instrument.instrument_id, self._dialect, self._buffer_max
+            )
+        return ()
+
+    def _on_connected(self, event: VenueConnected) -> Events:
+        self._connected = True
+        out: list[Event] = []
+        for sync in self.syncs.values():
+            sync.reset()
+            sync.ts_diff = event.ts_recv
+            out.extend(
+                self._set_state(sync, FeedState.SYNCING, "connected", event.ts_event, event.ts_recv)
+            )
+            out.append(self._fetch(sync, event.ts_recv))
+        return out
+
+    def _on_disconnected(self, event: VenueDisconnected) -> Events:
+        self._connected = False
+        out: list[Event] = []
+        for sync in self.syncs.values():
+            sync.reset()
+            sync.attempts = 0
+            out.extend(
+                self._set_state(
+                    sync, FeedState.DISCONNECTED, event.reason, event.ts_event, event.ts_recv
+                )
+            )
+        return out
+
+    def _recovered(self, event: Recovered) -> Events:
+        return (SetTimer(event.ts_event, event.ts_recv, TIMER, event.ts_recv + SECOND_NS),)
+
+    def _timer(self, event: TimerFired) -> Events:
+        if event.key != TIMER:
+            return ()
+        now = event.ts_recv
+        out: list[Event] = []
+        for sync in self.syncs.values():
+            state = self.states.get(sync.instrument_id)
+            silent_ns = now - sync.ts_diff
+            if state is FeedState.LIVE and silent_ns > self._stale_ns:
+                reason = f"no change for {silent_ns / SECOND_NS:.1f} s"
+                out.extend(self._set_state(sync, FeedState.STALE, reason, now, now))
+            if sync.synced and now - sync.ts_keyframe >= self._keyframe_ns:
+                out.append(self._keyframe(sync, now, now))
+            if state is not None:
+                # Repeated, so that whoever came late knows how things stand.
+                current = self.states[sync.instrument_id]
+                out.append(FeedStatus(now, now, self._venue, sync.instrument_id, current, ""))
+        out.append(SetTimer(now, now, TIMER, now + SECOND_NS))
+        return out
