@@ -100,12 +100,18 @@ def _order_row(sequence: int, order: Order) -> Row:
 
 def _event_row(logged: Logged) -> Row:
     event = logged.event
-    fields = {name: getattr(event, name) for name in event.__struct_fields__}
-    body = msgspec.json.encode(msgspec.to_builtins(fields, builtin_types=(Decimal,))).decode()
+    body = msgspec.json.encode(_named(event)).decode()
     hops = msgspec.json.encode(logged.hops).decode()
     kind, order_id = type(event).__name__, _text(logged.client_order_id)
     times = (_time(event.ts_event), _time(event.ts_recv))
     return (logged.sequence, order_id, kind, *times, body, hops)
+
+
+def _named(value: Any) -> Any:
+    # Structs travel as arrays; what is kept for years has its fields' names.
+    if isinstance(value, msgspec.Struct):
+        return {name: _named(getattr(value, name)) for name in value.__struct_fields__}
+    return [_named(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _fill_row(sequence: int, event: OrderFilled) -> Row:

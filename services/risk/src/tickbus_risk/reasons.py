@@ -71,8 +71,8 @@ def table() -> str:
     head = [
         "# Why risk denies an order",
         "",
-        "Printed by `python -m tickbus_risk.reasons`; a test fails when the two differ. The `detail`",
-        "of a denial holds `limit=.. value=..`: what was allowed and what was asked for.",
+        "Printed by `python -m tickbus_risk.reasons`; a test fails when the two differ.",
+        "`detail` of a denial holds `limit=.. value=..`: what was allowed and what was asked for.",
         "",
         "| reason | what it means | what to do |",
         "|---|---|---|",
