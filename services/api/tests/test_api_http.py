@@ -103,7 +103,8 @@ class Platform:
         assert isinstance(edge, HttpEdge)
         self.shell = Shell(spec, self.bus, clock=ManualClock(NOW))
         self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(edge.app), base_url="http://gateway"
+            transport=httpx.ASGITransport(edge.app, raise_app_exceptions=False),
+            base_url="http://gateway",
         )
 
     async def start(self) -> None:
@@ -454,6 +455,20 @@ async def test_unknown_paths_methods_and_parameters_are_problems(platform: Platf
         answer = await platform.http.request(method, path)
         assert (answer.status_code, answer.json()["code"]) == (status, code), path
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_bug_is_a_problem_that_gives_nothing_away(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("password=hunter2")
+
+    monkeypatch.setattr("tickbus_api.gateway.Gateway.portfolio", broken)
+    answer = await platform.http.get("/api/v1/portfolio")
+    assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL_ERROR")
+    assert "hunter2" not in answer.text
+    assert platform.shell.telemetry.errors["bug"] == 1
+    assert (await platform.http.get("/api/v1/orders")).status_code == 200
 
 
 async def test_a_malformed_message_on_the_bus_is_kept_and_the_gateway_lives_on(

@@ -1,7 +1,5 @@
 """The HTTP side of the gateway: routes, their documentation, and problems as answers."""
 
-import logging
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,8 +13,6 @@ from tickbus_api import orders, reading
 from tickbus_api.gateway import Gateway
 from tickbus_api.problems import PROBLEM_JSON, Problem
 from tickbus_api.views import ProblemView
-
-log = logging.getLogger("tickbus.api")
 
 _DESCRIPTION = """
 The gateway of a running tickbus platform. Market data are JSON numbers; everything that is ours
@@ -40,27 +36,23 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.middleware("http")(_guard)
+    app.add_exception_handler(Exception, _on_bug)
     return app
 
 
-async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    # Whatever is raised here is a bug: it is logged, counted, and the gateway lives on.
-    try:
-        return await call_next(request)
-    except Exception as error:
-        log.exception("%s %s failed", request.method, request.url.path)
-        context = request.app.state.gateway.context
-        if context is not None:
-            context.telemetry.error("bug")
-        return _answer(
-            Problem(
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-                "INTERNAL_ERROR",
-                f"the gateway failed ({type(error).__name__}); its log says where",
-                remedy="report it with the log; other requests are not affected",
-            )
+async def _on_bug(request: Request, error: Exception) -> Response:
+    # The server logs where; it is counted here, and the gateway lives on.
+    context = request.app.state.gateway.context
+    if context is not None:
+        context.telemetry.error("bug")
+    return _answer(
+        Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "INTERNAL_ERROR",
+            f"the gateway failed ({type(error).__name__}); its log says where",
+            remedy="report it with the log; other requests are not affected",
         )
+    )
 
 
 def _answer(problem: Problem) -> JSONResponse:
