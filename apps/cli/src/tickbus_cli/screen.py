@@ -15,7 +15,9 @@ from tickbus_cli.summary import money
 HOPS_SHOWN = 8
 
 
-def render(title: str, now: Snapshot, before: Snapshot | None, uptime_s: float) -> RenderableType:
+def render(
+    title: str, now: Snapshot, before: Snapshot | None, uptime_s: float, hint: str = ""
+) -> RenderableType:
     """The whole screen; rates are what changed since `before`."""
     seconds = now.taken_s - before.taken_s if before else 0.0
     return Group(
@@ -25,7 +27,7 @@ def render(title: str, now: Snapshot, before: Snapshot | None, uptime_s: float) 
         _services(now, before, seconds),
         _positions(now.portfolio),
         _latencies(now),
-        Text("Ctrl-C stops: strategies first, then working orders are cancelled.", style="dim"),
+        Text(hint, style="dim"),
     )
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask the platform and show what it says; 0 when every service is ready."""
+    # The bus client talks of its connection to a log; this command has nobody to read it.
+    logging.getLogger().addHandler(logging.NullHandler())
     directory, facts = find(arguments.data_dir)
     before, now = asyncio.run(_observe(facts["nats_url"]))
     title = f"tickbus {facts['profile']} (pid {facts['pid']})  API {facts['api_url']}"
@@ -56,7 +59,6 @@ def find(data_dir: Path | None, base: Path = BASE) -> tuple[Path, dict[str, Any]
 
 
 async def _observe(url: str) -> tuple[Snapshot, Snapshot]:
-    # The bus client talks of reconnects to a log; this command has nobody to read it.
     bus = await NatsBus.connect(url, f"tickbus-status-{os.getpid()}")
     try:
         before = await observe(bus)

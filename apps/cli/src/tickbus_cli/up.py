@@ -36,6 +36,7 @@ from tickbus_cli.summary import sentences, summarise
 REFRESH_S = 0.5
 LINE_EVERY_S = 5.0
 CONFIRM_WORD = "LIVE"
+HINT = "Ctrl-C stops: strategies first, then working orders are cancelled."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -194,7 +195,7 @@ async def _watch(
         while deadline is None or time.monotonic() < deadline:
             now = await platform.unless_stopped(platform.look())
             if live is not None:
-                live.update(render(title, now, before, now.taken_s - started), refresh=True)
+                live.update(render(title, now, before, now.taken_s - started, HINT), refresh=True)
                 before = now
             elif before is None or now.taken_s - said >= LINE_EVERY_S:
                 say(f"{now.taken_s - started:6.0f} s  {headline(now, before)}")
