@@ -1,1 +1,1 @@
-"""Replicas of the order books and the views derived from them."""
+"""The book service: replicas of the order books, and views of them."""

@@ -1,0 +1,172 @@
+"""Keeps a replica of every order book and publishes views of them.
+
+Consumes: BookSnapshot, BookDelta, FeedStatus, TimerFired.
+Produces: BookTop on each change of the best levels or of `stale`, BookDepth at most once per
+interval, SetTimer.
+Invariants: a view that is not `stale` is that of a book without a gap whose feed is live; the last
+state of a burst is always published.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tickbus.events import (
+    BookDelta,
+    BookDepth,
+    BookSnapshot,
+    BookTop,
+    Event,
+    FeedState,
+    FeedStatus,
+    Levels,
+    SetTimer,
+    TimerFired,
+)
+from tickbus.orderbook import BookReplica
+from tickbus_book.config import BookConfig
+
+MS_NS = 1_000_000
+NOTHING = (0.0, 0.0)
+
+Events = Sequence[Event]
+Key = tuple[str, str]
+
+
+class _View:
+    """One instrument: its replica, and what was last said of it."""
+
+    __slots__ = (
+        "depth_due", "feed", "instrument_id", "replica", "top", "ts_depth", "ts_event", "ts_top",
+        "venue",
+    )  # fmt: skip
+
+    def __init__(self, venue: str, instrument_id: str) -> None:
+        self.venue = venue
+        self.instrument_id = instrument_id
+        self.replica = BookReplica()
+        # Until the feed speaks, a book in step is taken as live: it just came from there.
+        self.feed = FeedState.LIVE
+        self.top: tuple[Any, ...] = ()
+        self.ts_event = 0
+        self.ts_top = 0
+        self.ts_depth = 0
+        self.depth_due = False
+
+    @property
+    def stale(self) -> bool:
+        """Whether the book must not be acted on."""
+        return not self.replica.in_step or self.feed is not FeedState.LIVE
+
+
+class BookCore:
+    """Replicas and views of all instruments that it hears of."""
+
+    def __init__(self, config: BookConfig) -> None:
+        self._levels = config.depth_levels
+        self._depth_ns = config.depth_interval_ms * MS_NS
+        self._top_ns = config.top_interval_ms * MS_NS
+        self._views: dict[Key, _View] = {}
+        self.gaps = 0
+        self._handlers: dict[type, Callable[[Any], Events]] = {
+            BookDelta: self._delta,
+            BookSnapshot: self._snapshot,
+            FeedStatus: self._status,
+            TimerFired: self._timer,
+        }
+
+    def handle(self, event: Any, /) -> Events:
+        """The views that `event` changes."""
+        handler = self._handlers.get(type(event))
+        return handler(event) if handler is not None else ()
+
+    def depth(self, venue: str, instrument_id: str, levels: int) -> BookSnapshot | None:
+        """The book now, `levels` per side (0: all); None when it is not known or not in step."""
+        view = self._views.get((venue, instrument_id))
+        if view is None or view.stale:
+            return None
+        replica = view.replica
+        bids, asks = replica.book.depth(levels) if levels else replica.book.levels()
+        return BookSnapshot(
+            view.ts_event, view.ts_event, venue, instrument_id,
+            replica.epoch, replica.sequence, bids, asks, 0,
+        )  # fmt: skip
+
+    def known(self) -> list[Key]:
+        """(venue, instrument) of every book in step."""
+        return [key for key, view in self._views.items() if not view.stale]
+
+    def _view(self, event: BookDelta | BookSnapshot | FeedStatus) -> _View:
+        key = (event.venue, event.instrument_id)
+        view = self._views.get(key)
+        if view is None:
+            view = self._views[key] = _View(*key)
+        return view
+
+    def _delta(self, event: BookDelta) -> Events:
+        view = self._view(event)
+        replica = view.replica
+        in_step = replica.in_step
+        if not replica.on_delta(event):
+            if in_step and not replica.in_step:
+                self.gaps += 1
+                return self._publish(view, event.ts_event, event.ts_recv)
+            return ()
+        return self._publish(view, event.ts_event, event.ts_recv)
+
+    def _snapshot(self, event: BookSnapshot) -> Events:
+        view = self._view(event)
+        if not view.replica.on_snapshot(event):
+            return ()
+        return self._publish(view, event.ts_event, event.ts_recv)
+
+    def _status(self, event: FeedStatus) -> Events:
+        view = self._view(event)
+        changed = view.feed is not event.state
+        view.feed = event.state
+        if changed or event.ts_recv - view.ts_top >= self._top_ns:
+            return self._publish(view, event.ts_event, event.ts_recv, repeat=not view.stale)
+        return ()
+
+    def _publish(self, view: _View, ts_event: int, ts_recv: int, *, repeat: bool = False) -> Events:
+        view.ts_event = ts_event
+        replica = view.replica
+        if not replica.epoch:
+            return ()  # nothing was ever known of it
+        bid, ask = replica.book.best_bid or NOTHING, replica.book.best_ask or NOTHING
+        stale = view.stale
+        top = (*bid, *ask, stale)
+        out: list[Event] = []
+        if top != view.top or repeat:
+            view.top, view.ts_top = top, ts_recv
+            out.append(
+                BookTop(
+                    ts_event, ts_recv, view.venue, view.instrument_id,
+                    *bid, *ask, replica.epoch, replica.sequence, stale,
+                )
+            )  # fmt: skip
+        if ts_recv - view.ts_depth >= self._depth_ns:
+            out.append(self._depth(view, ts_event, ts_recv))
+        elif not view.depth_due:
+            view.depth_due = True
+            due = view.ts_depth + self._depth_ns
+            out.append(SetTimer(ts_event, ts_recv, f"{view.venue}/{view.instrument_id}", due))
+        return out
+
+    def _depth(self, view: _View, ts_event: int, ts_recv: int) -> BookDepth:
+        view.ts_depth, view.depth_due = ts_recv, False
+        bids, asks = self._best(view)
+        replica = view.replica
+        return BookDepth(
+            ts_event, ts_recv, view.venue, view.instrument_id,
+            bids, asks, replica.epoch, replica.sequence, view.stale,
+        )  # fmt: skip
+
+    def _best(self, view: _View) -> tuple[Levels, Levels]:
+        return view.replica.book.depth(self._levels)
+
+    def _timer(self, event: TimerFired) -> Events:
+        venue, _, instrument_id = event.key.partition("/")
+        view = self._views.get((venue, instrument_id))
+        if view is None or not view.depth_due:
+            return ()
+        return (self._depth(view, view.ts_event, event.ts_recv),)

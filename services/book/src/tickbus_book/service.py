@@ -1,0 +1,50 @@
+"""The declaration of the book service."""
+
+from typing import Annotated
+
+import msgspec
+
+from tickbus import codec, subjects
+from tickbus.codec import MalformedMessage
+from tickbus.config import Settings
+from tickbus.runtime import ServiceSpec
+from tickbus_book.config import BookConfig
+from tickbus_book.core import BookCore
+
+
+class BookRequest(msgspec.Struct, frozen=True, array_like=True):
+    """Asks for one book; `levels` per side, 0 for all of them."""
+
+    instrument_id: str
+    levels: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+
+
+class BookRefusal(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The answer where there is no book: why, and what there is."""
+
+    error: str
+
+
+def build(settings: Settings) -> ServiceSpec:
+    """Books of every venue on the bus; answers snapshot requests for the configured venue."""
+    core = BookCore(settings.section("book", BookConfig))
+    venue = settings.venue.name
+
+    async def answer(payload: bytes) -> bytes:
+        try:
+            request = codec.decode_value(payload, BookRequest)
+        except MalformedMessage as error:
+            return codec.encode_value(BookRefusal(f"{error}; send [instrument_id, levels]"))
+        found = core.depth(venue, request.instrument_id, request.levels)
+        if found is None:
+            known = ", ".join(i for v, i in core.known() if v == venue) or "none yet"
+            text = f"no book of {request.instrument_id!r} at {venue} is in step; there are: {known}"
+            return codec.encode_value(BookRefusal(text))
+        return codec.encode_value(found)
+
+    return ServiceSpec(
+        name="book",
+        core=core,
+        subscribe=tuple(subjects.market(kind) for kind in ("snapshot", "delta", "status")),
+        responders={subjects.book_snapshot_request(venue): answer},
+    )

@@ -1,0 +1,145 @@
+"""The book service: given market events, then views."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickbus.events import (
+    BookDelta,
+    BookDepth,
+    BookSnapshot,
+    BookTop,
+    Event,
+    FeedState,
+    FeedStatus,
+    Levels,
+    SetTimer,
+    TimerFired,
+)
+from tickbus.orderbook import NaiveOrderBook
+from tickbus_book.config import BookConfig
+from tickbus_book.core import BookCore
+
+MS = 1_000_000
+SECOND = 1_000 * MS
+
+
+def a_snapshot(
+    ts: int = SECOND, epoch: int = 1, sequence: int = 0, bid: float = 100.0
+) -> BookSnapshot:
+    bids, asks = ((bid, 1.0), (bid - 1, 2.0)), ((bid + 1, 1.0), (bid + 2, 2.0))
+    return BookSnapshot(ts, ts, "sim", "BTC-USDT", epoch, sequence, bids, asks, sequence)
+
+
+def a_delta(ts: int, sequence: int, bids: Levels = (), asks: Levels = ()) -> BookDelta:
+    return BookDelta(ts, ts, "sim", "BTC-USDT", 1, sequence, bids, asks, sequence)
+
+
+def a_status(ts: int, state: FeedState) -> FeedStatus:
+    return FeedStatus(ts, ts, "sim", "BTC-USDT", state)
+
+
+def a_core(*events: Event, depth_levels: int = 20) -> BookCore:
+    core = BookCore(BookConfig(depth_levels=depth_levels))
+    for event in events:
+        core.handle(event)
+    return core
+
+
+def only(kind: type, events: Sequence[Event]) -> list[Event]:
+    return [event for event in events if type(event) is kind]
+
+
+def test_snapshot_is_published_as_top_and_depth() -> None:
+    top, depth = a_core().handle(a_snapshot())
+    assert top == BookTop(
+        SECOND, SECOND, "sim", "BTC-USDT", 100.0, 1.0, 101.0, 1.0, 1, 0, stale=False
+    )
+    assert isinstance(depth, BookDepth)
+    assert depth.bids == ((100.0, 1.0), (99.0, 2.0))
+
+
+def test_change_behind_the_best_levels_moves_no_top() -> None:
+    core = a_core(a_snapshot())
+    out = core.handle(a_delta(SECOND + MS, 1, bids=((99.0, 5.0),)))
+    assert only(BookTop, out) == []
+
+
+def test_change_of_the_best_size_is_a_new_top() -> None:
+    core = a_core(a_snapshot())
+    (top,) = only(BookTop, core.handle(a_delta(SECOND + MS, 1, bids=((100.0, 5.0),))))
+    assert isinstance(top, BookTop)
+    assert (top.bid, top.bid_size, top.sequence) == (100.0, 5.0, 1)
+
+
+def test_burst_is_published_once_per_interval_and_its_last_state_is_not_forgotten() -> None:
+    core = a_core(a_snapshot(), depth_levels=1)
+    first = core.handle(a_delta(SECOND + MS, 1, bids=((100.0, 2.0),)))
+    second = core.handle(a_delta(SECOND + 2 * MS, 2, bids=((100.0, 3.0),)))
+    assert only(BookDepth, first) == only(BookDepth, second) == []
+    (timer,) = only(SetTimer, first)
+    assert isinstance(timer, SetTimer)
+    assert timer.at_ns == SECOND + 100 * MS
+    (depth,) = core.handle(TimerFired(timer.at_ns, timer.at_ns, timer.key))
+    assert isinstance(depth, BookDepth)
+    assert depth.bids == ((100.0, 3.0),)
+    assert core.handle(TimerFired(timer.at_ns, timer.at_ns, timer.key)) == ()
+
+
+def test_lost_delta_makes_the_book_stale_until_the_keyframe() -> None:
+    core = a_core(a_snapshot())
+    (top,) = only(BookTop, core.handle(a_delta(SECOND + MS, 2, bids=((100.0, 9.0),))))
+    assert isinstance(top, BookTop)
+    assert (top.stale, top.bid_size) == (True, 1.0)
+    assert core.depth("sim", "BTC-USDT", 0) is None
+    assert core.gaps == 1
+    (top,) = only(BookTop, core.handle(a_snapshot(SECOND + 2 * MS, sequence=2, bid=105.0)))
+    assert isinstance(top, BookTop)
+    assert (top.stale, top.bid) == (False, 105.0)
+
+
+def test_feed_that_is_not_live_makes_the_book_stale() -> None:
+    core = a_core(a_snapshot())
+    (top,) = only(BookTop, core.handle(a_status(SECOND + MS, FeedState.DISCONNECTED)))
+    assert isinstance(top, BookTop)
+    assert top.stale
+    (top,) = only(BookTop, core.handle(a_status(SECOND + 2 * MS, FeedState.LIVE)))
+    assert isinstance(top, BookTop)
+    assert not top.stale
+
+
+def test_quiet_market_is_confirmed_every_second_while_the_feed_is_live() -> None:
+    core = a_core(a_snapshot())
+    assert only(BookTop, core.handle(a_status(SECOND + 500 * MS, FeedState.LIVE))) == []
+    (top,) = only(BookTop, core.handle(a_status(2 * SECOND, FeedState.LIVE)))
+    assert top.ts_recv == 2 * SECOND
+
+
+def test_status_of_an_unknown_book_says_nothing() -> None:
+    assert a_core().handle(a_status(SECOND, FeedState.SYNCING)) == ()
+
+
+def test_empty_side_has_price_and_size_zero() -> None:
+    core = a_core(a_snapshot())
+    (top,) = only(BookTop, core.handle(a_delta(SECOND + MS, 1, asks=((101.0, 0.0), (102.0, 0.0)))))
+    assert isinstance(top, BookTop)
+    assert (top.ask, top.ask_size) == (0.0, 0.0)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(90, 99), st.sampled_from([0.0, 1.0, 2.0]))))
+def test_top_is_right_or_stale_whatever_is_lost(
+    changes: list[tuple[bool, int, float]],
+) -> None:
+    core, truth = a_core(a_snapshot()), NaiveOrderBook()
+    truth.load(a_snapshot().bids, a_snapshot().asks)
+    last: BookTop | None = None
+    for sequence, (arrives, price, size) in enumerate(changes, 1):
+        truth.apply((), ((float(price + 20), size),))
+        delta = a_delta(SECOND + sequence * MS, sequence, asks=((float(price + 20), size),))
+        if arrives:
+            for event in core.handle(delta):
+                last = event if isinstance(event, BookTop) else last
+        if last is not None and not last.stale and last.sequence == sequence:
+            asks = truth.depth(1)[1]
+            assert (last.ask, last.ask_size) == (asks[0] if asks else (0.0, 0.0))
