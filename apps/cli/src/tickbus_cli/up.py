@@ -159,6 +159,9 @@ def _report(
     say("stopped; nothing is left running")
     if arguments.json:
         print(json.dumps(summary | {"error": str(failure) if failure else None}))
+    if isinstance(failure, OSError):
+        what = f"{failure.filename}: {failure.strerror}" if failure.filename else str(failure)
+        raise CliError(what, "Free the disk or change its permissions, or use --data-dir.")
     if failure is not None:
         raise failure
     if platform.crash is not None:
