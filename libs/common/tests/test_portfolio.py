@@ -130,7 +130,7 @@ def test_cash_and_position_value_equal_net_pnl_to_the_last_digit(
 @given(st.lists(FILLS, max_size=20))
 def test_balances_move_by_what_the_position_says(fills: list[Fill]) -> None:
     portfolio = Portfolio()
-    portfolio.open("sim", {"USDT": D(1000), "BTC": D(1)})
+    portfolio.add_opening("sim", {"USDT": D(1000), "BTC": D(1)})
     for fill in fills:
         portfolio.apply("sim", "BTC-USDT", fill)
     position = portfolio.position("sim", "BTC-USDT")
@@ -141,7 +141,7 @@ def test_balances_move_by_what_the_position_says(fills: list[Fill]) -> None:
 
 def test_equity_values_every_balance_at_its_mark() -> None:
     portfolio = Portfolio()
-    portfolio.open("sim", {"USDT": D(1000), "BTC": D(2), "DUST": D(5)})
+    portfolio.add_opening("sim", {"USDT": D(1000), "BTC": D(2), "DUST": D(5)})
     assert portfolio.unvalued("USDT") == [("sim", "BTC"), ("sim", "DUST")]
     portfolio.mark("sim", "BTC-USDT", D(100))
     assert portfolio.equity("USDT") == D(1200)

@@ -204,6 +204,7 @@ async def test_a_restart_goes_on_where_the_books_end(dsn: str) -> None:
     assert (before.positions[0].quantity, after.positions[0].quantity) == (D("0.999"), D("3.996"))
     assert (after.orders, after.fills) == (2, 4)
     assert [order.state for order in orders.orders] == [OrderState.FILLED] * 2
+    assert "E" not in str(after.balances["sim"])
     assert after.balances["sim"][1] == Balance("USDT", D(100_000) - 4 * D("1000.01"), D(0))
 
 

@@ -97,7 +97,7 @@ class Position(msgspec.Struct, kw_only=True):
         if closed == -self.quantity:
             released = self.cost
         else:
-            released = (self.cost * -closed / self.quantity).quantize(_COST_STEP)
+            released = (self.cost * -closed / self.quantity).quantize(_COST_STEP).normalize()
         self.realized_pnl += -closed * price - released
         self.cost -= released
         self.quantity += closed
@@ -143,7 +143,7 @@ class Portfolio:
     def __iter__(self) -> Iterator[Position]:
         return iter(self.positions.values())
 
-    def open(self, venue: str, balances: Mapping[str, Decimal]) -> None:
+    def add_opening(self, venue: str, balances: Mapping[str, Decimal]) -> None:
         """Add opening balances of `venue`, by asset; fills seen before them stay counted."""
         for asset, amount in balances.items():
             self._add(venue, asset, amount)

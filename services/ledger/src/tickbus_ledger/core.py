@@ -222,7 +222,7 @@ class LedgerCore:
             key = (event.venue, balance.asset)
             account = self._account(key)
             account.opening = balance.total - self._portfolio.balances.get(key, ZERO)
-            self._portfolio.open(event.venue, {balance.asset: account.opening})
+            self._portfolio.add_opening(event.venue, {balance.asset: account.opening})
 
     def _account(self, key: Key) -> Account:
         self._dirty_accounts[key] = None

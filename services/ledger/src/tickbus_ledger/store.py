@@ -1,6 +1,7 @@
 """All SQL of the ledger: the schema, the transaction that writes, the questions that read."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -43,7 +44,12 @@ class Store:
     async def open(cls, dsn: str) -> "Store":
         """Connect and bring the schema up to date. Raises one of AWAY."""
         pool = await asyncpg.create_pool(
-            dsn, min_size=1, max_size=CONNECTIONS_MAX, command_timeout=COMMAND_TIMEOUT_S, timeout=5
+            dsn,
+            min_size=1,
+            max_size=CONNECTIONS_MAX,
+            command_timeout=COMMAND_TIMEOUT_S,
+            timeout=5,
+            init=_read_numbers_as_written,
         )
         try:
             async with pool.acquire() as connection:
@@ -213,6 +219,13 @@ class Store:
         )
         page = found[: query.limit]
         return page, str(page[-1]["sequence"]) if len(found) > len(page) else ""
+
+
+async def _read_numbers_as_written(connection: Any) -> None:
+    # The driver's own form turns 10000 into 1E+4: equal, but not what anybody wants to read.
+    await connection.set_type_codec(
+        "numeric", schema="pg_catalog", encoder=str, decoder=Decimal, format="text"
+    )
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:

@@ -1,0 +1,119 @@
+"""Risk on a bus: what goes in and what comes out, and what a restart remembers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tickbus import codec, subjects
+from tickbus.bus import MemoryBus, Message
+from tickbus.config import ConfigError, Settings
+from tickbus.events import (
+    BookTop,
+    DenialReason,
+    Event,
+    Instrument,
+    OrderApproved,
+    OrderDenied,
+    OrderType,
+    RiskState,
+    SetTradingState,
+    Side,
+    SubmitOrder,
+    TradingState,
+)
+from tickbus.events.orders import message_id
+from tickbus.runtime.shell import Shell
+from tickbus_risk.service import build
+
+D = Decimal
+S = 1_000_000_000
+LIMITS: dict[str, Any] = {
+    "order_notional_max": 10_000, "position_notional_max": 20_000, "open_orders_max": 5,
+    "order_rate_per_s_max": 100, "total_order_rate_per_s_max": 1000,
+    "price_deviation_bps_max": 500, "market_data_age_ms_max": 10**15,
+}  # fmt: skip
+
+
+@asynccontextmanager
+async def a_risk(bus: MemoryBus) -> AsyncIterator[Shell]:
+    shell = Shell(build(Settings({"risk": LIMITS})), bus)
+    await shell.start()
+    try:
+        yield shell
+    finally:
+        await shell.stop()
+
+
+def an_order(n: int, quantity: str = "1") -> SubmitOrder:
+    return SubmitOrder(
+        S, S, f"pp-r-{n}", "pp", "sim", "BTC-USDT", Side.BUY, OrderType.LIMIT, D(quantity), D(1000)
+    )
+
+
+async def put(bus: MemoryBus, *events: Event) -> None:
+    for event in events:
+        payload = codec.encode([event])
+        if subjects.is_durable(event):
+            await bus.publish_durable(subjects.of(event), payload, message_id(event))
+        else:
+            await bus.publish(subjects.of(event), payload)
+        await bus.settle()
+
+
+async def heard_on(bus: MemoryBus) -> list[Event]:
+    heard: list[Event] = []
+
+    async def hear(message: Message) -> None:
+        heard.extend(codec.decode(message.payload).events)
+
+    for subject in (subjects.APPROVED_ALL, subjects.DENIED_ALL, subjects.RISK_STATE):
+        await bus.subscribe(subject, hear)
+    return heard
+
+
+async def a_market() -> MemoryBus:
+    bus = MemoryBus()
+    btc = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", D("0.01"), D("0.001"))
+    await bus.kv_put("instruments", "sim.BTC-USDT", codec.encode_value(btc))
+    return bus
+
+
+TOP = BookTop(S, S, "sim", "BTC-USDT", 999.0, 1.0, 1001.0, 1.0, 1, 1)
+
+
+async def test_an_intent_becomes_one_verdict_and_a_restart_remembers_it() -> None:
+    bus = await a_market()
+    heard = await heard_on(bus)
+    async with a_risk(bus):
+        await put(bus, TOP, an_order(1, "10"), an_order(2, "10"))
+    async with a_risk(bus):
+        await put(bus, TOP, an_order(3, "1"))
+    verdicts = [event for event in heard if not isinstance(event, RiskState)]
+    assert [type(event) for event in verdicts] == [OrderApproved, OrderApproved, OrderDenied]
+    assert isinstance(verdicts[2], OrderDenied)
+    assert verdicts[2].reason is DenialReason.POSITION_ABOVE_MAX
+
+
+async def test_the_kill_switch_comes_through_the_bucket_and_outlives_risk() -> None:
+    bus = await a_market()
+    heard = await heard_on(bus)
+    halt = SetTradingState(S, S, TradingState.HALTED, "ops", "drill")
+    async with a_risk(bus):
+        await bus.kv_put("control", "trading", codec.encode_value(halt))
+        await bus.settle()
+    async with a_risk(bus):
+        await put(bus, TOP, an_order(1))
+    states = [event.state for event in heard if isinstance(event, RiskState)]
+    assert states == [TradingState.ACTIVE, TradingState.HALTED, TradingState.HALTED]
+    assert isinstance(heard[-1], OrderDenied)
+    assert heard[-1].reason is DenialReason.TRADING_HALTED
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_that_nobody_set_stops_the_start(name: str) -> None:
+    limits = {key: value for key, value in LIMITS.items() if key != name}
+    with pytest.raises(ConfigError, match=name):
+        build(Settings({"risk": limits}))
