@@ -238,6 +238,25 @@ async def test_depth_has_as_many_levels_as_asked_for(platform: Platform) -> None
     assert len(default["bids"]) == 20
 
 
+async def test_depth_beyond_the_view_is_asked_of_the_book(platform: Platform) -> None:
+    view = BookDepth(NOW, NOW, "sim", "BTC-USDT", ((99.0, 1.0),), ((101.0, 1.0),), 1, 9)
+    await platform.publish(view)
+    params: dict[str, str | int] = {"symbol": "BTCUSDT", "levels": 2}
+    # Nobody answers: what is known is better than nothing.
+    alone = (await platform.http.get("/api/v1/depth", params=params)).json()
+    assert alone["bids"] == [[99.0, 1.0]]
+    asked: list[Any] = []
+
+    async def book(payload: bytes) -> bytes:
+        asked.append(msgspec.msgpack.decode(payload))
+        return codec.encode_value(msgspec.structs.replace(view, bids=((99.0, 1.0), (98.0, 5.0))))
+
+    await platform.bus.respond(subjects.book_snapshot_request("sim"), book)
+    whole = (await platform.http.get("/api/v1/depth", params=params)).json()
+    assert whole["bids"] == [[99.0, 1.0], [98.0, 5.0]]
+    assert asked == [["BTC-USDT", 2]]
+
+
 async def test_depth_before_any_book_says_what_to_wait_for(platform: Platform) -> None:
     answer = await platform.http.get("/api/v1/depth", params={"symbol": "ETHUSDT"})
     assert (answer.status_code, answer.json()["code"]) == (503, "DEPTH_UNKNOWN")

@@ -12,6 +12,7 @@ from tickbus import codec, ledger_api, ledger_client, subjects
 from tickbus.bus import BusError, RequestTimeout
 from tickbus.codec import Hop, MalformedMessage
 from tickbus.events import (
+    BookDepth,
     CancelAllOrders,
     CancelOrder,
     Event,
@@ -31,6 +32,7 @@ from tickbus_api.waiting import Waiters, until
 
 IDEMPOTENCY_KEY_MAX = 255
 STATUS_WAIT_S = 0.3
+BOOK_TIMEOUT_S = 0.5
 _RESTING = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
 
 A = TypeVar("A", bound=ledger_api.Answer)
@@ -97,6 +99,27 @@ class Gateway:
             remedy=f"{'did you mean' if near else 'known are'} {listed}{'?' if near else ''}",
             extra={"nearest": near},
         )
+
+    async def depth(self, instrument: Instrument, levels: int) -> BookDepth:
+        """At least `levels` levels per side where the book has them. Raises Problem."""
+        view = self.core.depths.get((instrument.venue, instrument.instrument_id))
+        if view is not None and levels <= min(len(view.bids), len(view.asks)):
+            return view
+        # The view holds only the best levels; the book service has the rest.
+        subject = subjects.book_snapshot_request(instrument.venue)
+        query = codec.encode_value((instrument.instrument_id, levels))
+        try:
+            answer = await self._context.bus.request(subject, query, BOOK_TIMEOUT_S)
+            return codec.decode_value(answer, BookDepth)
+        except (RequestTimeout, MalformedMessage) as error:
+            # A refusal is none: the book is out of step, and the last view says that it is stale.
+            if view is not None:
+                return view
+            raise unavailable(
+                "DEPTH_UNKNOWN",
+                f"no book of {instrument.instrument_id} has been seen yet",
+                "wait for the feed and the book service (GET /api/v1/status), then repeat",
+            ) from error
 
     # -- orders ----------------------------------------------------------------------------------
 

@@ -117,18 +117,11 @@ async def depth(
     levels: Annotated[int, Query(ge=1, le=5000)] = 20,
     venue: Venue = "",
 ) -> DepthView:
-    """The best levels of our replica of a book, at most as many as the book service publishes."""
+    """The best levels of our replica of a book."""
     instrument = gateway.instrument(symbol, venue)
-    core = gateway.core
-    found = core.depths.get((instrument.venue, instrument.instrument_id))
-    if found is None:
-        raise unavailable(
-            "DEPTH_UNKNOWN",
-            f"no book of {instrument.instrument_id} has been seen yet",
-            "wait for the feed and the book service (GET /api/v1/status), then repeat",
-        )
+    found = await gateway.depth(instrument, levels)
     stale_after_ns = int(gateway.config.stale_after_s * NS_PER_S)
-    stale = core.price(instrument).is_stale(_now(gateway), stale_after_ns)
+    stale = gateway.core.price(instrument).is_stale(_now(gateway), stale_after_ns)
     return DepthView.of(instrument, found, levels, stale)
 
 
