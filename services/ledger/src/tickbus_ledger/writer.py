@@ -21,9 +21,9 @@ SAID_EVERY_S = 10.0
 class Writer:
     """The edge that makes the books durable.
 
-    Postgres away: it tries again with back-off for ever; meanwhile at most `buffer_events_max`
-    events wait in memory, then the stream is not read any further. The stream keeps what is not
-    written, and the next start goes on from the position in the database.
+    Postgres away: it tries again with back-off for ever, one batch in hand; meanwhile at most
+    `buffer_events_max` more events wait in memory, then the stream is not read any further. The
+    stream keeps what is not written, and the next start goes on from the position in the database.
     """
 
     def __init__(
