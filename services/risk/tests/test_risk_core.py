@@ -204,6 +204,17 @@ def test_a_stale_book_stops_orders_until_it_is_good_again() -> None:
     assert verdict(core, an_order(3)) is None
 
 
+def test_a_lost_word_of_the_feed_does_not_stop_trading_for_ever() -> None:
+    core = a_core()
+    core.handle(FeedStatus(S, S, "sim", "BTC-USDT", FeedState.SYNCING))
+    core.handle(a_top(2 * S))
+    assert verdict(core, an_order(1)) is R.MARKET_DATA_STALE
+    core.handle(a_top(4 * S, stale=True))
+    assert verdict(core, an_order(2)) is R.MARKET_DATA_STALE
+    core.handle(a_top(4 * S))
+    assert verdict(core, an_order(3)) is None
+
+
 def test_an_old_book_is_stale_by_the_time_of_the_newest_event() -> None:
     core = a_core()
     core.handle(TimerFired(2 * S, 2 * S, "other"))

@@ -185,9 +185,10 @@ def market_data(r: Request) -> Denial | None:
     top = r.top
     if top is None or top.bid <= 0 or top.ask <= 0:
         return deny(R.MARKET_DATA_MISSING, "bid and ask", "none" if top is None else "one side")
-    feed = r.book.feeds.get((top.venue, top.instrument_id), FeedState.LIVE)
-    if top.stale or feed is not FeedState.LIVE:
-        return deny(R.MARKET_DATA_STALE, FeedState.LIVE, "stale" if top.stale else feed)
+    trouble = r.book.feeds.get((top.venue, top.instrument_id))
+    if top.stale or trouble is not None:
+        state = "stale" if trouble is None else trouble.state
+        return deny(R.MARKET_DATA_STALE, FeedState.LIVE, state)
     age_ms = (r.book.now_ns - top.ts_recv) // 1_000_000
     if age_ms > r.limits.market_data_age_ms_max:
         return deny(R.MARKET_DATA_STALE, f"{r.limits.market_data_age_ms_max}ms", f"{age_ms}ms")

@@ -22,6 +22,7 @@ ZERO = Decimal(0)
 ORDER_IDS_MAX = 200_000
 FILL_IDS_MAX = 50_000
 SECOND_NS = 1_000_000_000
+STATUS_LOST_NS = 2 * SECOND_NS
 
 Key = tuple[str, str]
 
@@ -82,7 +83,7 @@ class RiskBook:
         self.trading_state = TradingState.ACTIVE
         self.instruments: dict[Key, Instrument] = {}
         self.tops: dict[Key, BookTop] = {}
-        self.feeds: dict[Key, FeedState] = {}
+        self.feeds: dict[Key, FeedStatus] = {}
         self.positions: dict[Key, Decimal] = {}
         self.ids = SeenIds()
         self.open_orders: dict[str, int] = {}
@@ -96,12 +97,20 @@ class RiskBook:
         self.now_ns = max(self.now_ns, event.ts_recv)
 
     def market(self, event: BookTop | FeedStatus) -> None:
-        """Take in what is known of a market."""
+        """Take in what is known of a market; `feeds` holds only those that are not LIVE."""
         key = (event.venue, event.instrument_id)
         if isinstance(event, BookTop):
             self.tops[key] = event
+            trouble = self.feeds.get(key)
+            if trouble is None or event.stale:
+                return
+            # A status may get lost; a sound book fed long after the trouble says that it is over.
+            if event.ts_recv - trouble.ts_recv > STATUS_LOST_NS:
+                del self.feeds[key]
+        elif event.state is FeedState.LIVE:
+            self.feeds.pop(key, None)
         else:
-            self.feeds[key] = event.state
+            self.feeds[key] = event
 
     def knows(self, client_order_id: str) -> bool:
         """Whether the order was approved before and is still remembered."""
