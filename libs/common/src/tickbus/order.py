@@ -331,6 +331,10 @@ class Orders:
         """The order, or None when it is not (or no longer) known."""
         return self._living.get(client_order_id) or self._closed.get(client_order_id)
 
+    def living(self) -> Iterator[Order]:
+        """Orders that have not ended, oldest first. Do not fold while iterating."""
+        return iter(self._living.values())
+
     def working(self) -> Iterator[Order]:
         """Orders that may trade, oldest first. Do not fold while iterating."""
         return (order for order in self._living.values() if order.is_working)

@@ -1,1 +1,5 @@
-"""Run strategies, each of which turns market events into order intents."""
+"""The strategy service: strategies turn events into order intents."""
+
+from tickbus_strategy.base import NoParams, Strategy
+
+__all__ = ["NoParams", "Strategy"]

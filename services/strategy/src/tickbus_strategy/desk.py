@@ -1,0 +1,150 @@
+"""What one strategy works with: its market, its orders, its books, and the wishes it makes."""
+
+from decimal import Decimal
+
+import msgspec
+
+from tickbus.events import (
+    BookTop,
+    CancelAllOrders,
+    CancelOrder,
+    Event,
+    FeedState,
+    FeeSchedule,
+    Instrument,
+    OrderType,
+    Quote,
+    SetTimer,
+    Side,
+    SubmitOrder,
+    TimeInForce,
+)
+from tickbus.order import Order, Orders, OrderState
+from tickbus.portfolio import Portfolio
+
+SECOND_NS = 1_000_000_000
+
+
+class Market(msgspec.Struct):
+    """What is known of one instrument at one venue."""
+
+    venue: str
+    instrument_id: str
+    instrument: Instrument | None = None
+    top: BookTop | None = None
+    quote: Quote | None = None
+    feed: FeedState = FeedState.LIVE
+
+    @property
+    def usable(self) -> bool:
+        """Whether a strategy may act on it."""
+        if self.instrument is None or self.feed is not FeedState.LIVE:
+            return False
+        return self.top is None or not self.top.stale
+
+
+class Desk:
+    """The orders, positions and outgoing wishes of one strategy, over all its instruments."""
+
+    def __init__(self, strategy_id: str, run_id: str, fees: FeeSchedule) -> None:
+        self.strategy_id = strategy_id
+        self.fees = fees
+        self.portfolio = Portfolio()
+        self.orders = Orders()
+        self.now_ns = 0
+        self.ts_event = 0
+        self._run_id = run_id
+        self._number = 0
+        self._cancels = 0
+        self._cancelling: set[str] = set()
+        self._out: list[Event] = []
+
+    def see(self, event: Event) -> None:
+        """Time moves on; it never runs backwards."""
+        self.now_ns = max(self.now_ns, event.ts_recv)
+        self.ts_event = event.ts_event
+
+    def take(self) -> list[Event]:
+        """The wishes made since the last call."""
+        out, self._out = self._out, []
+        return out
+
+    def living(self, venue: str, instrument_id: str) -> list[Order]:
+        """Orders that may trade or await risk's verdict, oldest first."""
+        return [
+            order
+            for order in self.orders.living()
+            if order.venue == venue and order.instrument_id == instrument_id
+        ]
+
+    def submit(
+        self,
+        market: Market,
+        side: Side,
+        quantity: Decimal,
+        price: Decimal | None,
+        time_in_force: TimeInForce,
+        post_only: bool,
+        reduce_only: bool,
+    ) -> Order:
+        """Wish for an order; its id follows from the strategy, the run and a count."""
+        self._number += 1
+        submit = SubmitOrder(
+            ts_event=self.ts_event,
+            ts_recv=self.now_ns,
+            client_order_id=f"{self.strategy_id}-{self._run_id}-{self._number}",
+            strategy_id=self.strategy_id,
+            venue=market.venue,
+            instrument_id=market.instrument_id,
+            side=side,
+            order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
+            quantity=quantity,
+            price=price,
+            time_in_force=time_in_force,
+            post_only=post_only,
+            reduce_only=reduce_only,
+        )
+        self._out.append(submit)
+        self.orders.fold(submit)
+        order = self.orders.get(submit.client_order_id)
+        assert order is not None
+        return order
+
+    def cancel(self, order: Order) -> None:
+        """Wish to take back an order, once per order until that wish was answered."""
+        order_id = order.client_order_id
+        if order.is_terminal or order_id in self._cancelling:
+            return
+        if order.state is OrderState.PENDING_CANCEL:
+            return
+        self._cancels += 1
+        self._cancelling.add(order_id)
+        self._out.append(
+            CancelOrder(
+                ts_event=self.ts_event,
+                ts_recv=self.now_ns,
+                command_id=f"{self.strategy_id}-{self._run_id}-c{self._cancels}",
+                client_order_id=order_id,
+                strategy_id=self.strategy_id,
+                venue=order.venue,
+                instrument_id=order.instrument_id,
+            )
+        )
+
+    def cancel_everything(self) -> None:
+        """Wish to take back every order of the strategy, also those that it does not remember."""
+        self._cancels += 1
+        command_id = f"{self.strategy_id}-{self._run_id}-c{self._cancels}"
+        self._out.append(
+            CancelAllOrders(self.ts_event, self.now_ns, command_id, strategy_id=self.strategy_id)
+        )
+
+    def cancel_answered(self, order_id: str) -> None:
+        """The venue refused a cancel or the order ended: another wish may be made."""
+        self._cancelling.discard(order_id)
+
+    def set_timer(self, market: Market, key: str, delay_s: float) -> None:
+        """Ask the shell for a timer; its key says whose it is."""
+        full = f"{self.strategy_id}/{market.venue}/{market.instrument_id}/{key}"
+        at_ns = self.now_ns + int(delay_s * SECOND_NS)
+        self._out.append(SetTimer(self.ts_event, self.now_ns, full, at_ns))

@@ -1,0 +1,102 @@
+"""Ping-pong: buy at the bid, sell a little higher, and again."""
+
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+
+from tickbus.events import BookTop, Fill, TimeInForce
+from tickbus.order import Order
+from tickbus_strategy.base import BPS, Strategy
+
+SECOND_NS = 1_000_000_000
+
+
+class PingPongParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`order_notional`: quote currency per order. `profit_bps`: wanted beyond round-trip fees.
+
+    `requote_s`: how long a resting order may wait before it is placed anew. `patience`: so many
+    entries wait at the bid before one takes the ask. `hold_s`: how long a position waits for its
+    profit before it is sold at the market. `cooldown_s`: pause after a sale.
+    """
+
+    order_notional: Annotated[Decimal, msgspec.Meta(gt=0)] = Decimal(100)
+    profit_bps: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+    requote_s: Annotated[float, msgspec.Meta(gt=0)] = 2.0
+    patience: Annotated[int, msgspec.Meta(ge=0)] = 2
+    hold_s: Annotated[float, msgspec.Meta(gt=0)] = 20.0
+    cooldown_s: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+
+
+class PingPong(Strategy):
+    """Buys and sells in turn, one order at a time.
+
+    Idea: a price that swings around gives small profits to whoever waits on both sides. Entry: a
+    resting bid at the best price; after `patience` vain attempts an order that takes the ask. Exit:
+    a resting offer `profit_bps` beyond entry and round-trip fees; after `hold_s` a market sale.
+    Loses when the price falls: it then sells below its entry, and pays fees both ways.
+    """
+
+    Params = PingPongParams
+    params: PingPongParams
+
+    _attempts = 0
+    _ts_entry = 0
+    _ts_quiet = 0
+
+    def on_book(self, top: BookTop) -> None:
+        """Every decision is made here, from what works, what is held and the best prices."""
+        if not top.bid or not top.ask or self.now_ns < self._ts_quiet:
+            return
+        working = self.working_orders
+        if working:
+            self._refresh(working[0])
+        elif self._held_notional(top) >= self._least_notional():
+            self._exit(top)
+        else:
+            self._enter(top)
+
+    def on_fill(self, order: Order, fill: Fill) -> None:
+        """Start the clock of the position, or the pause after it."""
+        if fill.side.sign > 0:
+            self._attempts = 0
+            self._ts_entry = self.now_ns
+        else:
+            self._ts_quiet = self.now_ns + int(self.params.cooldown_s * SECOND_NS)
+
+    def on_order(self, order: Order) -> None:
+        """An order that risk or the venue refused is not repeated at once."""
+        if order.is_terminal and order.reason and not order.filled_quantity:
+            self._ts_quiet = max(self._ts_quiet, self.now_ns + SECOND_NS)
+
+    def _refresh(self, order: Order) -> None:
+        if self.now_ns - order.ts_created > self.params.requote_s * SECOND_NS:
+            self.cancel(order)
+
+    def _enter(self, top: BookTop) -> None:
+        quantity = self.params.order_notional / Decimal(repr(top.ask))
+        self._attempts += 1
+        if self._attempts > self.params.patience:
+            self.buy(quantity, top.ask, time_in_force=TimeInForce.IOC)
+        else:
+            self.buy(quantity, top.bid)
+
+    def _exit(self, top: BookTop) -> None:
+        quantity = self.closable_quantity
+        if self.now_ns - self._ts_entry > self.params.hold_s * SECOND_NS:
+            self.sell(quantity)
+            return
+        entry = self.position.avg_entry_price or Decimal(repr(top.ask))
+        wanted = entry * (1 + self._round_trip + Decimal(repr(self.params.profit_bps)) / BPS)
+        self.sell(quantity, max(wanted, Decimal(repr(top.ask))))
+
+    @property
+    def _round_trip(self) -> Decimal:
+        return self.fees.maker + self.fees.taker
+
+    def _held_notional(self, top: BookTop) -> Decimal:
+        return max(Decimal(0), self.closable_quantity) * Decimal(repr(top.bid))
+
+    def _least_notional(self) -> Decimal:
+        # What is worth less than the venue takes cannot be sold; it waits for the next purchase.
+        return max(self.instrument.notional_min, Decimal("1e-12"))
