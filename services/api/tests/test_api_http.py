@@ -293,6 +293,7 @@ async def test_a_denial_by_risk_carries_its_reason(platform: Platform) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert (body["code"], body["reason_detail"]) == ("NOTIONAL_ABOVE_MAX", "notional=10 max=5")
     assert (body["denied_by"], body["order_id"]) == ("risk", "manual-r-1")
+    assert (body["field"], body["value"]) == ("quantity", "0.001")
 
 
 async def test_a_rejection_by_the_venue_carries_its_words(platform: Platform) -> None:

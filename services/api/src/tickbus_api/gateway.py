@@ -33,6 +33,14 @@ from tickbus_api.waiting import Waiters, until
 IDEMPOTENCY_KEY_MAX = 255
 STATUS_WAIT_S = 0.3
 BOOK_TIMEOUT_S = 0.5
+_DENIED_FIELDS = {
+    "QUANTITY": "quantity",
+    "NOTIONAL": "quantity",
+    "POSITION": "quantity",
+    "PRICE": "price",
+    "INSTRUMENT": "symbol",
+}
+"""What to change in the request, by the category of risk's reason."""
 _RESTING = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
 
 A = TypeVar("A", bound=ledger_api.Answer)
@@ -363,10 +371,13 @@ def _is_decided(order: Order) -> bool:
 def _outcome(order: Order) -> tuple[HTTPStatus, Order]:
     facts: dict[str, Any] = {"order_id": order.client_order_id, "state": order.state}
     if order.state is OrderState.DENIED:
+        field = _DENIED_FIELDS.get(order.reason.partition("_")[0], "")
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             order.reason,
             f"risk denied the order: {order.reason} ({order.detail})",
+            field=field,
+            value=getattr(order, field) if field in ("quantity", "price") else None,
             remedy="change the order, or the limit in the risk section of the configuration",
             extra={**facts, "denied_by": "risk", "reason_detail": order.detail},
         )
