@@ -1,1 +1,1 @@
-"""An order's whole life at one venue account."""
+"""Execution: an order's whole life at one venue account."""

@@ -21,7 +21,7 @@ from tickbus.runtime import Context
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.rest import RestClient, VenueUnavailable, WeightBudget
-from tickbus_feed.stream import FrameStream
+from tickbus.websocket import FrameStream
 from tickbus_feed.venue import (
     Dialect,
     FetchSnapshot,

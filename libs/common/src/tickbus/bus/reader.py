@@ -25,6 +25,10 @@ SILENCE_S = 3 * HEARTBEAT_S
 ACK_WAIT_S = 60.0
 """Longer than any handler takes: a repeat is only wanted from a consumer that was lost."""
 ACK_PENDING_MAX = 5_000
+ACK_DELAY_S = 0.02
+"""What was handled is acknowledged together, this much later: one message to the server instead of
+many, and none while an order is on its way. After a crash that much is handled again, harmlessly.
+"""
 CATCH_UP_TIMEOUT_S = 120.0
 
 
@@ -84,6 +88,9 @@ class StreamReader:
         self._durable = durable
         self._busy = False
         self._renewal: asyncio.Task[None] | None = None
+        self._unacknowledged = ""
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._acking: asyncio.Task[None] | None = None
         self._last = start_sequence - 1 if start_sequence else 0
         self._expected_delivery = 1
         self._heard = 0.0
@@ -107,6 +114,9 @@ class StreamReader:
         if self._watchdog is not None:
             self._watchdog.cancel()
         await self._unsubscribe()
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+        await self._ack()
         if self._consumer and not self._durable:
             with contextlib.suppress(nats.errors.Error, TimeoutError):
                 await self._js.delete_consumer(self._stream, self._consumer)
@@ -142,6 +152,7 @@ class StreamReader:
         self._generation += 1
         generation = self._generation
         self._expected_delivery = 1
+        self._pending = -1
 
         async def deliver(message: Msg) -> None:
             if generation == self._generation and not self._stopped:
@@ -152,7 +163,8 @@ class StreamReader:
         info = await self._js.add_consumer(self._stream, self._config(inbox))
         self._consumer = info.name
         self._heard = time.monotonic()
-        self._pending = info.num_pending or 0
+        if self._pending < 0:  # else a delivery overtook this answer and knows better
+            self._pending = info.num_pending or 0
         self._progress.set()
         if old and self._durable and old != info.name:
             with contextlib.suppress(nats.js.errors.NotFoundError):
@@ -169,7 +181,7 @@ class StreamReader:
         )
         if self._durable:
             config.durable_name = f"{self._durable}-{time.time_ns()}"
-            config.ack_policy = AckPolicy.EXPLICIT
+            config.ack_policy = AckPolicy.ALL
             config.ack_wait = ACK_WAIT_S
             config.max_ack_pending = ACK_PENDING_MAX
             config.inactive_threshold = None
@@ -190,8 +202,8 @@ class StreamReader:
         offset = 0 if len(fields) == 9 else 2
         sequence, delivery = int(fields[5 + offset]), int(fields[6 + offset])
         if sequence <= self._last:
-            await self._ack(message)
             self._expected_delivery = max(self._expected_delivery, delivery + 1)
+            self._acknowledge(message.reply)
             return
         if delivery != self._expected_delivery:
             log.warning(
@@ -209,15 +221,28 @@ class StreamReader:
             self._busy = False
             self._heard = time.monotonic()
         self._last = sequence
-        await self._ack(message)
+        self._acknowledge(message.reply)
         self._pending = int(fields[8 + offset])
         self._progress.set()
 
-    async def _ack(self, message: Msg) -> None:
-        if self._durable:
+    def _acknowledge(self, reply: str) -> None:
+        if not self._durable:
+            return
+        self._unacknowledged = reply
+        if self._ack_timer is None:
+            loop = asyncio.get_running_loop()
+            self._ack_timer = loop.call_later(ACK_DELAY_S, self._start_ack)
+
+    def _start_ack(self) -> None:
+        self._ack_timer = None
+        self._acking = asyncio.create_task(self._ack())
+
+    async def _ack(self) -> None:
+        reply, self._unacknowledged = self._unacknowledged, ""
+        if reply:
             # Lost with the connection at worst: then it comes again and is recognised.
             with contextlib.suppress(nats.errors.Error):
-                await self._client.publish(message.reply, b"+ACK")
+                await self._client.publish(reply, b"+ACK")
 
     async def _watch(self) -> None:
         while not self._stopped:

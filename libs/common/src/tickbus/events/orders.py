@@ -225,6 +225,9 @@ def message_id(event: Event) -> str:
             return f"{name}:{event.venue}:{event.instrument_id}:{event.fill.fill_id}"
         case OrderUnknown():
             return f"{name}:{event.client_order_id}:{event.ts_recv}"
+        case OrderAccepted():
+            # Said again, after a time of not knowing, it is another fact.
+            return f"{name}:{event.client_order_id}:{event.ts_event}"
         case _AtVenue():
             return f"{name}:{event.client_order_id}"
         case AccountUpdated():

@@ -1,0 +1,6 @@
+"""Runs execution: `python -m tickbus_execution`."""
+
+from tickbus.runtime import main
+from tickbus_execution.service import build
+
+main("execution", build)

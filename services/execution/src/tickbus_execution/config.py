@@ -1,0 +1,34 @@
+"""The execution service's section of the configuration."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class PaperConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `execution.paper`.
+
+    `balances`: what the account begins with, by asset. `latency_ms`: until an order takes effect.
+    """
+
+    balances: dict[str, Decimal] = {"USDT": Decimal(100_000)}
+    latency_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+class ExecutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `execution`.
+
+    `mode`: `venue` sends orders, `paper` fills them against the live book, `dry_run` only logs
+    them; `auto` follows platform.mode. `request_timeout_s`: an order request without an answer for
+    so long has an unknown outcome. `recv_window_ms`: a request that reaches the venue later is
+    refused there. `reconcile_interval_s`: how often the account is compared.
+    """
+
+    mode: Literal["auto", "venue", "paper", "dry_run"] = "auto"
+    request_timeout_s: Positive = 3.0
+    recv_window_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 5_000
+    reconcile_interval_s: Positive = 120.0
+    paper: PaperConfig = PaperConfig()

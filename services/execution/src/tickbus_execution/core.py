@@ -1,0 +1,410 @@
+"""An order's life at one venue account: approvals become requests, reports become order events.
+
+Consumes: OrderApproved, CancelApproved; OrderReport, RequestFailed, AccountReport, VenueSnapshot;
+Instrument, TimerFired, Recovered; after a restart its own order events.
+Produces: order events and AccountUpdated for the bus; VenueSubmit, VenueCancel, VenueQuery for the
+gateway; SetTimer.
+Invariants: an order is sent at most once per approval, and one that may have been sent before a
+restart is asked for first; a fill is published once; an order is never declared rejected or
+cancelled because a question went unanswered.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tickbus.events import (
+    AccountUpdated,
+    CancelApproved,
+    CancelRejected,
+    Event,
+    Fill,
+    Instrument,
+    OrderAccepted,
+    OrderApproved,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderSubmitted,
+    OrderUnknown,
+    Recovered,
+    SetTimer,
+    TimerFired,
+)
+from tickbus.order import Order, Orders, OrderState
+from tickbus_execution.external import EXTERNAL, external_order
+from tickbus_execution.venue import (
+    AccountReport,
+    ForeignFill,
+    OrderReport,
+    Outcome,
+    Request,
+    RequestFailed,
+    VenueCancel,
+    VenueLost,
+    VenueQuery,
+    VenueSnapshot,
+    VenueStatus,
+    VenueSubmit,
+)
+
+QUERY_FIRST_NS = 250_000_000
+QUERY_CAP_NS = 10_000_000_000
+NOT_FOUND_TWICE = 2
+
+Events = Sequence[Event]
+
+
+class ExecutionCore:
+    """Orders of one venue account; see the module's first lines."""
+
+    def __init__(self, venue: str) -> None:
+        self.venue = venue
+        self.orders = Orders()
+        self.fill_cursor: dict[str, str] = {}
+        self.ts_opened = 0
+        self._symbols: dict[str, str] = {}
+        self._by_venue_id: dict[str, str] = {}
+        self._submitted: set[str] = set()
+        self._waiting: dict[str, OrderApproved] = {}
+        self._queries: dict[str, int] = {}
+        self._not_found: dict[str, int] = {}
+        self._live = False
+        self._ts_live = 0
+        self._handlers: dict[type, Callable[[Any], Events]] = {
+            OrderApproved: self._approved,
+            CancelApproved: self._cancel,
+            OrderReport: self._report,
+            RequestFailed: self._failed,
+            AccountReport: self._account,
+            VenueSnapshot: self._reconcile,
+            VenueLost: self._lost,
+            Instrument: self._instrument,
+            TimerFired: self._timer,
+            Recovered: self._recovered,
+            AccountUpdated: self._old_account,
+        }
+        for kind in (
+            OrderSubmitted, OrderAccepted, OrderRejected, OrderFilled, OrderCanceled, OrderExpired,
+            CancelRejected, OrderUnknown,
+        ):  # fmt: skip
+            self._handlers[kind] = self._old_event
+
+    def handle(self, event: Any, /) -> Events:
+        """What follows for the bus and for the gateway."""
+        handler = self._handlers.get(type(event))
+        return handler(event) if handler is not None else ()
+
+    def instrument_ids(self) -> set[str]:
+        """The instruments that can be traded here, as far as they are known."""
+        return set(self._symbols)
+
+    def symbol(self, instrument_id: str) -> str:
+        """The venue's spelling of a known instrument."""
+        return self._symbols[instrument_id]
+
+    def instrument_of(self, symbol: str) -> str | None:
+        """The instrument that the venue spells `symbol`; None when it is not known."""
+        return next((i for i, s in self._symbols.items() if s == symbol), None)
+
+    # -- history -----------------------------------------------------------------------------------
+
+    def _old_event(self, event: Any) -> Events:
+        if self._live:
+            return ()  # our own words coming back
+        if isinstance(event, OrderSubmitted):
+            self._submitted.add(event.client_order_id)
+        self._note(event)
+        return ()
+
+    def _old_account(self, event: AccountUpdated) -> Events:
+        if not self.ts_opened:
+            self.ts_opened = event.ts_event
+        return ()
+
+    def _recovered(self, event: Recovered) -> Events:
+        self._live = True
+        self._ts_live = event.ts_recv
+        return ()  # the gateway's first snapshot starts the questions about what still works
+
+    def _instrument(self, instrument: Instrument) -> Events:
+        if instrument.venue == self.venue:
+            self._symbols[instrument.instrument_id] = instrument.symbol
+        return ()
+
+    # -- wishes ------------------------------------------------------------------------------------
+
+    def _approved(self, event: OrderApproved) -> Events:
+        order_id = event.order.client_order_id
+        known = order_id in self.orders
+        self.orders.fold(event)
+        if not self._live or known:
+            return ()
+        if event.order.instrument_id not in self._symbols:
+            detail = f"no instrument {event.order.instrument_id} at {self.venue}"
+            return self._emit(self._rejected(event, "INSTRUMENT_UNKNOWN", detail))
+        if event.ts_recv <= self._ts_live:
+            # Approved before this process lived: an earlier one may have sent it.
+            self._waiting[order_id] = event
+            return (self._ask(order_id, event),)
+        return self._send(event)
+
+    def _send(self, event: OrderApproved) -> Events:
+        order = event.order
+        self._waiting.pop(order.client_order_id, None)
+        self._submitted.add(order.client_order_id)
+        submitted = OrderSubmitted(
+            event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
+            order.instrument_id,
+        )  # fmt: skip
+        self.orders.fold(submitted)
+        # The request first: storing the event may take a while, and the approval is stored already.
+        request = VenueSubmit(
+            event.ts_event, event.ts_recv, order, self._symbols[order.instrument_id]
+        )
+        return (request, submitted)
+
+    def _rejected(self, event: OrderApproved, reason: str, detail: str) -> OrderRejected:
+        order = event.order
+        return OrderRejected(
+            event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
+            order.instrument_id, reason, detail,
+        )  # fmt: skip
+
+    def _cancel(self, event: CancelApproved) -> Events:
+        cancel = event.cancel
+        order = self.orders.get(cancel.client_order_id)
+        self.orders.fold(event)
+        if not self._live:
+            return ()
+        if order is None or order.is_terminal:
+            state = "unknown to us" if order is None else f"already {order.state}"
+            return self._emit(
+                CancelRejected(
+                    event.ts_event, event.ts_recv, cancel.client_order_id, cancel.strategy_id,
+                    self.venue, cancel.instrument_id, cancel.command_id, "ORDER_NOT_WORKING", state,
+                )
+            )  # fmt: skip
+        if cancel.client_order_id in self._waiting:
+            return ()  # it is not known to be at the venue: the answer to the question decides
+        symbol = self._symbols.get(cancel.instrument_id, "")
+        return (VenueCancel(event.ts_event, event.ts_recv, cancel, symbol),)
+
+    # -- reports -----------------------------------------------------------------------------------
+
+    def _report(self, report: OrderReport) -> Events:
+        order = self.orders.get(report.client_order_id)
+        out: list[Event] = []
+        if order is None:
+            order = self._find_or_adopt(report, out)
+        order_id = order.client_order_id
+        self._waiting.pop(order_id, None)
+        self._not_found.pop(order_id, None)
+        if report.status is VenueStatus.REJECTED:
+            out += self._emit(
+                OrderRejected(*self._head(report, order), report.reason or "REJECTED", "")
+            )
+            return out
+        if not order.venue_order_id or order.state is OrderState.UNKNOWN:
+            out += self._emit(OrderAccepted(*self._head(report, order), report.venue_order_id))
+        for fill in report.fills:
+            out += self._fill(order, report, fill, report.venue_order_id)
+        if order.filled_quantity < report.filled_quantity:
+            # The venue says more than we were told: its fills must be fetched before it is over.
+            out.append(self._ask(order_id, report))
+        if report.status is VenueStatus.CANCELED:
+            out += self._emit(self._ended(OrderCanceled, report, order))
+        elif report.status is VenueStatus.EXPIRED:
+            out += self._emit(self._ended(OrderExpired, report, order))
+        elif order.filled_quantity >= report.filled_quantity:
+            self._queries.pop(order_id, None)
+        return out
+
+    def _head(self, event: Event, order: Order) -> tuple[int, int, str, str, str, str]:
+        return (
+            event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
+            order.instrument_id,
+        )  # fmt: skip
+
+    def _ended(
+        self, kind: type[OrderCanceled] | type[OrderExpired], report: OrderReport, order: Order
+    ) -> Event:
+        return kind(
+            *self._head(report, order), report.venue_order_id, report.filled_quantity, report.reason
+        )
+
+    def _fill(self, order: Order, cause: Event, fill: Fill, venue_order_id: str) -> Events:
+        if fill.fill_id in order.fill_ids:
+            return ()
+        filled = order.filled_quantity + fill.quantity
+        return self._emit(
+            OrderFilled(
+                *self._head(cause, order), venue_order_id, fill, filled,
+                max(order.quantity - filled, order.quantity * 0),
+            )
+        )  # fmt: skip
+
+    def _find_or_adopt(self, report: OrderReport, out: list[Event]) -> Order:
+        known = self._by_venue_id.get(report.venue_order_id)
+        found = self.orders.get(known) if known else None
+        if found is not None:
+            return found
+        # Placed by hand, or by somebody else with the same account: it is in the books as external.
+        order = external_order(report, self.venue)
+        self.orders.add(order)
+        out.append(OrderSubmitted(*self._head(report, order)))
+        return order
+
+    def _failed(self, event: RequestFailed) -> Events:
+        order = self.orders.get(event.client_order_id)
+        if order is None:
+            return ()
+        handler = {
+            Request.SUBMIT: self._submit_failed,
+            Request.CANCEL: self._cancel_failed,
+            Request.QUERY: self._query_failed,
+        }[event.request]
+        return handler(event, order)
+
+    def _submit_failed(self, event: RequestFailed, order: Order) -> Events:
+        if event.outcome is Outcome.REFUSED:
+            return self._emit(OrderRejected(*self._head(event, order), event.reason, event.detail))
+        return self._unknown(event, order)
+
+    def _cancel_failed(self, event: RequestFailed, order: Order) -> Events:
+        if event.outcome is Outcome.UNKNOWN:
+            return self._unknown(event, order)
+        rejected = CancelRejected(
+            *self._head(event, order), event.command_id, event.reason, event.detail
+        )
+        # Filled, cancelled or never there: the venue's word on the order decides which.
+        ask = () if order.is_terminal else (self._ask(order.client_order_id, event),)
+        return (*self._emit(rejected), *ask)
+
+    def _query_failed(self, event: RequestFailed, order: Order) -> Events:
+        order_id = order.client_order_id
+        if event.outcome is not Outcome.NOT_FOUND:
+            return (self._ask_later(order_id, event),)  # no answer is no evidence
+        count = self._not_found[order_id] = self._not_found.get(order_id, 0) + 1
+        if count < NOT_FOUND_TWICE or order.venue_order_id:
+            # It may not be visible yet; and one that was accepted cannot have vanished.
+            return (self._ask_later(order_id, event),)
+        self._not_found.pop(order_id)
+        self._queries.pop(order_id, None)
+        waiting = self._waiting.pop(order_id, None)
+        if waiting is not None and order.state is OrderState.PENDING_CANCEL:
+            return self._emit(
+                OrderCanceled(*self._head(event, order), "", order.filled_quantity, "NEVER_SENT")
+            )
+        if waiting is not None:
+            return self._send(waiting)
+        return self._emit(
+            OrderRejected(*self._head(event, order), "NOT_AT_VENUE", "asked twice, never there")
+        )
+
+    def _unknown(self, event: RequestFailed, order: Order) -> Events:
+        detail = f"{event.request}: {event.reason} {event.detail}".strip()
+        return (
+            *self._emit(OrderUnknown(*self._head(event, order), detail)),
+            self._ask_later(order.client_order_id, event),
+        )
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    def _ask(self, order_id: str, cause: Event) -> Event:
+        order = self.orders.get(order_id)
+        assert order is not None  # only known orders are asked for
+        self._queries[order_id] = self._queries.get(order_id, 0) + 1
+        symbol = self._symbols.get(order.instrument_id, "")
+        return VenueQuery(cause.ts_event, cause.ts_recv, order_id, order.instrument_id, symbol)
+
+    def _ask_later(self, order_id: str, cause: Event) -> SetTimer:
+        attempt = self._queries.get(order_id, 0)
+        delay = min(QUERY_CAP_NS, QUERY_FIRST_NS << min(attempt, 8))
+        return SetTimer(cause.ts_event, cause.ts_recv, f"query/{order_id}", cause.ts_recv + delay)
+
+    def _timer(self, event: TimerFired) -> Events:
+        kind, _, order_id = event.key.partition("/")
+        order = self.orders.get(order_id)
+        if kind != "query" or order is None:
+            return ()
+        if order.is_terminal and not order.missing_quantity:
+            self._queries.pop(order_id, None)
+            return ()
+        return (self._ask(order_id, event),)
+
+    # -- reconciliation ----------------------------------------------------------------------------
+
+    def _reconcile(self, snapshot: VenueSnapshot) -> Events:
+        out: list[Event] = []
+        listed: set[str] = set()
+        for report in snapshot.open_orders:
+            out += self._report(report)
+            known = self._by_venue_id.get(report.venue_order_id, report.client_order_id)
+            listed |= {report.client_order_id, known}
+        for foreign in snapshot.fills:
+            out += self._foreign_fill(snapshot, foreign)
+        for order in list(self.orders.working()):
+            if order.client_order_id not in listed:
+                out += self._missing(order, snapshot)
+        return out
+
+    def _missing(self, order: Order, cause: Event) -> Events:
+        order_id = order.client_order_id
+        if order.strategy_id != EXTERNAL and order_id not in self._submitted:
+            return ()  # approved a moment ago and not sent yet, or waiting for its own answer
+        return (self._ask(order_id, cause),)
+
+    def _foreign_fill(self, cause: Event, foreign: ForeignFill) -> Events:
+        out: list[Event] = []
+        known = self._by_venue_id.get(foreign.venue_order_id)
+        order = self.orders.get(known) if known else None
+        if order is None:
+            fill = foreign.fill
+            report = OrderReport(
+                cause.ts_event, cause.ts_recv, "", foreign.instrument_id, foreign.venue_order_id,
+                VenueStatus.FILLED, fill.side, fill.quantity, fill.quantity,
+            )  # fmt: skip
+            order = self._find_or_adopt(report, out)
+            out += self._emit(OrderAccepted(*self._head(cause, order), foreign.venue_order_id))
+        out += self._fill(order, cause, foreign.fill, foreign.venue_order_id)
+        return out
+
+    def _account(self, event: AccountReport) -> Events:
+        if not self.ts_opened:
+            self.ts_opened = event.ts_event
+        return (
+            AccountUpdated(
+                event.ts_event, event.ts_recv, self.venue, event.balances, event.complete
+            ),
+        )
+
+    def _lost(self, _: VenueLost) -> Events:
+        return ()  # the next snapshot says what became of everything
+
+    # -- events of orders --------------------------------------------------------------------------
+
+    def _emit(self, event: Event) -> Events:
+        """The event, if it changes what is known; a repeat of known facts is not published."""
+        before = self.orders.get(getattr(event, "client_order_id", ""))
+        was_over = before is not None and before.is_terminal
+        changed = self._note(event)
+        if isinstance(event, CancelRejected):
+            return (event,)
+        if changed is None or (was_over and not isinstance(event, OrderFilled)):
+            return ()
+        return (event,)
+
+    def _note(self, event: Event) -> Order | None:
+        order = self.orders.fold(event)
+        if order is not None and order.venue_order_id:
+            self._by_venue_id[order.venue_order_id] = order.client_order_id
+        if isinstance(event, OrderFilled):
+            self._advance_cursor(event)
+        return order
+
+    def _advance_cursor(self, event: OrderFilled) -> None:
+        fill_id = event.fill.fill_id
+        last = self.fill_cursor.get(event.instrument_id, "")
+        if fill_id.isdigit() and (not last or int(fill_id) > int(last)):
+            self.fill_cursor[event.instrument_id] = fill_id

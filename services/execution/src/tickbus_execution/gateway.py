@@ -1,0 +1,450 @@
+"""The connection to a Binance account: orders out, answers and user events in."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+from websockets.exceptions import WebSocketException
+
+from tickbus.backoff import delays_s
+from tickbus.clock import Clock
+from tickbus.codec import Hop
+from tickbus.config import ConfigError, Settings
+from tickbus.events import Event
+from tickbus.runtime import Context
+from tickbus.websocket import FrameStream
+from tickbus_execution import binance
+from tickbus_execution.config import ExecutionConfig
+from tickbus_execution.core import ExecutionCore
+from tickbus_execution.venue import (
+    OrderReport,
+    Outcome,
+    Request,
+    RequestFailed,
+    VenueCancel,
+    VenueLost,
+    VenueQuery,
+    VenueSnapshot,
+    VenueSubmit,
+)
+
+CONNECT_TIMEOUT_S = 10.0
+SWEEP_S = 0.2
+CLOCK_SAMPLES = 3
+TRADES_PAGE = 1000
+
+
+class VenueRefused(Exception):
+    """The venue answered with an error; `code` is its own."""
+
+    def __init__(self, code: str, message: str, outcome: Outcome) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+        self.message = message
+        self.outcome = outcome
+
+
+class _Pending(NamedTuple):
+    deadline: float
+    done: Callable[[binance.Answer | None], None]
+
+
+class BinanceGateway:
+    """One account's WebSocket API session: user stream, reconciliation, order entry."""
+
+    def __init__(self, core: ExecutionCore, settings: Settings, config: ExecutionConfig) -> None:
+        self._core = core
+        self._venue = settings.venue
+        self._config = config
+        self._key = settings.secret("venue_api_key")
+        self._secret = settings.secret("venue_api_secret")
+        if not self._key or not self._secret:
+            raise ConfigError(
+                "no keys for the venue: set TICKBUS_VENUE_API_KEY and TICKBUS_VENUE_API_SECRET (or"
+                " the same with _FILE), or run with execution.mode: paper"
+            )
+        self._stream: FrameStream | None = None
+        self._pending: dict[int, _Pending] = {}
+        self._number = 0
+        self._offset_ms = 0
+        self._paused_until = 0.0
+        self._buffering = False
+        self._buffer: list[Event] = []
+        self._events: asyncio.Queue[list[Event]] = asyncio.Queue()
+        self._context: Context
+        self._clock: Clock
+        self._log = logging.getLogger("tickbus.execution")
+
+    # -- life --------------------------------------------------------------------------------------
+
+    async def start(self, context: Context) -> None:
+        """Begin; ready once the user stream is on and the account is reconciled."""
+        self._context = context
+        self._clock = context.clock
+        context.set_ready(False, f"the account at {self._venue.ws_api_url}")
+        context.spawn(self._run(), "venue account")
+        context.spawn(self._deliver(), "venue reports")
+        context.spawn(self._sweep(), "request time-outs")
+
+    async def stop(self) -> None:
+        """Close the session; working orders stay where they are."""
+        if self._stream is not None:
+            await self._stream.close()
+
+    async def _run(self) -> None:
+        for delay_s in delays_s(0.25, 15.0):
+            reason = await self._session()
+            self._fail_pending()
+            now = self._clock.now_ns()
+            self._put([VenueLost(now, now, reason)])
+            self._context.telemetry.error("account_disconnected")
+            self._context.set_ready(False, f"the account at {self._venue.ws_api_url}: {reason}")
+            self._log.warning("%s; again in %.1f s", reason, delay_s)
+            await asyncio.sleep(delay_s)
+
+    async def _session(self) -> str:
+        url = self._venue.ws_api_url
+        try:
+            stream = await FrameStream.connect(url, self._on_messages, timeout_s=CONNECT_TIMEOUT_S)
+        except (OSError, TimeoutError, WebSocketException) as error:
+            return f"no session at {url}: {str(error) or type(error).__name__}"
+        self._stream = stream
+        try:
+            await self._open()
+            self._context.set_ready(True)
+            while not stream.closed.done():
+                await asyncio.wait([stream.closed], timeout=self._config.reconcile_interval_s)
+                if not stream.closed.done():
+                    await self._reconcile()
+            return f"the session was {stream.closed.result()}"
+        except (VenueRefused, TimeoutError, WebSocketException, ConnectionError) as error:
+            return f"{url}: {str(error) or type(error).__name__}"
+        finally:
+            self._stream = None
+            stream.abort()
+
+    async def _open(self) -> None:
+        """Clock, user stream, then the account; user events wait until it has been compared."""
+        await self._measure_clock()
+        self._buffering = True
+        try:
+            await self._call("userDataStream.subscribe.signature", {}, signed=True)
+            await self._wait_for_instruments()
+            await self._reconcile()
+        finally:
+            self._buffering = False
+            buffered, self._buffer = self._buffer, []
+            self._put(buffered)
+
+    async def _wait_for_instruments(self) -> None:
+        wanted = set(self._venue.instruments)
+        said = False
+        while not wanted & self._core.instrument_ids():
+            if not said:
+                self._context.set_ready(False, "instruments from the feed")
+                said = True
+            if self._stream is None or self._stream.closed.done():
+                raise ConnectionError("the session ended while waiting for instruments")
+            await asyncio.sleep(0.1)
+
+    async def _measure_clock(self) -> None:
+        """The venue's clock minus ours, by the fastest of some samples."""
+        best = float("inf")
+        for _ in range(CLOCK_SAMPLES):
+            before = time.time()
+            result = await self._call("time", {}, signed=False)
+            after = time.time()
+            if after - before < best:
+                best = after - before
+                self._offset_ms = round(result["serverTime"] - (before + after) * 500)
+        self._context.telemetry.gauge("clock_offset_ms", self._offset_ms)
+
+    async def _reconcile(self) -> None:
+        """Compare the account: working orders, balances, fills since the last one known."""
+        open_orders: list[OrderReport] = []
+        fills: list[Any] = []
+        for name in sorted(self._core.instrument_ids() & set(self._venue.instruments)):
+            symbol = self._core.symbol(name)
+            listed = await self._call("openOrders.status", {"symbol": symbol}, signed=True)
+            now = self._clock.now_ns()
+            open_orders += [binance.order_report(body, name, now) for body in listed]
+            fills += await self._fills_since(name, symbol)
+        account = await self._call("account.status", {}, signed=True)
+        now = self._clock.now_ns()
+        events: list[Event] = []
+        if not self._core.ts_opened:
+            # The very first look: opening balances come before anything that changes them.
+            events.append(binance.account_report(account, now))
+        events.append(VenueSnapshot(now, now, tuple(open_orders), tuple(fills)))
+        if self._core.ts_opened:
+            events.append(binance.account_report(account, now))
+        await self._context.emit(events)
+        self._context.telemetry.count("Reconciliation", "done")
+
+    async def _fills_since(self, name: str, symbol: str) -> list[Any]:
+        cursor = self._core.fill_cursor.get(name)
+        params: dict[str, Any] = {"symbol": symbol, "limit": TRADES_PAGE}
+        if cursor:
+            params["fromId"] = int(cursor) + 1
+        elif self._core.ts_opened:
+            params["startTime"] = self._core.ts_opened // binance.MS_NS
+        else:
+            return []  # what was traded before our books were opened is in the opening balances
+        found: list[Any] = []
+        while True:
+            page = await self._call("myTrades", params, signed=True)
+            found += [binance.foreign_fill(body, name) for body in page]
+            if len(page) < TRADES_PAGE:
+                return found
+            params = {"symbol": symbol, "limit": TRADES_PAGE, "fromId": int(page[-1]["id"]) + 1}
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    def _send(
+        self, method: str, params: dict[str, Any], done: Callable[[binance.Answer | None], None],
+        *, signed: bool = True,
+    ) -> bool:  # fmt: skip
+        """Write a request; `done` gets the answer, None when there was none in time."""
+        if self._stream is None:
+            return False
+        self._number += 1
+        if signed:
+            now_ms = time.time_ns() // binance.MS_NS + self._offset_ms
+            text = binance.signed(
+                self._number, method, params, self._key, self._secret, now_ms,
+                self._config.recv_window_ms,
+            )  # fmt: skip
+        else:
+            text = binance.request(self._number, method, params)
+        try:
+            self._stream.send(text)
+        except WebSocketException:
+            return False
+        deadline = time.monotonic() + self._config.request_timeout_s
+        self._pending[self._number] = _Pending(deadline, done)
+        return True
+
+    async def _call(self, method: str, params: dict[str, Any], *, signed: bool) -> Any:
+        """One request and its result. Raises VenueRefused, TimeoutError, ConnectionError."""
+        future: asyncio.Future[binance.Answer | None] = asyncio.get_running_loop().create_future()
+
+        def done(answer: binance.Answer | None) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        if not self._send(method, params, done, signed=signed):
+            raise ConnectionError(f"{method}: not connected")
+        answer = await future
+        if answer is None:
+            raise TimeoutError(f"{method}: no answer in {self._config.request_timeout_s:g} s")
+        if answer.error is not None:
+            outcome, code, message = binance.outcome_of(answer.error, answer.status)
+            self._note_refusal(answer)
+            raise VenueRefused(code, f"{method}: {message}", outcome)
+        return binance.read(answer.result)
+
+    async def submit(self, wish: VenueSubmit, hops: tuple[Hop, ...]) -> None:
+        """Write an order to the socket; the answer comes to the core by itself."""
+        order = wish.order
+        if time.monotonic() < self._paused_until:
+            self._refuse(Request.SUBMIT, wish, order, "VENUE_PAUSED", "the venue asked for silence")
+            return
+        params = binance.order_params(order, wish.symbol)
+        sent = self._send("order.place", params, lambda a: self._answered(Request.SUBMIT, order, a))
+        if not sent:
+            self._refuse(Request.SUBMIT, wish, order, "VENUE_DISCONNECTED", "never sent")
+            return
+        telemetry = self._context.telemetry
+        now = self._clock.now_ns()
+        telemetry.observe_ns("approved_to_sent", now - hops[-1].ts_recv)
+        if hops[0].service == "feed":
+            telemetry.observe_ns("tick_to_order", now - hops[0].ts_recv)
+
+    async def cancel(self, wish: VenueCancel, _: tuple[Hop, ...]) -> None:
+        """Write a cancel to the socket."""
+        cancel = wish.cancel
+        params = {
+            "symbol": wish.symbol,
+            "origClientOrderId": cancel.client_order_id,
+            "newClientOrderId": cancel.command_id[:36],
+            "returnRateLimits": False,
+        }
+        sent = self._send(
+            "order.cancel", params,
+            lambda a: self._answered(Request.CANCEL, cancel, a, cancel.command_id),
+        )  # fmt: skip
+        if not sent:
+            self._refuse(
+                Request.CANCEL, wish, cancel, "VENUE_DISCONNECTED", "never sent", cancel.command_id
+            )
+
+    async def query(self, wish: VenueQuery, _: tuple[Hop, ...]) -> None:
+        """Ask for an order, with its fills; answered in the background."""
+        self._context.spawn(self._query(wish), f"query {wish.client_order_id}")
+
+    async def _query(self, wish: VenueQuery) -> None:
+        order_id, symbol, name = wish.client_order_id, wish.symbol, wish.instrument_id
+        try:
+            # Our spelling of a foreign order is not the venue's.
+            by = (
+                {"orderId": int(order_id[4:])}
+                if order_id.startswith("ext-")
+                else {"origClientOrderId": order_id}
+            )
+            body = await self._call("order.status", {"symbol": symbol, **by}, signed=True)
+            trades = await self._call(
+                "myTrades", {"symbol": symbol, "orderId": int(body["orderId"])}, signed=True
+            )
+        except VenueRefused as error:
+            outcome = error.outcome
+            if outcome is Outcome.REFUSED:
+                outcome = Outcome.UNKNOWN  # refused to tell is no evidence of anything
+            if outcome is Outcome.NOT_FOUND and await self._is_listed(order_id, symbol):
+                outcome = Outcome.UNKNOWN
+            self._put([self._failure(Request.QUERY, wish, outcome, error.code, error.message)])
+            return
+        except (TimeoutError, ConnectionError) as error:
+            self._put(
+                [self._failure(Request.QUERY, wish, Outcome.UNKNOWN, "NO_ANSWER", str(error))]
+            )
+            return
+        report = binance.order_report(body, name, self._clock.now_ns())
+        fills = tuple(binance.foreign_fill(trade, name).fill for trade in trades)
+        self._put([msgspec.structs.replace(report, client_order_id=order_id, fills=fills)])
+
+    async def _is_listed(self, order_id: str, symbol: str) -> bool:
+        """Whether the list of working orders knows what the query denies; True when unsure."""
+        try:
+            listed = await self._call("openOrders.status", {"symbol": symbol}, signed=True)
+        except (VenueRefused, TimeoutError, ConnectionError):
+            return True
+        return any(body["clientOrderId"] == order_id for body in listed)
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    def _answered(
+        self, kind: Request, what: Any, answer: binance.Answer | None, command_id: str = ""
+    ) -> None:
+        now = self._clock.now_ns()
+        if answer is None:
+            self._put([
+                self._failure(kind, what, Outcome.UNKNOWN, "NO_ANSWER", "", command_id)
+            ])  # fmt: skip
+        elif answer.error is not None:
+            outcome, code, message = binance.outcome_of(answer.error, answer.status)
+            if outcome is Outcome.NOT_FOUND:
+                outcome = Outcome.REFUSED
+            self._note_refusal(answer)
+            self._put([self._failure(kind, what, outcome, code, message, command_id)])
+        else:
+            body = binance.read(answer.result)
+            self._put([binance.order_report(body, what.instrument_id, now)])
+
+    def _failure(
+        self, kind: Request, what: Any, outcome: Outcome, reason: str, detail: str,
+        command_id: str = "",
+    ) -> RequestFailed:  # fmt: skip
+        now = self._clock.now_ns()
+        return RequestFailed(
+            now, now, kind, outcome, what.client_order_id, what.instrument_id, reason, detail,
+            command_id,
+        )  # fmt: skip
+
+    def _refuse(
+        self, kind: Request, wish: Event, what: Any, reason: str, detail: str, command_id: str = ""
+    ) -> None:
+        self._context.telemetry.error(reason.lower())
+        self._put([self._failure(kind, what, Outcome.REFUSED, reason, detail, command_id)])
+
+    def _note_refusal(self, answer: binance.Answer) -> None:
+        error = answer.error or {}
+        code = int(error.get("code", 0))
+        self._context.telemetry.error(f"venue_{abs(code)}")
+        if code == binance.CLOCK_CODE:
+            self._context.spawn(self._resync_clock(), "clock")
+        if code in binance.KEY_CODES:
+            self._log.critical(
+                "the venue refuses our key (%s %s): check TICKBUS_VENUE_API_KEY and _SECRET, the"
+                " key's permissions and its list of addresses", code, error.get("msg"),
+            )  # fmt: skip
+        if answer.status in (418, 429) or code in binance.PAUSE_CODES:
+            until_ms = (error.get("data") or {}).get("retryAfter", 0)
+            wait_s = max(1.0, until_ms / 1000 - time.time()) if until_ms else 10.0
+            self._paused_until = time.monotonic() + min(wait_s, 3600.0)
+            self._log.warning("the venue asks for silence: no new orders for %.0f s", wait_s)
+
+    async def _resync_clock(self) -> None:
+        try:
+            await self._measure_clock()
+        except (VenueRefused, TimeoutError, ConnectionError) as error:
+            self._log.warning("clock not measured: %s", error)
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def _on_messages(self, messages: list[bytes]) -> None:
+        for message in messages:
+            try:
+                answer = binance.read_answer(message)
+                if answer.id is not None:
+                    pending = self._pending.pop(int(answer.id), None)
+                    if pending is not None:
+                        pending.done(answer)
+                elif answer.event:
+                    self._on_event(binance.read(answer.event))
+                elif answer.error is not None:
+                    self._note_refusal(answer)
+                else:
+                    raise ValueError("neither an answer nor an event")
+            except (msgspec.DecodeError, ValueError, KeyError, ArithmeticError, TypeError) as error:
+                self._context.quarantine(self._venue.ws_api_url, message, error)
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        kind = event.get("e")
+        now = self._clock.now_ns()
+        out: list[Event] = []
+        if kind == "executionReport":
+            name = self._core.instrument_of(str(event["s"]))
+            if name is None:
+                self._context.telemetry.error("report_of_unknown_symbol")
+                self._log.warning("report on %s, which is not configured", event["s"])
+                return
+            out.append(binance.execution_report(event, name, now))
+        elif kind == "outboundAccountPosition":
+            out.append(binance.account_report(event, now))
+        elif kind in ("eventStreamTerminated", "serverShutdown"):
+            self._log.warning("the venue announced %s: connecting anew", kind)
+            if self._stream is not None:
+                self._stream.abort()
+        else:
+            self._context.telemetry.count(str(kind), "ignored")
+        if self._buffering:
+            self._buffer += out
+        else:
+            self._put(out)
+
+    def _put(self, events: list[Event]) -> None:
+        if events:
+            self._events.put_nowait(events)
+
+    async def _deliver(self) -> None:
+        while True:
+            await self._context.emit(await self._events.get())
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = time.monotonic()
+            for number, pending in list(self._pending.items()):
+                if pending.deadline < now:
+                    del self._pending[number]
+                    pending.done(None)
+            self._context.telemetry.gauge("requests_pending", len(self._pending))
+
+    def _fail_pending(self) -> None:
+        """What had no answer when the session ended has an unknown outcome."""
+        pending, self._pending = self._pending, {}
+        for each in pending.values():
+            each.done(None)

@@ -1,0 +1,349 @@
+"""The paper venue: fills orders against the live book, with fees, queue position and balances.
+
+Consumes: VenueSubmit, VenueCancel, VenueQuery; BookSnapshot, BookDelta, Trade; Instrument,
+TimerFired, Recovered; after a restart the history of its account.
+Produces: OrderReport, RequestFailed, AccountReport, VenueSnapshot; SetTimer.
+Invariants: a level is not sold twice before the market refreshes it; a resting order fills only
+when the market trades through its price, or at its price once the queue before it is gone; no asset
+goes below zero.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from tickbus.events import (
+    AccountUpdated,
+    Balance,
+    BookDelta,
+    BookSnapshot,
+    Event,
+    FeeSchedule,
+    Fill,
+    Instrument,
+    LiquiditySide,
+    OrderApproved,
+    OrderFilled,
+    OrderType,
+    Recovered,
+    SetTimer,
+    Side,
+    SubmitOrder,
+    TimeInForce,
+    TimerFired,
+    Trade,
+)
+from tickbus_execution.config import PaperConfig
+from tickbus_execution.core import ExecutionCore
+from tickbus_execution.paper_market import PaperMarket, Resting
+from tickbus_execution.venue import (
+    AccountReport,
+    OrderReport,
+    Outcome,
+    Request,
+    RequestFailed,
+    VenueCancel,
+    VenueQuery,
+    VenueSnapshot,
+    VenueStatus,
+    VenueSubmit,
+)
+
+ZERO = Decimal(0)
+Events = Sequence[Event]
+
+
+class PaperVenue:
+    """One paper account; see the module's first lines."""
+
+    def __init__(
+        self, venue: str, config: PaperConfig, fees: FeeSchedule, run_id: str, *,
+        dry_run: bool = False,
+    ) -> None:  # fmt: skip
+        self._venue = venue
+        self._fees = fees
+        self._run_id = run_id
+        self._latency_ns = int(config.latency_ms * 1_000_000)
+        self._dry_run = dry_run
+        self._opening = dict(config.balances)
+        self._free: dict[str, Decimal] = {}
+        self._locked: dict[str, Decimal] = {}
+        self._markets: dict[str, PaperMarket] = {}
+        self._delayed: list[VenueSubmit | VenueCancel] = []
+        self._history: dict[str, tuple[SubmitOrder, Decimal]] = {}
+        self._orders: dict[str, OrderReport] = {}
+        self._number = 0
+        self._live = False
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def handle(self, event: Any, /) -> Events:
+        """The venue's reports after `event`."""
+        match event:
+            case BookDelta() | BookSnapshot():
+                market = self._market(event.instrument_id)
+                return self._fills(event, market, market.on_book(event))
+            case Trade():
+                market = self._market(event.instrument_id)
+                return self._fills(event, market, market.on_trade(event))
+            case VenueSubmit() | VenueCancel():
+                return self._delay(event)
+            case VenueQuery():
+                return self._query(event)
+            case TimerFired(key="paper"):
+                return self._due(event)
+            case Instrument():
+                if event.venue == self._venue:
+                    self._market(event.instrument_id).instrument = event
+                return ()
+            case Recovered():
+                return self._open(event)
+            case _:
+                return () if self._live else self._remember(event)
+
+    def _market(self, instrument_id: str) -> PaperMarket:
+        market = self._markets.get(instrument_id)
+        if market is None:
+            market = self._markets[instrument_id] = PaperMarket()
+        return market
+
+    def _remember(self, event: Any) -> Events:
+        match event:
+            case AccountUpdated():
+                for balance in event.balances:
+                    self._free[balance.asset] = balance.total
+            case OrderApproved():
+                self._history[event.order.client_order_id] = (event.order, ZERO)
+            case OrderFilled():
+                order, filled = self._history.get(event.client_order_id, (None, ZERO))
+                if order is not None:
+                    total = filled + event.fill.quantity
+                    self._history[event.client_order_id] = (order, total)
+        return ()
+
+    def _open(self, event: Recovered) -> Events:
+        self._live = True
+        first = not self._free
+        if first:
+            self._free = dict(self._opening)
+        # Working orders of an earlier process are gone; the core asks for them and is told so.
+        snapshot = VenueSnapshot(event.ts_event, event.ts_recv, (), ())
+        return (self._account(event, tuple(sorted(self._free)), complete=True), snapshot)
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    def _delay(self, wish: VenueSubmit | VenueCancel) -> Events:
+        if not self._latency_ns:
+            return self._do(wish, wish)
+        self._delayed.append(wish)
+        at_ns = self._delayed[0].ts_recv + self._latency_ns
+        return (SetTimer(wish.ts_event, wish.ts_recv, "paper", at_ns),)
+
+    def _due(self, event: TimerFired) -> Events:
+        out: list[Event] = []
+        while self._delayed and self._delayed[0].ts_recv + self._latency_ns <= event.ts_recv:
+            out += self._do(self._delayed.pop(0), event)
+        if self._delayed:
+            at_ns = self._delayed[0].ts_recv + self._latency_ns
+            out.append(SetTimer(event.ts_event, event.ts_recv, "paper", at_ns))
+        return out
+
+    def _do(self, wish: VenueSubmit | VenueCancel, now: Event) -> Events:
+        return self._submit(wish, now) if isinstance(wish, VenueSubmit) else self._cancel(wish, now)
+
+    def _submit(self, wish: VenueSubmit, now: Event) -> Events:
+        order = wish.order
+        market = self._market(order.instrument_id)
+        refusal = self._refusal(order, market)
+        if refusal:
+            return (self._failed(Request.SUBMIT, Outcome.REFUSED, order, now, *refusal),)
+        self._number += 1
+        resting = Resting(order, f"p{self._run_id}-{self._number}")
+        self._lock(resting, market, 1)
+        out: list[Event] = [self._report(resting, VenueStatus.NEW, now)]
+        for price, size in market.take(order):
+            out += self._fill(resting, market, price, size, LiquiditySide.TAKER, now)
+        if resting.leaves:
+            out += self._rest(resting, market, now)
+        return out
+
+    def _refusal(self, order: SubmitOrder, market: PaperMarket) -> tuple[str, str]:
+        if self._dry_run:
+            return "DRY_RUN", "not sent: execution.mode is dry_run"
+        if market.instrument is None or not market.replica.in_step:
+            return "NO_BOOK", f"the book of {order.instrument_id} is not in step"
+        if order.post_only and market.would_cross(order):
+            return "-2010", "Order would immediately match and take."
+        asset, amount = self._needs(order, market, order.quantity)
+        if self._free.get(asset, ZERO) < amount:
+            return "-2010", "Account has insufficient balance for requested action."
+        return "", ""
+
+    def _rest(self, resting: Resting, market: PaperMarket, now: Event) -> Events:
+        order = resting.order
+        if order.order_type is OrderType.LIMIT and order.time_in_force is TimeInForce.GTC:
+            market.rest(resting)
+            return ()
+        self._lock(resting, market, -1)
+        return (
+            self._report(resting, VenueStatus.EXPIRED, now),
+            self._account(now, market.assets()),
+        )
+
+    def _cancel(self, wish: VenueCancel, now: Event) -> Events:
+        cancel = wish.cancel
+        market = self._market(cancel.instrument_id)
+        resting = market.remove(cancel.client_order_id)
+        if resting is None:
+            return (
+                RequestFailed(
+                    now.ts_event, now.ts_recv, Request.CANCEL, Outcome.REFUSED,
+                    cancel.client_order_id, cancel.instrument_id, "-2011", "Unknown order sent.",
+                    cancel.command_id,
+                ),
+            )  # fmt: skip
+        self._lock(resting, market, -1)
+        report = self._report(resting, VenueStatus.CANCELED, now)
+        return (report, self._account(now, market.assets()))
+
+    def _query(self, wish: VenueQuery) -> Events:
+        known = self._orders.get(wish.client_order_id)
+        if known is not None:
+            return (known,)
+        order, filled = self._history.get(wish.client_order_id, (None, ZERO))
+        if order is None or not self._live:
+            return (
+                RequestFailed(
+                    wish.ts_event, wish.ts_recv, Request.QUERY, Outcome.NOT_FOUND,
+                    wish.client_order_id, wish.instrument_id, "-2013", "Order does not exist.",
+                ),
+            )  # fmt: skip
+        return (
+            OrderReport(
+                wish.ts_event, wish.ts_recv, order.client_order_id, order.instrument_id,
+                f"p-{order.client_order_id}", VenueStatus.CANCELED, order.side, order.quantity,
+                filled, (), "PAPER_RESTART",
+            ),
+        )  # fmt: skip
+
+    # -- fills and money ---------------------------------------------------------------------------
+
+    def _fills(
+        self, now: Event, market: PaperMarket, matched: Sequence[tuple[Resting, Decimal, Decimal]]
+    ) -> Events:
+        out: list[Event] = []
+        for resting, price, quantity in matched:
+            out += self._fill(resting, market, price, quantity, LiquiditySide.MAKER, now)
+        return out
+
+    def _fill(
+        self, resting: Resting, market: PaperMarket, price: Decimal, quantity: Decimal,
+        liquidity: LiquiditySide, now: Event,
+    ) -> Events:  # fmt: skip
+        order = resting.order
+        assert market.instrument is not None  # no order is taken before it is known
+        base, quote = market.assets()
+        rate = self._fees.maker if liquidity is LiquiditySide.MAKER else self._fees.taker
+        buy = order.side is Side.BUY
+        fee_asset = base if buy else quote
+        fee = (quantity if buy else quantity * price) * rate
+        self._lock(resting, market, -1)
+        resting.leaves -= quantity
+        sign = order.side.sign
+        self._free[base] = self._free.get(base, ZERO) + sign * quantity
+        self._free[quote] = self._free.get(quote, ZERO) - sign * quantity * price
+        self._free[fee_asset] -= fee
+        if resting.leaves:
+            self._lock(resting, market, 1)
+        self._number += 1
+        fill = Fill(
+            f"p{self._run_id}-{self._number}", order.side, price, quantity, fee, fee_asset,
+            liquidity, now.ts_recv,
+        )  # fmt: skip
+        status = VenueStatus.PARTIALLY_FILLED if resting.leaves else VenueStatus.FILLED
+        return (
+            self._report(resting, status, now, (fill,)),
+            self._account(now, (base, quote)),
+        )
+
+    def _needs(
+        self, order: SubmitOrder, market: PaperMarket, quantity: Decimal
+    ) -> tuple[str, Decimal]:
+        """(asset, amount) that an order of `quantity` ties up."""
+        base, quote = market.assets()
+        if order.side is Side.SELL:
+            return base, quantity
+        if order.price is not None:
+            return quote, order.price * quantity
+        return quote, sum((p * q for p, q in market.take(order, dry=True)), ZERO)
+
+    def _lock(self, resting: Resting, market: PaperMarket, sign: int) -> None:
+        if resting.order.order_type is OrderType.MARKET:
+            return  # it takes what is there at once
+        asset, amount = self._needs(resting.order, market, resting.leaves)
+        self._free[asset] = self._free.get(asset, ZERO) - sign * amount
+        self._locked[asset] = self._locked.get(asset, ZERO) + sign * amount
+
+    # -- reports -----------------------------------------------------------------------------------
+
+    def _report(
+        self, resting: Resting, status: VenueStatus, now: Event, fills: tuple[Fill, ...] = ()
+    ) -> OrderReport:
+        order = resting.order
+        report = OrderReport(
+            now.ts_event, now.ts_recv, order.client_order_id, order.instrument_id,
+            resting.venue_order_id, status, order.side, order.quantity,
+            order.quantity - resting.leaves, fills,
+        )  # fmt: skip
+        self._orders[order.client_order_id] = report
+        return report
+
+    def _account(
+        self, now: Event, assets: Sequence[str], *, complete: bool = False
+    ) -> AccountReport:
+        balances = tuple(
+            Balance(a, self._free.get(a, ZERO), self._locked.get(a, ZERO)) for a in assets
+        )
+        return AccountReport(now.ts_recv, now.ts_recv, balances, complete)
+
+    @staticmethod
+    def _failed(
+        request: Request, outcome: Outcome, order: SubmitOrder, now: Event, reason: str, detail: str
+    ) -> RequestFailed:
+        return RequestFailed(
+            now.ts_event, now.ts_recv, request, outcome, order.client_order_id,
+            order.instrument_id, reason, detail,
+        )  # fmt: skip
+
+
+class PaperExecution:
+    """The execution core with the paper venue behind it, as one core."""
+
+    def __init__(self, core: ExecutionCore, paper: PaperVenue) -> None:
+        self._core = core
+        self._paper = paper
+
+    def handle(self, event: Any, /) -> Events:
+        """What reaches the bus after both have said all they have to say."""
+        out: list[Event] = []
+        requests = self._settle(self._core.handle(event), out)
+        reports = list(self._paper.handle(event))
+        while requests or reports:
+            for request in requests:
+                reports += self._paper.handle(request)
+            requests = []
+            for report in reports:
+                if isinstance(report, SetTimer):
+                    out.append(report)
+                else:
+                    requests += self._settle(self._core.handle(report), out)
+            reports = []
+        return out
+
+    @staticmethod
+    def _settle(events: Events, out: list[Event]) -> list[Event]:
+        requests: list[Event] = []
+        for event in events:
+            is_request = isinstance(event, VenueSubmit | VenueCancel | VenueQuery)
+            (requests if is_request else out).append(event)
+        return requests

@@ -1,0 +1,127 @@
+"""What passes between the execution core and what plays the venue: a gateway or the paper venue.
+
+Requests go out as the core's outputs, reports come back as its inputs. A report says what the venue
+said; what it means for an order is the core's affair.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from tickbus.events import Balance, CancelOrder, Event, Fill, Side, SubmitOrder
+
+
+class VenueSubmit(Event, frozen=True):
+    """Send this order."""
+
+    order: SubmitOrder
+    symbol: str
+
+
+class VenueCancel(Event, frozen=True):
+    """Cancel this order."""
+
+    cancel: CancelOrder
+    symbol: str
+
+
+class VenueQuery(Event, frozen=True):
+    """Ask what became of an order, with its fills."""
+
+    client_order_id: str
+    instrument_id: str
+    symbol: str
+
+
+class VenueReconcile(Event, frozen=True):
+    """Fetch working orders, balances and recent fills, and report them as `VenueSnapshot`."""
+
+
+class VenueStatus(StrEnum):
+    """An order's state in the venue's words."""
+
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+class OrderReport(Event, frozen=True):
+    """What the venue says of one order: in an answer, on the user stream, or when asked.
+
+    `fills` are those that this report carries, not all there ever were; `filled_quantity` is
+    cumulative. `command_id` is the cancel that this answers, if it does.
+    """
+
+    client_order_id: str
+    instrument_id: str
+    venue_order_id: str
+    status: VenueStatus
+    side: Side
+    quantity: Decimal
+    filled_quantity: Decimal
+    fills: tuple[Fill, ...] = ()
+    reason: str = ""
+
+
+class Outcome(StrEnum):
+    """What a failed request means: the venue said no, nobody knows, or there is no such order."""
+
+    REFUSED = "REFUSED"
+    UNKNOWN = "UNKNOWN"
+    NOT_FOUND = "NOT_FOUND"
+
+
+class Request(StrEnum):
+    """Which request failed."""
+
+    SUBMIT = "SUBMIT"
+    CANCEL = "CANCEL"
+    QUERY = "QUERY"
+
+
+class RequestFailed(Event, frozen=True):
+    """A request that did not do what it asked for; `reason` is the venue's code or ours."""
+
+    request: Request
+    outcome: Outcome
+    client_order_id: str
+    instrument_id: str
+    reason: str
+    detail: str
+    command_id: str = ""
+
+
+class AccountReport(Event, frozen=True):
+    """Balances; `complete` when it lists every asset."""
+
+    balances: tuple[Balance, ...]
+    complete: bool
+
+
+class ForeignFill(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A fill found in the account's history, with the order it belongs to in the venue's ids."""
+
+    instrument_id: str
+    venue_order_id: str
+    fill: Fill
+
+
+class VenueSnapshot(Event, frozen=True):
+    """The account as it stands: working orders and the fills since the last one we knew of."""
+
+    open_orders: tuple[OrderReport, ...]
+    fills: tuple[ForeignFill, ...]
+
+
+class VenueLost(Event, frozen=True):
+    """The venue cannot be reached; what was under way is unknown until the next snapshot."""
+
+    reason: str
+
+
+Reports = OrderReport | RequestFailed | AccountReport | VenueSnapshot | VenueLost
+"""What a gateway gives the core."""
