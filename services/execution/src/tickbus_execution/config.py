@@ -14,7 +14,7 @@ class PaperConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `balances`: what the account begins with, by asset. `latency_ms`: until an order takes effect.
     """
 
-    balances: dict[str, Decimal] = {"USDT": Decimal(100_000)}
+    balances: dict[str, Decimal] = msgspec.field(default_factory=lambda: {"USDT": Decimal(100_000)})
     latency_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 

@@ -23,6 +23,12 @@ from tickbus_strategy.desk import Desk, Market
 BPS = 10_000
 
 
+def require_positive(name: str, value: Decimal) -> None:
+    """For `__post_init__` of parameters. Raises ValueError unless `value` is a number above 0."""
+    if not (value.is_finite() and value > 0):
+        raise ValueError(f"{name} = {value}: must be above 0")
+
+
 class NoParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For strategies without parameters."""
 

@@ -67,6 +67,7 @@ class NatsBus:
         self._client = client
         self._js: JetStreamContext = client.jetstream(timeout=5.0)
         self._buckets: set[str] = set()
+        self._closing = False
         self.on_slow: Callable[[str], None] = lambda subject: None
         """Called with the subject on which this process lost messages by being too slow."""
 
@@ -85,7 +86,8 @@ class NatsBus:
                 log.warning("bus: %s", str(error) or type(error).__name__)
 
         async def on_disconnect() -> None:
-            log.warning("bus: connection to %s lost, reconnecting", url)
+            if bus is None or not bus._closing:
+                log.warning("bus: connection to %s lost, reconnecting", url)
 
         async def on_reconnect() -> None:
             log.warning("bus: connected to %s again", url)
@@ -318,7 +320,8 @@ class NatsBus:
         return reader
 
     async def close(self) -> None:
-        """Flush what is buffered and disconnect, in at most 3 s."""
+        """Flush what is buffered and disconnect, in at most 6 s."""
+        self._closing = True
         with contextlib.suppress(Exception):
             async with asyncio.timeout(3):
                 await self._client.flush()

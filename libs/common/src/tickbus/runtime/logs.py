@@ -66,5 +66,5 @@ def configure(service: str, style: str = "", level: str = "", stream: TextIO | N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper() or "INFO")
-    for chatty in ("httpx", "httpcore", "websockets", "uvicorn.access", "nats"):
+    for chatty in ("httpx", "httpcore", "websockets", "uvicorn", "nats"):
         logging.getLogger(chatty).setLevel("WARNING")

@@ -8,7 +8,7 @@ import msgspec
 
 from tickbus.events import BookTop, Fill
 from tickbus.order import Order
-from tickbus_strategy.base import BPS, Strategy
+from tickbus_strategy.base import BPS, Strategy, require_positive
 
 SECOND_NS = 1_000_000_000
 
@@ -21,11 +21,14 @@ class MomentumParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     selling what the account holds of the base asset.
     """
 
-    order_notional: Annotated[Decimal, msgspec.Meta(gt=0)] = Decimal(200)
+    order_notional: Decimal = Decimal(200)
     window_s: Annotated[float, msgspec.Meta(gt=0)] = 5.0
     threshold_bps: Annotated[float, msgspec.Meta(ge=0)] = 5.0
     cooldown_s: Annotated[float, msgspec.Meta(ge=0)] = 5.0
     allow_short: bool = False
+
+    def __post_init__(self) -> None:
+        require_positive("order_notional", self.order_notional)
 
 
 class Momentum(Strategy):

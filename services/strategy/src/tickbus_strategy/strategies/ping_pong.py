@@ -7,7 +7,7 @@ import msgspec
 
 from tickbus.events import BookTop, Fill, TimeInForce
 from tickbus.order import Order
-from tickbus_strategy.base import BPS, Strategy
+from tickbus_strategy.base import BPS, Strategy, require_positive
 
 SECOND_NS = 1_000_000_000
 
@@ -20,12 +20,15 @@ class PingPongParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     profit before it is sold at the market. `cooldown_s`: pause after a sale.
     """
 
-    order_notional: Annotated[Decimal, msgspec.Meta(gt=0)] = Decimal(100)
+    order_notional: Decimal = Decimal(100)
     profit_bps: Annotated[float, msgspec.Meta(ge=0)] = 5.0
     requote_s: Annotated[float, msgspec.Meta(gt=0)] = 2.0
     patience: Annotated[int, msgspec.Meta(ge=0)] = 2
     hold_s: Annotated[float, msgspec.Meta(gt=0)] = 20.0
     cooldown_s: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+
+    def __post_init__(self) -> None:
+        require_positive("order_notional", self.order_notional)
 
 
 class PingPong(Strategy):
