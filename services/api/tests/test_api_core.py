@@ -57,6 +57,12 @@ def test_price_is_the_market_s_last_word() -> None:
     assert (price.mid, price.last, price.ts_recv) == (100.0, trade, 2 * S)
 
 
+def test_mid_has_no_digits_of_its_own() -> None:
+    price = a_core(a_top(bid=149.76, ask=149.78)).price(BTC)
+    assert (149.76 + 149.78) / 2 != 149.77
+    assert price.mid == 149.77
+
+
 def test_a_book_with_one_side_has_no_mid() -> None:
     assert a_core(a_top(ask=0.0)).price(BTC).mid is None
 

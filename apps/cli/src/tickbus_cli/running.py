@@ -120,14 +120,32 @@ class Platform:
             "TICKBUS_RUN_ID": plan.run_id,
             "PYTHONUNBUFFERED": "1",
         }
-        self._say(f"  {', '.join(SERVICES)}: starting")
         for name in SERVICES:
-            child = self._service(name, shared, postgres.dsn)
+            self.children[name] = self._service(name, shared, postgres.dsn)
+        first = [self.children[name] for name in SERVICES if name != "strategy"]
+        self._say(f"  {', '.join(child.name for child in first)}: starting")
+        for child in first:
             await self.unless_stopped(self._launch(child))
-        self._publish(nats.url)
-        waiting = [self._ready(self.children[name]) for name in SERVICES]
-        await self.unless_stopped(asyncio.gather(*waiting))
+        await self.unless_stopped(
+            asyncio.gather(self._strategies(nats.url), *(self._ready(child) for child in first))
+        )
+
+    async def _strategies(self, nats_url: str) -> None:
+        # Before they act, risk checks, the ledger writes, and it is noted where the books stood.
+        assert self.bus is not None
+        for name in ("risk", "ledger"):
+            await self._settled(self.children[name])
         self.books_before = await portfolio_of(self.bus)
+        strategy = self.children["strategy"]
+        self._say("  strategy: starting")
+        await self._launch(strategy)
+        self._publish(nats_url)
+        await self._ready(strategy)
+
+    async def _settled(self, child: Child) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await child.until_ready()
 
     def require_ports(self) -> None:
         """Refuse to start when a port is taken. Raises CliError naming port, holder and remedy."""

@@ -7,6 +7,7 @@ ended, the oldest forgotten first.
 """
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from tickbus.events import (
@@ -46,7 +47,8 @@ class Price(NamedTuple):
         """Halfway between best bid and best ask; None while a side is empty."""
         if self.top is None or not self.top.bid or not self.top.ask:
             return None
-        return (self.top.bid + self.top.ask) / 2
+        # Through Decimal: half of 299.53999999999996 is nothing that a venue would ever quote.
+        return float((Decimal(repr(self.top.bid)) + Decimal(repr(self.top.ask))) / 2)
 
     def is_stale(self, now_ns: int, after_ns: int) -> bool:
         """Whether the price must not be trusted: the book says so, or it is too old."""
