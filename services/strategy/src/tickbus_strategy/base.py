@@ -21,6 +21,7 @@ from tickbus.portfolio import Position
 from tickbus_strategy.desk import Desk, Market
 
 BPS = 10_000
+FRESH_NS = 1_000_000_000
 
 
 def require_positive(name: str, value: Decimal) -> None:
@@ -97,6 +98,12 @@ class Strategy:
     def quote(self) -> Quote | None:
         """The venue's latest quote; None before the first."""
         return self._market.quote
+
+    @property
+    def has_fresh_quote(self) -> bool:
+        """Whether the venue pushed its best prices within the last second."""
+        quote = self._market.quote
+        return quote is not None and self.now_ns - quote.ts_recv < FRESH_NS
 
     @property
     def fees(self) -> FeeSchedule:

@@ -42,6 +42,7 @@ def main(name: str, build: Build) -> None:
     )
     log = logging.getLogger(f"tickbus.{name}")
     try:
+        _be_nice(os.environ.get("TICKBUS_NICE", "0"))
         run_id = os.environ.get("TICKBUS_RUN_ID") or base36(time.time_ns() // 1_000_000)
         instance = os.environ.get("TICKBUS_INSTANCE") or str(os.getpid())
         settings = load(arguments.config, run_id=run_id, instance=instance)
@@ -50,6 +51,14 @@ def main(name: str, build: Build) -> None:
         log.critical("%s", error)
         code = EXIT_CONFIG
     sys.exit(code)
+
+
+def _be_nice(text: str) -> None:
+    """Give way to other processes of this machine by `text` steps, 0 to 19."""
+    if not text.isdigit() or int(text) > 19:
+        raise ConfigError(f"TICKBUS_NICE={text!r}: must be 0 (no) to 19 (give way to everybody)")
+    if int(text):
+        os.nice(int(text))
 
 
 def base36(number: int) -> str:
@@ -96,6 +105,7 @@ async def _serve(name: str, build: Build, settings: Settings, log: logging.Logge
     # What lives now lives to the end; the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     try:
         await shell.run_until_stopped()
     except ConfigError:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from tickbus.events import BookTop, Fill
+from tickbus.events import BookTop, Fill, Quote
 from tickbus.order import Order
 from tickbus_strategy.base import BPS, Strategy, require_positive
 
@@ -49,7 +49,16 @@ class Momentum(Strategy):
         """Measure anew: prices of before a restart say nothing of the velocity now."""
         self._mids: deque[tuple[int, float]] = deque()
 
+    def on_quote(self, quote: Quote) -> None:
+        """The venue's own best prices come first, straight from the feed."""
+        self._decide(quote)
+
     def on_book(self, top: BookTop) -> None:
+        """Our own book's are the pulse of a market without quotes."""
+        if not self.has_fresh_quote:
+            self._decide(top)
+
+    def _decide(self, top: Quote | BookTop) -> None:
         """Measure, then enter or leave; one order at a time."""
         if not top.bid or not top.ask:
             return
@@ -88,7 +97,7 @@ class Momentum(Strategy):
             return None
         return (mid / mids[0][1] - 1) * BPS
 
-    def _enter(self, velocity: float, top: BookTop) -> None:
+    def _enter(self, velocity: float, top: Quote | BookTop) -> None:
         needed = self.params.threshold_bps + float(2 * self.fees.taker) * BPS
         if abs(velocity) < needed:
             return
@@ -105,7 +114,7 @@ class Momentum(Strategy):
         else:
             self.buy(quantity)
 
-    def _position_sign(self, top: BookTop) -> int:
+    def _position_sign(self, top: Quote | BookTop) -> int:
         """+1 long, -1 short, 0 when what is held is too little to trade."""
         quantity = self.closable_quantity
         if abs(quantity) * Decimal(repr(top.bid)) < self.instrument.notional_min:

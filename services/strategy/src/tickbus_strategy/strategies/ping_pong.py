@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from tickbus.events import BookTop, Fill, TimeInForce
+from tickbus.events import BookTop, Fill, Quote, TimeInForce
 from tickbus.order import Order
 from tickbus_strategy.base import BPS, Strategy, require_positive
 
@@ -47,8 +47,17 @@ class PingPong(Strategy):
     _ts_entry = 0
     _ts_quiet = 0
 
+    def on_quote(self, quote: Quote) -> None:
+        """The venue's own best prices come first, straight from the feed."""
+        self._decide(quote)
+
     def on_book(self, top: BookTop) -> None:
-        """Every decision is made here, from what works, what is held and the best prices."""
+        """Our own book's are the pulse of a market without quotes."""
+        if not self.has_fresh_quote:
+            self._decide(top)
+
+    def _decide(self, top: Quote | BookTop) -> None:
+        """From what works, what is held and the best prices."""
         if not top.bid or not top.ask or self.now_ns < self._ts_quiet:
             return
         working = self.working_orders
@@ -76,7 +85,7 @@ class PingPong(Strategy):
         if self.now_ns - order.ts_created > self.params.requote_s * SECOND_NS:
             self.cancel(order)
 
-    def _enter(self, top: BookTop) -> None:
+    def _enter(self, top: Quote | BookTop) -> None:
         quantity = self.params.order_notional / Decimal(repr(top.ask))
         self._attempts += 1
         if self._attempts > self.params.patience:
@@ -84,7 +93,7 @@ class PingPong(Strategy):
         else:
             self.buy(quantity, top.bid)
 
-    def _exit(self, top: BookTop) -> None:
+    def _exit(self, top: Quote | BookTop) -> None:
         quantity = self.closable_quantity
         if self.now_ns - self._ts_entry > self.params.hold_s * SECOND_NS:
             self.sell(quantity)
@@ -97,7 +106,7 @@ class PingPong(Strategy):
     def _round_trip(self) -> Decimal:
         return self.fees.maker + self.fees.taker
 
-    def _held_notional(self, top: BookTop) -> Decimal:
+    def _held_notional(self, top: Quote | BookTop) -> Decimal:
         return max(Decimal(0), self.closable_quantity) * Decimal(repr(top.bid))
 
     def _least_notional(self) -> Decimal:
