@@ -143,3 +143,15 @@ def test_a_crash_is_one_message_and_exit_code_1(tmp_path: Path) -> None:
     assert "feed.log" in err
     assert "Traceback" not in err
     assert nothing_left(tmp_path / "d")
+
+
+def test_orders_that_cannot_be_cancelled_are_named(tmp_path: Path) -> None:
+    with up(tmp_path / "d") as process:
+        said = until(process, "ticks/s")
+        facts = json.loads((tmp_path / "d" / "platform.json").read_text(encoding="utf-8"))
+        os.kill(facts["services"]["execution"]["pid"], signal.SIGKILL)
+        out, err = process.communicate(timeout=40)
+    assert process.returncode == 1, said
+    assert "still working at the venue: pretend-r-1" in out
+    assert "execution ended unexpectedly (killed by SIGKILL)\n" in err
+    assert nothing_left(tmp_path / "d")

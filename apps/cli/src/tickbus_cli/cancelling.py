@@ -42,17 +42,17 @@ async def cancel_working(bus: Bus, run_id: str, timeout_s: float) -> Cancelled:
     """Cancel every working order and wait until the ledger says that none is left."""
     deadline = time.monotonic() + timeout_s
     seen: set[str] = set()
-    working: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
     number, asked_at, quiet = 0, 0.0, 0
     try:
         while time.monotonic() < deadline:
-            working = await _working(bus)
-            seen.update(working)
+            left = await working(bus)
+            seen.update(left)
             # Two quiet looks in a row: the first may be older than an order still on its way.
-            quiet = 0 if working else quiet + 1
+            quiet = 0 if left else quiet + 1
             if quiet >= 2:
                 break
-            if working and time.monotonic() - asked_at > REPEAT_S:
+            if left and time.monotonic() - asked_at > REPEAT_S:
                 number += 1
                 asked_at = time.monotonic()
                 await _cancel_all(bus, f"{subjects.MANUAL}-{run_id}-stop{number}")
@@ -63,11 +63,12 @@ async def cancel_working(bus: Bus, run_id: str, timeout_s: float) -> Cancelled:
             await _cancel_all(bus, f"{subjects.MANUAL}-{run_id}-stop-blind")
         except (BusError, TimeoutError):
             reason = f"the bus is away ({reason})"
-        return Cancelled(len(seen), working, reason)
-    return Cancelled(len(seen), working)
+        return Cancelled(len(seen), left, reason)
+    return Cancelled(len(seen), left)
 
 
-async def _working(bus: Bus) -> tuple[str, ...]:
+async def working(bus: Bus) -> tuple[str, ...]:
+    """What may trade, by the ledger. Raises BusError, MalformedMessage or LedgerRefused."""
     query = ledger_api.OrdersQuery(states=tuple(sorted(WORKING)), limit=ledger_api.LIMIT_MAX)
     answer = await ledger_client.ask(
         bus, ledger_api.ORDERS, query, ledger_api.OrdersAnswer, ASK_TIMEOUT_S

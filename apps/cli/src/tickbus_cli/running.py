@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tickbus.bus import Bus, BusError, NatsBus
+from tickbus.codec import MalformedMessage
 from tickbus.ledger_api import PortfolioAnswer
+from tickbus.ledger_client import LedgerRefused
 from tickbus_cli import cancelling
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
@@ -322,6 +324,8 @@ class Platform:
             )
             self.left_working = outcome.left
             self._say(f"  {outcome.sentence}")
+        elif self.bus is not None and "execution" in self.children:
+            await self._say_what_works(self.bus)
         self._ending = True
         await self.look()
         running = [child for child in self.children.values() if child.running]
@@ -335,6 +339,17 @@ class Platform:
             if server is not None and server.pid is not None:
                 self._say(f"  stopping {name}")
                 await server.stop()
+
+    async def _say_what_works(self, bus: Bus) -> None:
+        # Without risk and execution nothing can be cancelled; a start recovers and goes on.
+        try:
+            self.left_working = await cancelling.working(bus)
+        except (BusError, MalformedMessage, LedgerRefused):
+            self._say("  whether orders are still working at the venue is not known: look there")
+            return
+        if self.left_working:
+            listed = ", ".join(self.left_working[:10])
+            self._say(f"  still working at the venue: {listed}; start again, or cancel them there")
 
     def _can_cancel(self) -> bool:
         needed = [self.children.get(name) for name in ("risk", "execution")]

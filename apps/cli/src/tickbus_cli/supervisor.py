@@ -181,7 +181,7 @@ def _reasons(body: bytes) -> str:
 
 
 def last_words(log: Path) -> str:
-    """The last error in a log, else its last line; "" when there is none."""
+    """The last error in a log, else its last line that is no log entry; "" without either."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
@@ -197,5 +197,4 @@ def last_words(log: Path) -> str:
             continue
         if isinstance(entry, dict) and entry.get("level") in ("error", "critical"):
             return str(entry.get("message", ""))
-        plain = plain or (str(entry.get("message", "")) if isinstance(entry, dict) else line)
     return plain
