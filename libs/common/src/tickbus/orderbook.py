@@ -29,9 +29,9 @@ class OrderBook:
         return len(self._bids) + len(self._asks)
 
     def load(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
-        """Replace the whole book; levels of size 0 are left out."""
-        self._bids = {price: size for price, size in bids if size}
-        self._asks = {price: size for price, size in asks if size}
+        """Replace the whole book; of a price given twice the last size counts, 0 means none."""
+        self._bids = {price: size for price, size in dict(bids).items() if size}
+        self._asks = {price: size for price, size in dict(asks).items() if size}
         self._bid_keys = sorted(self._bids)
         self._ask_keys = sorted(-price for price in self._asks)
 
