@@ -25,7 +25,7 @@ from tickbus_embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres
 from tickbus_embedded.ports import require_free
 
 SAY_WAITING_S = 4.0
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 15.0
 """After that a service that still waits (for a venue, say) is shown as waiting, and we go on."""
 STOP_TIMEOUT_S = 10.0
 CANCEL_TIMEOUT_S = 10.0
@@ -207,12 +207,15 @@ class Platform:
         self._watch(self._child_ends(child))
 
     async def _ready(self, child: Child) -> None:
+        said = ""
         for patience_s in (SAY_WAITING_S, READY_TIMEOUT_S - SAY_WAITING_S):
             try:
                 async with asyncio.timeout(patience_s):
                     await child.until_ready()
             except TimeoutError:
-                self._say(f"  {child.name}: waiting for {child.waiting_for} (log: {child.log})")
+                if child.waiting_for != said:
+                    said = child.waiting_for
+                    self._say(f"  {child.name}: waiting for {said} (log: {child.log})")
             else:
                 self._say(f"  {child.name}: ready in {child.ready_in_s:.1f} s")
                 return
@@ -233,6 +236,11 @@ class Platform:
                 },
             }
         )
+
+    @property
+    def waiting(self) -> list[str]:
+        """Services that were not ready when the start had waited long enough for them."""
+        return [child.name for child in self.children.values() if child.waiting_for]
 
     @property
     def api_url(self) -> str:

@@ -121,7 +121,8 @@ async def _run(plan: Plan, arguments: argparse.Namespace, say: Voice) -> int:
     try:
         await platform.start()
         started = time.monotonic()
-        say(f"ready in {started - began:.1f} s")
+        late = ", ".join(platform.waiting)
+        say(f"running; still waiting: {late}" if late else f"ready in {started - began:.1f} s")
         say(f"  API      {platform.api_url}/health   {platform.api_url}/docs")
         say(f"  metrics  {platform.api_url}/metrics   (each service: ports"
             f" {plan.ports.metrics('feed')} to {plan.ports.metrics('api')})")  # fmt: skip
