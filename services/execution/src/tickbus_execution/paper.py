@@ -154,9 +154,10 @@ class PaperVenue:
     def _submit(self, wish: VenueSubmit, now: Event) -> Events:
         order = wish.order
         market = self._market(order.instrument_id)
-        refusal = self._refusal(order, market)
-        if refusal:
-            return (self._failed(Request.SUBMIT, Outcome.REFUSED, order, now, *refusal),)
+        reason, detail = self._refusal(order, market)
+        if reason:
+            failed = self._failed(Request.SUBMIT, Outcome.REFUSED, order, now, reason, detail)
+            return (failed,)
         self._number += 1
         resting = Resting(order, f"p{self._run_id}-{self._number}")
         self._lock(resting, market, 1)
@@ -168,6 +169,7 @@ class PaperVenue:
         return out
 
     def _refusal(self, order: SubmitOrder, market: PaperMarket) -> tuple[str, str]:
+        """Why the order is refused, as (reason, detail); empty when it is not."""
         if self._dry_run:
             return "DRY_RUN", "not sent: execution.mode is dry_run"
         if market.instrument is None or not market.replica.in_step:

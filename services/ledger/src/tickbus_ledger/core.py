@@ -259,6 +259,8 @@ class LedgerCore:
         self._mark()
         portfolio, currency = self._portfolio, self._config.currency
         positions = tuple(self._position(position) for position in portfolio)
+        # Profits in different currencies do not add up: the sums are over those in `currency`.
+        summed = [p for p in positions if assets(p.instrument_id)[1] == currency]
         equity = portfolio.equity(currency)
         if self.is_valued():
             self._drawdown.update(equity)
@@ -269,10 +271,10 @@ class LedgerCore:
             currency=currency,
             positions=positions,
             balances=tuple(self._balance(key) for key in self._accounts),
-            realized_pnl=sum((p.realized_pnl for p in positions), ZERO),
-            unrealized_pnl=sum((p.unrealized_pnl for p in positions), ZERO),
-            fees=sum((p.fees for p in positions), ZERO),
-            net_pnl=portfolio.net_pnl(),
+            realized_pnl=sum((p.realized_pnl for p in summed), ZERO),
+            unrealized_pnl=sum((p.unrealized_pnl for p in summed), ZERO),
+            fees=sum((p.fees for p in summed), ZERO),
+            net_pnl=sum((p.net_pnl for p in summed), ZERO),
             equity=equity,
             equity_peak=equity
             if self._drawdown.equity_peak is None
@@ -296,9 +298,9 @@ class LedgerCore:
 
     def _mark(self) -> None:
         for key, top in self._tops.items():
-            prices = [price for price in (top.bid, top.ask) if price > 0]
+            prices = [Decimal(repr(price)) for price in (top.bid, top.ask) if price > 0]
             if prices:
-                self._portfolio.mark(*key, Decimal(repr(sum(prices) / len(prices))))
+                self._portfolio.mark(*key, sum(prices, ZERO) / len(prices))
 
     def _position(self, position: Position) -> PositionRecord:
         mark = self._portfolio.mark_of(position)

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from tickbus.events import BookTop, Fill, Quote
-from tickbus.order import Order
+from tickbus.order import Order, OrderState
 from tickbus_strategy.base import BPS, Strategy, require_positive
 
 SECOND_NS = 1_000_000_000
@@ -78,8 +78,9 @@ class Momentum(Strategy):
             self._pause()
 
     def on_order(self, order: Order) -> None:
-        """An order that risk or the venue refused is not repeated at once."""
-        if order.is_terminal and order.reason and not order.filled_quantity:
+        """An order that was refused, or found nothing to take, is not repeated at once."""
+        ended = order.is_terminal and order.state is not OrderState.CANCELED
+        if ended and not order.filled_quantity:
             self._pause()
 
     def _pause(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from tickbus.events import BookTop, Fill, Quote, TimeInForce
-from tickbus.order import Order
+from tickbus.order import Order, OrderState
 from tickbus_strategy.base import BPS, Strategy, require_positive
 
 SECOND_NS = 1_000_000_000
@@ -77,8 +77,9 @@ class PingPong(Strategy):
             self._ts_quiet = self.now_ns + int(self.params.cooldown_s * SECOND_NS)
 
     def on_order(self, order: Order) -> None:
-        """An order that risk or the venue refused is not repeated at once."""
-        if order.is_terminal and order.reason and not order.filled_quantity:
+        """An order that was refused, or found nothing to take, is not repeated at once."""
+        ended = order.is_terminal and order.state is not OrderState.CANCELED
+        if ended and not order.filled_quantity:
             self._ts_quiet = max(self._ts_quiet, self.now_ns + SECOND_NS)
 
     def _refresh(self, order: Order) -> None:

@@ -1,0 +1,207 @@
+"""Replay: the same bytes every time, books equal to an independent rebuild, bad files named."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tickbus.captures import Captures
+from tickbus_cli.main import main
+
+ROOT = Path(__file__).parents[3]
+CAPTURES = Path(os.environ.get("TICKBUS_CAPTURES", ROOT.parent / "shared" / "data"))
+BINANCE = CAPTURES / "binance"
+SECOND = 1_000_000_000
+BEGIN = 1_700_000_000 * SECOND
+
+needs_captures = pytest.mark.skipif(
+    not BINANCE.is_dir(), reason=f"no captures in {CAPTURES}; set TICKBUS_CAPTURES"
+)
+
+
+def a_capture(path: Path, seconds: int = 60) -> Path:
+    """A market that rises 1 bp ten times a second, then falls: momentum's own story."""
+    lines = []
+    book = {"lastUpdateId": 100, "bids": [["99.99", "50.001"]], "asks": [["100.01", "50.001"]]}
+    lines.append(f"{BEGIN} {json.dumps(book, separators=(',', ':'))}")
+    mid, update = 10_000, 101
+    for n in range(seconds * 10):
+        ts = BEGIN + (n + 1) * SECOND // 10
+        old, mid = mid, mid + (1 if n < seconds * 5 else -1)
+        bids = [[_price(old - 1), "0.0"], [_price(mid - 1), "50.001"]]
+        asks = [[_price(old + 1), "0.0"], [_price(mid + 1), "50.001"]]
+        event = {"e": "depthUpdate", "E": ts // 10**6, "s": "AAAUSDT", "U": update, "u": update}
+        lines.append(_frame(ts, "aaausdt@depth@100ms", {**event, "b": bids, "a": asks}))
+        quote = {"u": update, "s": "AAAUSDT", "b": bids[1][0], "B": "50.001", "a": asks[1][0]}
+        lines.append(_frame(ts, "aaausdt@bookTicker", {**quote, "A": "50.001"}))
+        update += 1
+    path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    return path
+
+
+def _price(hundredths: int) -> str:
+    return f"{hundredths / 100:.2f}"
+
+
+def _frame(ts: int, stream: str, data: dict[str, Any]) -> str:
+    return f"{ts} {json.dumps({'stream': stream, 'data': data}, separators=(',', ':'))}"
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    code = main(["replay", *(str(a) for a in arguments), "--json"])
+    assert code == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def test_momentum_buys_the_rise_and_sells_when_it_stops(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = report(capsys, a_capture(tmp_path / "rise.gz"), "--strategy", "momentum")
+    assert found["messages"]["gaps"] == found["messages"]["crossed"] == 0
+    assert found["messages"]["book_changes"] == 600
+    assert found["fills"] >= 2
+    (position,) = found["portfolio"]["positions"]
+    assert float(position["quantity"]) < 0.02, "what is left is less than a lot"
+    assert float(found["portfolio"]["realized_pnl"]) > 0
+    assert found["portfolio"]["differences"] == []
+
+
+def test_same_capture_gives_the_same_bytes_in_any_process(tmp_path: Path) -> None:
+    capture = a_capture(tmp_path / "rise.gz")
+    outputs = set()
+    for seed in ("1", "2"):
+        outputs.add(
+            subprocess.run(
+                [sys.executable, "-m", "tickbus_cli", "replay", str(capture), "--json"],
+                env={**os.environ, "PYTHONHASHSEED": seed},
+                capture_output=True,
+                check=True,
+                cwd=ROOT,
+                timeout=50,
+            ).stdout
+        )
+    assert len(outputs) == 1
+
+
+def test_gap_in_the_capture_is_counted_and_the_book_is_not_live_behind_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = gzip.decompress(a_capture(tmp_path / "rise.gz").read_bytes()).splitlines(keepends=True)
+    torn = tmp_path / "gap.txt"
+    depth = [n for n, line in enumerate(whole) if b"@depth" in line]
+    torn.write_bytes(b"".join(line for n, line in enumerate(whole) if n != depth[300]))
+    found = report(capsys, torn, "--strategy", "ping-pong")
+    assert found["messages"]["gaps"] == 1
+    assert found["books"][0]["state"] == "SYNCING"
+
+
+def test_torn_file_is_read_as_far_as_it_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = a_capture(tmp_path / "rise.gz")
+    data = capture.read_bytes()
+    capture.write_bytes(data[: len(data) * 2 // 3])
+    found = report(capsys, capture)
+    assert found["messages"]["unreadable_lines"] >= 1
+    assert 0 < found["messages"]["book_changes"] < 600
+    assert "rise.gz" in found["messages"]["problems"][-1]
+
+
+def test_malformed_frames_are_counted_and_the_rest_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = gzip.decompress(a_capture(tmp_path / "rise.gz").read_bytes()).splitlines()
+    bad = b'%d {"stream":"aaausdt@depth@100ms","data":{"e":"depthUpdate"' % (BEGIN + SECOND)
+    (tmp_path / "bad.txt").write_bytes(b"\n".join([*lines[:20], bad, *lines[20:]]))
+    found = report(capsys, tmp_path / "bad.txt")
+    assert found["messages"]["malformed"] == 1
+    assert found["messages"]["book_changes"] == 600
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.gz", None, "no such file"),
+        ("words.txt", b"hello\nworld\n", "not a capture"),
+        ("empty.txt", b"", "not a capture"),
+        ("other.txt", b'1700000000000000000 {"x":1}\n', "no Binance market data"),
+    ],
+)
+def test_file_that_cannot_be_replayed_is_named_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert main(["replay", str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert name in error
+    assert said in error
+
+
+def test_unknown_strategy_says_which_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(a_capture(tmp_path / "a.gz", 2)), "--strategy", "momentun"]) != 0
+    assert "ping-pong" in capsys.readouterr().err
+
+
+def _rebuild(files: list[Path], symbol: str) -> tuple[list[list[float]], list[list[float]]]:
+    """The last book of a spot capture, straight from its JSON."""
+    bids: dict[float, float] = {}
+    asks: dict[float, float] = {}
+    last: int | None = None
+    waiting: list[dict[str, Any]] = []
+    for message in Captures(files):
+        if message.kind not in ("frame", "rest"):
+            continue
+        data = json.loads(message.payload)
+        if message.kind == "rest" and symbol in message.url and "bids" in data:
+            last = data["lastUpdateId"]
+            bids = {float(p): float(q) for p, q in data["bids"]}
+            asks = {float(p): float(q) for p, q in data["asks"]}
+            todo, waiting = [d for d in waiting if d["u"] > last], []
+        elif data.get("data", {}).get("e") == "depthUpdate" and data["data"]["s"] == symbol:
+            todo = [data["data"]] if last is not None else []
+            if last is None:
+                waiting.append(data["data"])
+        else:
+            continue
+        for diff in todo:
+            for side, levels in ((bids, diff["b"]), (asks, diff["a"])):
+                side.update({float(p): float(q) for p, q in levels})
+    best_bids = sorted(((p, q) for p, q in bids.items() if q), reverse=True)[:10]
+    best_asks = sorted((p, q) for p, q in asks.items() if q)[:10]
+    return [list(level) for level in best_bids], [list(level) for level in best_asks]
+
+
+@needs_captures
+@pytest.mark.captures
+@pytest.mark.parametrize(
+    ("files", "symbols", "changes"),
+    [
+        (["spot/btcusdt_20240808.gz", "spot/btcusdt_20240809.gz"], ["BTCUSDT"], 6_493),
+        (["usdm/btcusdt_20240808.gz"], ["BTCUSDT"], 6_547),
+        (
+            [f"capture/BINANCE_20211012_{part}.txt.zst" for part in ("exchangeinfo", "http", "ws")],
+            ["NKNUSDT", "BLZETH", "LRCBTC", "RUNEEUR"],
+            172,
+        ),
+    ],
+)
+def test_real_captures_rebuild_without_gaps_to_the_same_book(
+    capsys: pytest.CaptureFixture[str], files: list[str], symbols: list[str], changes: int
+) -> None:
+    paths = [BINANCE / file for file in files]
+    found = report(capsys, *paths, "--strategy", "momentum")
+    assert found["messages"]["gaps"] == found["messages"]["crossed"] == 0
+    assert found["messages"]["book_changes"] == changes
+    books = {book["symbol"]: book for book in found["books"]}
+    assert sorted(books) == sorted(symbols)
+    for symbol in symbols:
+        assert (books[symbol]["bids"], books[symbol]["asks"]) == _rebuild(paths, symbol)
