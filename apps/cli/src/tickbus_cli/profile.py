@@ -4,6 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from tickbus_cli.errors import CliError
 
@@ -164,6 +167,26 @@ def configuration_files(
         if not file.is_file():
             raise CliError(f"{file}: no such configuration file", "Check the name after --config.")
     return tuple(files)
+
+
+class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `exchange`: how the simulated exchange is started by `tickbus up`.
+
+    `intensity`: rate of its crowd, 1 is a quiet market, 0 one that stands still. The two limits
+    are what it allows one account and one address.
+    """
+
+    intensity: Annotated[float, msgspec.Meta(ge=0, le=100)] = 1.0
+    orders_per_10s: Annotated[int, msgspec.Meta(gt=0)] = 100
+    weight_per_minute: Annotated[int, msgspec.Meta(gt=0)] = 6000
+
+    def options(self) -> list[str]:
+        """The same as arguments of the exchange's command line."""
+        return [
+            "--intensity", str(self.intensity),
+            "--orders-per-10s", str(self.orders_per_10s),
+            "--weight-per-minute", str(self.weight_per_minute),
+        ]  # fmt: skip
 
 
 NICE = {"ledger": 10, "api": 10, "exchange": 5, "book": 3}

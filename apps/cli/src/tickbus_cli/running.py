@@ -19,7 +19,7 @@ from tickbus_cli import cancelling
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
 from tickbus_cli.monitor import Snapshot, observe, portfolio_of
-from tickbus_cli.profile import SERVICES, Ports, Profile, child_environment
+from tickbus_cli.profile import SERVICES, ExchangeSection, Ports, Profile, child_environment
 from tickbus_cli.supervisor import Child, Crash, ready_when
 from tickbus_embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres
 from tickbus_embedded.ports import require_free
@@ -78,6 +78,7 @@ class Plan:
     run_id: str
     environment: Mapping[str, str]
     seed: int | None = None
+    exchange: ExchangeSection = field(default_factory=ExchangeSection)
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Replaces how a service is started; for tests."""
 
@@ -173,6 +174,7 @@ class Platform:
     def _exchange(self) -> Child:
         plan = self.plan
         options = ["--port", str(plan.ports.exchange), "--state-dir", str(plan.data.exchange)]
+        options += plan.exchange.options()
         if plan.seed is not None:
             options += ["--seed", str(plan.seed)]
         environment = dict(plan.environment)

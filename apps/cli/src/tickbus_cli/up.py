@@ -103,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
             run_id=base36(time.time_ns() // 1_000_000),
             environment=environment,
             seed=arguments.seed,
+            exchange=settings.section("exchange", profiles.ExchangeSection),
         )
         _log_to(data.log("up"))
         history = "continuing from the stored books" if continues else "starting with empty books"

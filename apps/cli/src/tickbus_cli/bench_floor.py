@@ -1,0 +1,118 @@
+"""The floor of the order path: bare nats-py processes, one core NATS hop and two JetStream hops."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
+
+from tickbus_embedded import EmbeddedNats
+
+TICKS_PER_S = 500
+TICKS_PER_ORDER = 20
+SECONDS = 8
+WARM_UP = 0.25
+ROLES = ("one", "two", "three")
+
+
+async def floor() -> dict[str, Any]:
+    """p50 and p99 in µs over all orders but the first quarter."""
+    with tempfile.TemporaryDirectory(prefix="tickbus-floor-") as directory:
+        async with EmbeddedNats(Path(directory)) as server:
+            client = await nats.connect(server.url)
+            await client.jetstream().add_stream(
+                StreamConfig(name="FLOOR", subjects=["floor.>"], storage=StorageType.FILE)
+            )
+            processes = [
+                await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", __name__, role, server.url, stdout=subprocess.PIPE
+                )
+                for role in ROLES
+            ]
+            await asyncio.sleep(1.5)
+            await _ticks(client)
+            await client.publish("bare.stop", b"")
+            await client.flush()
+            outputs = [await asyncio.wait_for(p.communicate(), 20) for p in processes]
+            await client.close()
+    times = sorted(json.loads(outputs[-1][0]))
+    return {
+        "p50_us": round(times[len(times) // 2] / 1000, 1),
+        "p99_us": round(times[int(len(times) * 0.99)] / 1000, 1),
+        "count": len(times),
+    }
+
+
+async def _ticks(client: Client) -> None:
+    """Ticks at a steady rate; each n-th is marked and goes all the way."""
+    begin = time.monotonic()
+    for n in range(TICKS_PER_S * SECONDS):
+        mark = b"1" if n % TICKS_PER_ORDER == 0 else b"0"
+        await client.publish("bare.tick", mark + b"%d" % time.time_ns() + b" " * 120)
+        delay = begin + n / TICKS_PER_S - time.monotonic()
+        await asyncio.sleep(max(0.0, delay))
+    await asyncio.sleep(0.5)
+
+
+async def _role(role: str, url: str) -> None:
+    client = await nats.connect(url)
+    js = client.jetstream()
+    stop = asyncio.Event()
+    times: list[int] = []
+
+    async def on_tick(message: Msg) -> None:
+        if message.data[:1] == b"1":
+            await js.publish(
+                "floor.two", message.data[1:], headers={"Nats-Msg-Id": message.data[1:20].decode()}
+            )
+
+    async def on_two(message: Msg) -> None:
+        data = message.data
+        await js.publish("floor.three", data, headers={"Nats-Msg-Id": "b" + data[:19].decode()})
+        await client.publish(message.reply, b"+ACK")
+
+    async def on_three(message: Msg) -> None:
+        times.append(time.time_ns() - int(message.data.strip()))
+        await client.publish(message.reply, b"+ACK")
+
+    async def on_stop(_: Msg) -> None:
+        stop.set()
+
+    if role == "one":
+        await client.subscribe("bare.tick", cb=on_tick)
+    else:
+        inbox = client.new_inbox()
+        await client.subscribe(inbox, cb=on_two if role == "two" else on_three)
+        await js.add_consumer(
+            "FLOOR",
+            ConsumerConfig(
+                durable_name=role,
+                deliver_subject=inbox,
+                filter_subject=f"floor.{role}",
+                ack_policy=AckPolicy.EXPLICIT,
+                deliver_policy=DeliverPolicy.ALL,
+            ),
+        )
+    await client.subscribe("bare.stop", cb=on_stop)
+    await asyncio.wait_for(stop.wait(), 60)
+    await client.close()
+    kept = times[int(len(times) * WARM_UP) :]
+    sys.stdout.write(json.dumps(kept))
+
+
+def _main() -> None:
+    import uvloop
+
+    uvloop.run(_role(sys.argv[1], sys.argv[2]))
+
+
+if __name__ == "__main__":
+    _main()
