@@ -18,10 +18,10 @@ from tickbus.codec import Hop
 from tickbus.config import VenueConfig
 from tickbus.events import Event, FeedState, Instrument
 from tickbus.runtime import Context
+from tickbus.websocket import FrameStream
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.rest import RestClient, VenueUnavailable, WeightBudget
-from tickbus.websocket import FrameStream
 from tickbus_feed.venue import (
     Dialect,
     FetchSnapshot,
