@@ -66,6 +66,7 @@ class ExecutionCore:
         self._symbols: dict[str, str] = {}
         self._by_venue_id: dict[str, str] = {}
         self._submitted: set[str] = set()
+        self._cancels: dict[str, CancelApproved] = {}
         self._waiting: dict[str, OrderApproved] = {}
         self._queries: dict[str, int] = {}
         self._not_found: dict[str, int] = {}
@@ -112,8 +113,7 @@ class ExecutionCore:
     def _old_event(self, event: Any) -> Events:
         if self._live:
             return ()  # our own words coming back
-        if isinstance(event, OrderSubmitted):
-            self._submitted.add(event.client_order_id)
+        self._submitted.add(event.client_order_id)  # whatever it says, an earlier process sent it
         self._note(event)
         return ()
 
@@ -186,7 +186,9 @@ class ExecutionCore:
                 )
             )  # fmt: skip
         if cancel.client_order_id in self._waiting:
-            return ()  # it is not known to be at the venue: the answer to the question decides
+            # It is not known to be at the venue; sent as soon as the answer says that it is.
+            self._cancels[cancel.client_order_id] = event
+            return ()
         symbol = self._symbols.get(cancel.instrument_id, "")
         return (VenueCancel(event.ts_event, event.ts_recv, cancel, symbol),)
 
@@ -210,15 +212,24 @@ class ExecutionCore:
         for fill in report.fills:
             out += self._fill(order, report, fill, report.venue_order_id)
         if order.filled_quantity < report.filled_quantity:
-            # The venue says more than we were told: its fills must be fetched before it is over.
-            out.append(self._ask(order_id, report))
+            # The venue says more than we were told: its fills must be fetched. The first time at
+            # once, then with back-off: its list of trades may lag behind its word on the order.
+            asked = self._queries.get(order_id, 0)
+            out.append(self._ask_later(order_id, report) if asked else self._ask(order_id, report))
         if report.status is VenueStatus.CANCELED:
             out += self._emit(self._ended(OrderCanceled, report, order))
         elif report.status is VenueStatus.EXPIRED:
             out += self._emit(self._ended(OrderExpired, report, order))
         elif order.filled_quantity >= report.filled_quantity:
             self._queries.pop(order_id, None)
-        return out
+        return [*out, *self._late_cancel(order)]
+
+    def _late_cancel(self, order: Order) -> Events:
+        wish = self._cancels.pop(order.client_order_id, None)
+        if wish is None or order.is_terminal:
+            return ()
+        symbol = self._symbols.get(order.instrument_id, "")
+        return (VenueCancel(wish.ts_event, wish.ts_recv, wish.cancel, symbol),)
 
     def _head(self, event: Event, order: Order) -> tuple[int, int, str, str, str, str]:
         return (
@@ -296,7 +307,7 @@ class ExecutionCore:
             return self._emit(
                 OrderCanceled(*self._head(event, order), "", order.filled_quantity, "NEVER_SENT")
             )
-        if waiting is not None:
+        if waiting is not None and order_id not in self._submitted:
             return self._send(waiting)
         return self._emit(
             OrderRejected(*self._head(event, order), "NOT_AT_VENUE", "asked twice, never there")
@@ -314,12 +325,12 @@ class ExecutionCore:
     def _ask(self, order_id: str, cause: Event) -> Event:
         order = self.orders.get(order_id)
         assert order is not None  # only known orders are asked for
-        self._queries[order_id] = self._queries.get(order_id, 0) + 1
+        self._queries.setdefault(order_id, 1)
         symbol = self._symbols.get(order.instrument_id, "")
         return VenueQuery(cause.ts_event, cause.ts_recv, order_id, order.instrument_id, symbol)
 
     def _ask_later(self, order_id: str, cause: Event) -> SetTimer:
-        attempt = self._queries.get(order_id, 0)
+        attempt = self._queries[order_id] = self._queries.get(order_id, 0) + 1
         delay = min(QUERY_CAP_NS, QUERY_FIRST_NS << min(attempt, 8))
         return SetTimer(cause.ts_event, cause.ts_recv, f"query/{order_id}", cause.ts_recv + delay)
 

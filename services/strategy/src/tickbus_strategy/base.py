@@ -154,8 +154,10 @@ class Strategy:
         """An order for `quantity` (base), rounded down to lots, at `price` (None: MARKET).
 
         The price is rounded to a tick away from crossing: down for BUY, up for SELL. None, and no
-        order, when the quantity is less than the venue's least.
+        order, when the quantity is less than the venue's least or the book cannot be trusted.
         """
+        if not self._desk.may_order:
+            return None
         instrument = self.instrument
         lots = instrument.quantity(quantity)
         if lots <= 0 or lots < instrument.quantity_min:

@@ -134,6 +134,7 @@ class StrategyCore:
     def _own(self, event: SubmitOrder) -> Events:
         for seat in self._by_strategy.get(event.strategy_id, ())[:1]:
             seat.desk.see(event)
+            seat.desk.remember_id(event.client_order_id)
             seat.desk.orders.fold(event)
         return ()
 
@@ -200,6 +201,8 @@ class StrategyCore:
         desk = seat.desk
         if desk.strategy_id in self.failed:
             return ()
+        # Told of its orders and timers whatever happens; new orders only on a book it can trust.
+        desk.may_order = seat.market.usable
         try:
             method(*arguments)
         except Exception as error:  # noqa: BLE001 - a strategy is a guest; the others go on

@@ -52,6 +52,7 @@ class Desk:
         self.portfolio = Portfolio()
         self.orders = Orders()
         self.now_ns = 0
+        self.may_order = True
         self.ts_event = 0
         self._run_id = run_id
         self._number = 0
@@ -63,6 +64,12 @@ class Desk:
         """Time moves on; it never runs backwards."""
         self.now_ns = max(self.now_ns, event.ts_recv)
         self.ts_event = event.ts_event
+
+    def remember_id(self, client_order_id: str) -> None:
+        """Never use the number of an order of this run again, if the run was interrupted."""
+        head, _, number = client_order_id.rpartition("-")
+        if head == f"{self.strategy_id}-{self._run_id}" and number.isdigit():
+            self._number = max(self._number, int(number))
 
     def take(self) -> list[Event]:
         """The wishes made since the last call."""

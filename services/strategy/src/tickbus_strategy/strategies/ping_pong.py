@@ -47,6 +47,10 @@ class PingPong(Strategy):
     _ts_entry = 0
     _ts_quiet = 0
 
+    def on_start(self) -> None:
+        """A position of an earlier run gets its full time to wait for its profit."""
+        self._ts_entry = self.now_ns
+
     def on_quote(self, quote: Quote) -> None:
         """The venue's own best prices come first, straight from the feed."""
         self._decide(quote)

@@ -1,0 +1,300 @@
+"""Execution's core: given approvals and the venue's reports, then order events and requests."""
+
+import itertools
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickbus.events import (
+    CancelApproved,
+    CancelOrder,
+    CancelRejected,
+    Event,
+    Fill,
+    Instrument,
+    LiquiditySide,
+    OrderAccepted,
+    OrderApproved,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    OrderSubmitted,
+    OrderType,
+    OrderUnknown,
+    Recovered,
+    SetTimer,
+    Side,
+    SubmitOrder,
+    TimerFired,
+)
+from tickbus.order import OrderState
+from tickbus_execution.core import ExecutionCore
+from tickbus_execution.venue import (
+    ForeignFill,
+    OrderReport,
+    Outcome,
+    Request,
+    RequestFailed,
+    VenueCancel,
+    VenueQuery,
+    VenueSnapshot,
+    VenueStatus,
+    VenueSubmit,
+)
+
+START = 1_000
+NOW = 2_000
+INSTRUMENT = Instrument(
+    "sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.001")
+)
+_numbers = itertools.count(1)
+
+
+def an_order(ts: int = NOW, order_id: str = "s-r-1") -> SubmitOrder:
+    return SubmitOrder(
+        ts, ts, order_id, "s", "sim", "BTC-USDT", Side.BUY, OrderType.LIMIT, Decimal(2),
+        Decimal(100),
+    )  # fmt: skip
+
+
+def approved(ts: int = NOW, order_id: str = "s-r-1") -> OrderApproved:
+    return OrderApproved(ts, ts, an_order(ts, order_id))
+
+
+def cancel(order_id: str = "s-r-1") -> CancelApproved:
+    wish = CancelOrder(NOW, NOW, "s-r-c1", order_id, "s", "sim", "BTC-USDT")
+    return CancelApproved(NOW, NOW, wish)
+
+
+def a_fill(fill_id: str = "1", quantity: str = "1") -> Fill:
+    return Fill(
+        fill_id, Side.BUY, Decimal(100), Decimal(quantity), Decimal("0.001"), "BTC",
+        LiquiditySide.TAKER, NOW,
+    )  # fmt: skip
+
+
+def report(
+    status: VenueStatus, filled: str = "0", fills: Iterable[Fill] = (), order_id: str = "s-r-1",
+    venue_id: str = "77",
+) -> OrderReport:  # fmt: skip
+    return OrderReport(
+        NOW, NOW, order_id, "BTC-USDT", venue_id, status, Side.BUY, Decimal(2), Decimal(filled),
+        tuple(fills),
+    )  # fmt: skip
+
+
+def failed(request: Request, outcome: Outcome, reason: str = "-1", **more: str) -> RequestFailed:
+    return RequestFailed(NOW, NOW, request, outcome, "s-r-1", "BTC-USDT", reason, "words", **more)
+
+
+def a_core(*events: Event, history: Iterable[Event] = ()) -> ExecutionCore:
+    core = ExecutionCore("sim")
+    core.handle(INSTRUMENT)
+    for event in history:
+        assert core.handle(event) == (), "history is silent"
+    core.handle(Recovered(START, START))
+    for event in events:
+        core.handle(event)
+    return core
+
+
+def kinds(events: Iterable[Any]) -> list[type]:
+    return [type(event) for event in events]
+
+
+def test_approved_order_is_sent_once_and_said_to_be() -> None:
+    core = a_core()
+    request, submitted = core.handle(approved())
+    assert isinstance(request, VenueSubmit)
+    assert (request.order, request.symbol) == (an_order(), "BTCUSDT")
+    assert isinstance(submitted, OrderSubmitted)
+    assert core.handle(approved()) == (), "a repeat is not sent again"
+
+
+def test_answer_with_fills_accepts_and_fills() -> None:
+    core = a_core(approved())
+    out: Any = core.handle(report(VenueStatus.FILLED, "2", [a_fill("1"), a_fill("2")]))
+    assert kinds(out) == [OrderAccepted, OrderFilled, OrderFilled]
+    assert (out[-1].filled_quantity, out[-1].leaves_quantity) == (2, 0)
+
+
+def test_fill_told_by_the_stream_and_by_the_answer_is_published_once() -> None:
+    core = a_core(approved())
+    first = core.handle(report(VenueStatus.PARTIALLY_FILLED, "1", [a_fill("1")]))
+    second = core.handle(report(VenueStatus.FILLED, "2", [a_fill("1"), a_fill("2")]))
+    assert kinds(first) == [OrderAccepted, OrderFilled]
+    assert kinds(second) == [OrderFilled]
+
+
+def test_fill_that_was_not_told_is_asked_for_with_back_off() -> None:
+    core = a_core(approved())
+    out = core.handle(report(VenueStatus.FILLED, "2", [a_fill("2")]))
+    assert kinds(out) == [OrderAccepted, OrderFilled, VenueQuery]
+    again = core.handle(report(VenueStatus.FILLED, "2", [a_fill("2")]))
+    assert kinds(again) == [SetTimer], "not at the speed of the round trip"
+
+
+def test_refused_order_is_rejected_with_the_venues_words() -> None:
+    (event,) = a_core(approved()).handle(failed(Request.SUBMIT, Outcome.REFUSED, "-2010"))
+    assert isinstance(event, OrderRejected)
+    assert (event.reason, event.detail) == ("-2010", "words")
+
+
+def test_silence_is_unknown_until_the_venue_speaks() -> None:
+    core = a_core(approved())
+    unknown, timer = core.handle(failed(Request.SUBMIT, Outcome.UNKNOWN))
+    assert isinstance(unknown, OrderUnknown)
+    assert isinstance(timer, SetTimer)
+    (question,) = core.handle(TimerFired(NOW, NOW, timer.key))
+    assert isinstance(question, VenueQuery)
+    assert kinds(core.handle(report(VenueStatus.NEW))) == [OrderAccepted]
+
+
+def test_unanswered_question_proves_nothing() -> None:
+    core = a_core(approved(), failed(Request.SUBMIT, Outcome.UNKNOWN))
+    for _ in range(10):
+        assert kinds(core.handle(failed(Request.QUERY, Outcome.UNKNOWN))) == [SetTimer]
+    order = core.orders.get("s-r-1")
+    assert order is not None
+    assert order.state is OrderState.UNKNOWN
+
+
+def test_order_not_found_twice_was_never_there() -> None:
+    core = a_core(approved(), failed(Request.SUBMIT, Outcome.UNKNOWN))
+    assert kinds(core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))) == [SetTimer]
+    (event,) = core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))
+    assert isinstance(event, OrderRejected)
+    assert event.reason == "NOT_AT_VENUE"
+
+
+def test_accepted_order_is_never_declared_rejected_because_it_is_not_found() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW), failed(Request.CANCEL, Outcome.UNKNOWN))
+    for _ in range(5):
+        assert kinds(core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))) == [SetTimer]
+
+
+def test_cancel_goes_out_and_its_answer_closes_the_order() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW))
+    (request,) = core.handle(cancel())
+    assert isinstance(request, VenueCancel)
+    assert kinds(core.handle(report(VenueStatus.CANCELED))) == [OrderCanceled]
+    assert core.handle(report(VenueStatus.CANCELED)) == [], "said once"
+
+
+def test_refused_cancel_is_told_and_the_order_asked_for() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW), cancel())
+    out = core.handle(failed(Request.CANCEL, Outcome.REFUSED, "-2011", command_id="s-r-c1"))
+    assert kinds(out) == [CancelRejected, VenueQuery]
+
+
+def test_fill_that_beat_the_cancel_is_published_after_it() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW), cancel(), report(VenueStatus.CANCELED))
+    out = core.handle(report(VenueStatus.FILLED, "2", [a_fill("1", "2")]))
+    assert OrderFilled in kinds(out)
+    order = core.orders.get("s-r-1")
+    assert order is not None
+    assert order.state is OrderState.FILLED
+
+
+def test_cancel_of_a_closed_or_unknown_order_is_rejected_by_us() -> None:
+    core = a_core(approved(), report(VenueStatus.CANCELED))
+    assert kinds(core.handle(cancel())) == [CancelRejected]
+    assert kinds(core.handle(cancel("never-heard-of"))) == [CancelRejected]
+
+
+def test_approval_from_before_the_start_is_asked_for_and_then_sent_once() -> None:
+    core = a_core()
+    (question,) = core.handle(approved(ts=START - 1))
+    assert isinstance(question, VenueQuery)
+    core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))
+    out = core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))
+    assert kinds(out) == [VenueSubmit, OrderSubmitted]
+
+
+def test_approval_from_before_the_start_that_is_at_the_venue_is_not_sent() -> None:
+    core = a_core(approved(ts=START - 1))
+    assert kinds(core.handle(report(VenueStatus.NEW))) == [OrderAccepted]
+
+
+def test_cancel_while_the_order_is_being_asked_for_is_sent_once_it_is_found() -> None:
+    core = a_core(approved(ts=START - 1))
+    assert core.handle(cancel()) == ()
+    assert VenueCancel in kinds(core.handle(report(VenueStatus.NEW)))
+
+
+def test_approval_whose_end_is_in_the_history_is_never_sent_again() -> None:
+    rejected = OrderRejected(1, 1, "s-r-1", "s", "sim", "BTC-USDT", "-2010", "")
+    core = a_core(approved(ts=START - 1), history=[rejected])
+    for _ in range(4):
+        out = core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))
+        assert VenueSubmit not in kinds(out)
+
+
+def test_recovered_core_publishes_nothing_twice_and_knows_its_fills() -> None:
+    submitted = OrderSubmitted(1, 1, "s-r-1", "s", "sim", "BTC-USDT")
+    accepted = OrderAccepted(1, 1, "s-r-1", "s", "sim", "BTC-USDT", "77")
+    filled = OrderFilled(
+        1, 1, "s-r-1", "s", "sim", "BTC-USDT", "77", a_fill("41"), Decimal(1), Decimal(1)
+    )
+    core = a_core(history=[approved(1), submitted, accepted, filled])
+    assert core.fill_cursor == {"BTC-USDT": "41"}
+    out = core.handle(report(VenueStatus.PARTIALLY_FILLED, "1", [a_fill("41")]))
+    assert list(out) == []
+
+
+def test_reconciliation_asks_for_what_the_venue_does_not_list() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW))
+    assert kinds(core.handle(VenueSnapshot(NOW, NOW, (), ()))) == [VenueQuery]
+    listed = VenueSnapshot(NOW, NOW, (report(VenueStatus.NEW),), ())
+    assert list(core.handle(listed)) == []
+
+
+def test_fill_during_a_disconnect_is_found_in_the_history_of_the_account() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW))
+    missed = ForeignFill("BTC-USDT", "77", a_fill("9", "2"))
+    out = core.handle(VenueSnapshot(NOW, NOW, (), (missed,)))
+    assert OrderFilled in kinds(out)
+
+
+def test_order_placed_by_hand_enters_the_books_as_external() -> None:
+    core = a_core()
+    foreign = report(VenueStatus.NEW, order_id="web_abc", venue_id="900")
+    out: Any = core.handle(VenueSnapshot(NOW, NOW, (foreign,), ()))
+    assert kinds(out) == [OrderSubmitted, OrderAccepted]
+    assert {event.strategy_id for event in out} == {"external"}
+    filled = report(VenueStatus.FILLED, "2", [a_fill("5", "2")], order_id="web_abc", venue_id="900")
+    assert kinds(core.handle(filled)) == [OrderFilled]
+
+
+def test_order_for_an_instrument_nobody_described_is_rejected_unsent() -> None:
+    core = a_core()
+    odd = msgspec.structs.replace(an_order(), instrument_id="X-Y")
+    assert kinds(core.handle(OrderApproved(NOW, NOW, odd))) == [OrderRejected]
+
+
+@given(st.permutations(range(4)), st.lists(st.integers(0, 3), max_size=4))
+def test_reports_in_any_order_and_repeated_fill_exactly_once(
+    order: list[int], repeats: list[int]
+) -> None:
+    story = [
+        report(VenueStatus.NEW),
+        report(VenueStatus.PARTIALLY_FILLED, "0.5", [a_fill("1", "0.5")]),
+        report(VenueStatus.PARTIALLY_FILLED, "1.5", [a_fill("2", "1")]),
+        report(VenueStatus.FILLED, "2", [a_fill("3", "0.5")]),
+    ]
+    core = a_core(approved())
+    out: list[Any] = []
+    for index in [*order, *repeats]:
+        out += core.handle(story[index])
+    fills = [event for event in out if isinstance(event, OrderFilled)]
+    assert sorted(event.fill.fill_id for event in fills) == ["1", "2", "3"]
+    assert max(event.filled_quantity for event in fills) == 2
+    assert kinds(out).count(OrderAccepted) == 1
+    final = core.orders.get("s-r-1")
+    assert final is not None
+    assert final.state is OrderState.FILLED
+    assert final.filled_quantity == 2
