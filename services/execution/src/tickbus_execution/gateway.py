@@ -35,6 +35,10 @@ CONNECT_TIMEOUT_S = 10.0
 SWEEP_S = 0.2
 CLOCK_SAMPLES = 3
 TRADES_PAGE = 1000
+LIVED_LONG_S = 60.0
+KEY_PAUSE_S = 60.0
+EVENTS_MAX = 10_000
+"""Reports waiting for the core; past that the session is dropped, and the next one reconciles."""
 
 
 class VenueRefused(Exception):
@@ -73,7 +77,9 @@ class BinanceGateway:
         self._paused_until = 0.0
         self._buffering = False
         self._buffer: list[Event] = []
-        self._events: asyncio.Queue[list[Event]] = asyncio.Queue()
+        self._events: asyncio.Queue[list[Event]] = asyncio.Queue(EVENTS_MAX)
+        self._cursor: dict[str, str] | None = None
+        self._stopping = False
         self._context: Context
         self._clock: Clock
         self._log = logging.getLogger("tickbus.execution")
@@ -91,12 +97,20 @@ class BinanceGateway:
 
     async def stop(self) -> None:
         """Close the session; working orders stay where they are."""
+        self._stopping = True
         if self._stream is not None:
             await self._stream.close()
 
     async def _run(self) -> None:
-        for delay_s in delays_s(0.25, 15.0):
+        delays = delays_s(0.25, 15.0)
+        while True:
+            began = time.monotonic()
             reason = await self._session()
+            if self._stopping:
+                return
+            if time.monotonic() - began > LIVED_LONG_S:
+                delays = delays_s(0.25, 15.0)
+            delay_s = next(delays)
             self._fail_pending()
             now = self._clock.now_ns()
             self._put([VenueLost(now, now, reason)])
@@ -117,7 +131,7 @@ class BinanceGateway:
             self._context.set_ready(True)
             while not stream.closed.done():
                 await asyncio.wait([stream.closed], timeout=self._config.reconcile_interval_s)
-                if not stream.closed.done():
+                if not stream.closed.done() and not self._paused:
                     await self._reconcile()
             return f"the session was {stream.closed.result()}"
         except (VenueRefused, TimeoutError, WebSocketException, ConnectionError) as error:
@@ -162,8 +176,18 @@ class BinanceGateway:
                 self._offset_ms = round(result["serverTime"] - (before + after) * 500)
         self._context.telemetry.gauge("clock_offset_ms", self._offset_ms)
 
+    @property
+    def _paused(self) -> bool:
+        """Whether the venue asked for silence; cancels go out all the same."""
+        return time.monotonic() < self._paused_until
+
     async def _reconcile(self) -> None:
-        """Compare the account: working orders, balances, fills since the last one known."""
+        """Compare the account: working orders, balances, fills since the last comparison.
+
+        Not since the newest fill known: one that was missed may be older than one that was not.
+        """
+        cursor = dict(self._core.fill_cursor)
+        since = cursor if self._cursor is None else self._cursor
         open_orders: list[OrderReport] = []
         fills: list[Any] = []
         for name in sorted(self._core.instrument_ids() & set(self._venue.instruments)):
@@ -171,7 +195,7 @@ class BinanceGateway:
             listed = await self._call("openOrders.status", {"symbol": symbol}, signed=True)
             now = self._clock.now_ns()
             open_orders += [binance.order_report(body, name, now) for body in listed]
-            fills += await self._fills_since(name, symbol)
+            fills += await self._fills_since(name, symbol, since.get(name))
         account = await self._call("account.status", {}, signed=True)
         now = self._clock.now_ns()
         events: list[Event] = []
@@ -182,10 +206,10 @@ class BinanceGateway:
         if self._core.ts_opened:
             events.append(binance.account_report(account, now))
         await self._context.emit(events)
+        self._cursor = cursor
         self._context.telemetry.count("Reconciliation", "done")
 
-    async def _fills_since(self, name: str, symbol: str) -> list[Any]:
-        cursor = self._core.fill_cursor.get(name)
+    async def _fills_since(self, name: str, symbol: str, cursor: str | None) -> list[Any]:
         params: dict[str, Any] = {"symbol": symbol, "limit": TRADES_PAGE}
         if cursor:
             params["fromId"] = int(cursor) + 1
@@ -249,7 +273,7 @@ class BinanceGateway:
     async def submit(self, wish: VenueSubmit, hops: tuple[Hop, ...]) -> None:
         """Write an order to the socket; the answer comes to the core by itself."""
         order = wish.order
-        if time.monotonic() < self._paused_until:
+        if self._paused:
             self._refuse(Request.SUBMIT, wish, order, "VENUE_PAUSED", "the venue asked for silence")
             return
         params = binance.order_params(order, wish.symbol)
@@ -287,6 +311,9 @@ class BinanceGateway:
 
     async def _query(self, wish: VenueQuery) -> None:
         order_id, symbol, name = wish.client_order_id, wish.symbol, wish.instrument_id
+        if self._paused:
+            self._put([self._failure(Request.QUERY, wish, Outcome.UNKNOWN, "VENUE_PAUSED", "")])
+            return
         try:
             # Our spelling of a foreign order is not the venue's.
             by = (
@@ -366,13 +393,15 @@ class BinanceGateway:
         if code == binance.CLOCK_CODE:
             self._context.spawn(self._resync_clock(), "clock")
         if code in binance.KEY_CODES:
+            self._paused_until = time.monotonic() + KEY_PAUSE_S
             self._log.critical(
                 "the venue refuses our key (%s %s): check TICKBUS_VENUE_API_KEY and _SECRET, the"
                 " key's permissions and its list of addresses", code, error.get("msg"),
             )  # fmt: skip
         if answer.status in (418, 429) or code in binance.PAUSE_CODES:
             until_ms = (error.get("data") or {}).get("retryAfter", 0)
-            wait_s = max(1.0, until_ms / 1000 - time.time()) if until_ms else 10.0
+            now_ms = time.time() * 1000 + self._offset_ms
+            wait_s = max(1.0, (until_ms - now_ms) / 1000) if until_ms else 10.0
             self._paused_until = time.monotonic() + min(wait_s, 3600.0)
             self._log.warning("the venue asks for silence: no new orders for %.0f s", wait_s)
 
@@ -426,8 +455,14 @@ class BinanceGateway:
             self._put(out)
 
     def _put(self, events: list[Event]) -> None:
-        if events:
+        if not events:
+            return
+        try:
             self._events.put_nowait(events)
+        except asyncio.QueueFull:
+            self._context.telemetry.error("reports_dropped")
+            if self._stream is not None:
+                self._stream.abort()  # the next session finds out what was missed
 
     async def _deliver(self) -> None:
         while True:
