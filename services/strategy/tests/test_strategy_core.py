@@ -1,0 +1,348 @@
+"""Strategies: given a market and orders, when something happens, then wishes."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tickbus.config import ConfigError, Settings
+from tickbus.events import (
+    BookTop,
+    CancelAllOrders,
+    CancelOrder,
+    CancelRejected,
+    Event,
+    FeedState,
+    FeedStatus,
+    FeeSchedule,
+    Fill,
+    Instrument,
+    LiquiditySide,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    OrderType,
+    Quote,
+    Recovered,
+    SetTimer,
+    Side,
+    SubmitOrder,
+    TimeInForce,
+    TimerFired,
+)
+from tickbus_strategy import Strategy
+from tickbus_strategy.config import entries, find, seats
+from tickbus_strategy.core import Seat, StrategyCore, StrategyFailed
+from tickbus_strategy.desk import Desk, Market
+from tickbus_strategy.strategies.momentum import Momentum, MomentumParams
+from tickbus_strategy.strategies.ping_pong import PingPong, PingPongParams
+
+SECOND = 1_000_000_000
+NOW = 1_000 * SECOND
+FEES = FeeSchedule(maker=Decimal("0.001"), taker=Decimal("0.001"))
+INSTRUMENT = Instrument(
+    "sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.0001"),
+    quantity_min=Decimal("0.0001"), notional_min=Decimal(5),
+)  # fmt: skip
+
+
+def a_quote(bid: float = 100.0, ts: int = NOW, spread: float = 0.02) -> Quote:
+    return Quote(ts, ts, "sim", "BTC-USDT", bid, 5.0, round(bid + spread, 2), 5.0, 1)
+
+
+def a_top(ts: int = NOW, *, stale: bool = False) -> BookTop:
+    return BookTop(ts, ts, "sim", "BTC-USDT", 100.0, 5.0, 100.02, 5.0, 1, 1, stale)
+
+
+def a_core(
+    kind: type[Strategy], params: Any = None, *, run_id: str = "r", start: bool = True,
+    strategy_id: str = "s",
+) -> Any:  # fmt: skip
+    """A StrategyCore; untyped, as tests look into whatever it returns."""
+    desk, market = Desk(strategy_id, run_id, FEES), Market("sim", "BTC-USDT")
+    core = StrategyCore([Seat(kind(desk, market, params or kind.Params()), desk, market)])
+    if start:
+        core.handle(INSTRUMENT)
+        core.handle(Recovered(NOW, NOW))
+    return core
+
+
+def filled(order: SubmitOrder, price: str, ts: int = NOW, fill_id: str = "1") -> OrderFilled:
+    base_fee = order.quantity * FEES.taker if order.side is Side.BUY else Decimal(0)
+    fill = Fill(
+        fill_id, order.side, Decimal(price), order.quantity, base_fee, "BTC",
+        LiquiditySide.TAKER, ts,
+    )  # fmt: skip
+    return OrderFilled(
+        ts, ts, order.client_order_id, order.strategy_id, "sim", "BTC-USDT", "1", fill,
+        order.quantity, Decimal(0),
+    )  # fmt: skip
+
+
+def wishes(kind: type, events: Iterable[Event]) -> list[Any]:
+    return [event for event in events if type(event) is kind]
+
+
+class Buyer(Strategy):
+    """Buys at each quote, cancels at each book view, sells at its timer."""
+
+    def on_quote(self, quote: Quote) -> None:
+        self.buy(1.00019, quote.bid + 0.0049)
+
+    def on_book(self, top: BookTop) -> None:
+        self.cancel_all()
+
+    def on_timer(self, key: str) -> None:
+        self.sell(1)
+
+
+class Broken(Strategy):
+    """Wishes something, then fails."""
+
+    def on_quote(self, quote: Quote) -> None:
+        self.buy(1)
+        raise ZeroDivisionError("no luck")
+
+
+def test_wish_is_quantised_and_its_id_is_derived() -> None:
+    (order,) = a_core(Buyer).handle(a_quote())
+    assert isinstance(order, SubmitOrder)
+    assert order.client_order_id == "s-r-1"
+    assert (order.quantity, order.price) == (Decimal("1.0001"), Decimal("100.00"))
+    assert (order.order_type, order.time_in_force) == (OrderType.LIMIT, TimeInForce.GTC)
+
+
+def test_ids_never_repeat_also_not_after_a_restart_with_the_same_run() -> None:
+    first = a_core(Buyer)
+    given = [*first.handle(a_quote()), *first.handle(a_quote())]
+    again = a_core(Buyer, start=False)
+    again.handle(INSTRUMENT)
+    for event in given:
+        again.handle(event)
+    again.handle(Recovered(NOW, NOW))
+    (order,) = again.handle(a_quote())
+    assert isinstance(order, SubmitOrder)
+    assert order.client_order_id == "s-r-3"
+
+
+def test_nothing_is_asked_of_it_before_history_and_instrument_are_known() -> None:
+    core = a_core(Buyer, start=False)
+    assert core.handle(a_quote()) == []
+    core.handle(Recovered(NOW, NOW))
+    assert core.handle(a_quote()) == []
+    core.handle(INSTRUMENT)
+    assert len(core.handle(a_quote())) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [a_top(stale=True), FeedStatus(NOW, NOW, "sim", "BTC-USDT", FeedState.DISCONNECTED)],
+)
+def test_no_order_leaves_on_a_book_that_cannot_be_trusted(trouble: Event) -> None:
+    core = a_core(Buyer)
+    core.handle(trouble)
+    assert core.handle(a_quote()) == []
+    assert wishes(SubmitOrder, core.handle(TimerFired(NOW, NOW, "s/sim/BTC-USDT/x"))) == []
+
+
+def test_timer_reaches_its_strategy() -> None:
+    (order,) = a_core(Buyer).handle(TimerFired(NOW, NOW, "s/sim/BTC-USDT/x"))
+    assert isinstance(order, SubmitOrder)
+    assert (order.side, order.order_type) == (Side.SELL, OrderType.MARKET)
+
+
+def test_cancel_is_wished_once_until_it_is_answered() -> None:
+    core = a_core(Buyer)
+    (order,) = core.handle(a_quote())
+    assert isinstance(order, SubmitOrder)
+    assert [type(e) for e in core.handle(a_top())] == [CancelOrder]
+    assert core.handle(a_top()) == []
+    core.handle(
+        CancelRejected(NOW, NOW, order.client_order_id, "s", "sim", "BTC-USDT", "c", "-2011", "")
+    )
+    assert [type(e) for e in core.handle(a_top())] == [CancelOrder]
+
+
+def test_strategy_that_raises_is_stopped_and_its_orders_cancelled_and_others_go_on() -> None:
+    desks = [Desk("bad", "r", FEES), Desk("good", "r", FEES)]
+    market = Market("sim", "BTC-USDT")
+    core = StrategyCore(
+        [
+            Seat(Broken(desks[0], market, None), desks[0], market),
+            Seat(Buyer(desks[1], market, None), desks[1], market),
+        ]
+    )
+    core.handle(INSTRUMENT)
+    core.handle(Recovered(NOW, NOW))
+    out = core.handle(a_quote())
+    assert [type(event) for event in out] == [StrategyFailed, CancelAllOrders, SubmitOrder]
+    assert wishes(CancelAllOrders, out)[0].strategy_id == "bad"
+    assert [e.strategy_id for e in wishes(SubmitOrder, core.handle(a_quote()))] == ["good"]
+
+
+def test_fills_make_the_position_once_each() -> None:
+    core = a_core(Buyer)
+    (order,) = core.handle(a_quote())
+    assert isinstance(order, SubmitOrder)
+    for _ in range(2):
+        core.handle(filled(order, "100"))
+    desk = core._by_strategy["s"][0].desk
+    position = desk.portfolio.position("sim", "BTC-USDT")
+    assert position.quantity == order.quantity * (1 - FEES.taker)
+
+
+# -- ping-pong ---------------------------------------------------------------------------------
+
+
+def test_ping_pong_bids_waits_requotes_and_then_takes_the_ask() -> None:
+    core = a_core(PingPong, PingPongParams(requote_s=2, patience=1, order_notional=Decimal(50)))
+    (bid,) = core.handle(a_quote(ts=NOW))
+    assert (bid.side, bid.price, bid.time_in_force) == (
+        Side.BUY, Decimal("100.00"), TimeInForce.GTC,
+    )  # fmt: skip
+    assert core.handle(a_quote(ts=NOW + SECOND)) == [], "patient"
+    (cancel,) = core.handle(a_quote(ts=NOW + 3 * SECOND))
+    assert isinstance(cancel, CancelOrder)
+    core.handle(
+        OrderCanceled(
+            NOW + 3 * SECOND, NOW + 3 * SECOND, bid.client_order_id, "s", "sim", "BTC-USDT", "1",
+            Decimal(0),
+        )
+    )  # fmt: skip
+    (take,) = core.handle(a_quote(ts=NOW + 4 * SECOND))
+    assert (take.price, take.time_in_force) == (Decimal("100.02"), TimeInForce.IOC)
+
+
+def test_ping_pong_offers_above_entry_fees_and_profit_and_in_the_end_sells_at_market() -> None:
+    core = a_core(PingPong, PingPongParams(profit_bps=10, hold_s=20, requote_s=100))
+    (bid,) = core.handle(a_quote())
+    core.handle(filled(bid, "100"))
+    (offer,) = core.handle(a_quote(ts=NOW + SECOND))
+    assert offer.side is Side.SELL
+    assert offer.price == Decimal("100.30"), "20 bps of fees and 10 of profit"
+    ended = NOW + 30 * SECOND
+    core.handle(
+        OrderCanceled(ended, ended, offer.client_order_id, "s", "sim", "BTC-USDT", "2", Decimal(0))
+    )
+    (sale,) = core.handle(a_quote(ts=ended))
+    assert (sale.side, sale.order_type) == (Side.SELL, OrderType.MARKET)
+
+
+def test_ping_pong_does_not_repeat_a_refused_order_at_once() -> None:
+    core = a_core(PingPong)
+    (bid,) = core.handle(a_quote())
+    core.handle(
+        OrderRejected(NOW, NOW, bid.client_order_id, "s", "sim", "BTC-USDT", "-2010", "no money")
+    )
+    assert core.handle(a_quote(ts=NOW + SECOND // 2)) == []
+    assert len(core.handle(a_quote(ts=NOW + 2 * SECOND))) == 1
+
+
+# -- momentum ----------------------------------------------------------------------------------
+
+
+def a_rise(core: Any, bps: list[float], begin: int = NOW) -> list[Event]:
+    """One quote a second, each so many basis points above 100."""
+    out: list[Event] = []
+    for second, move in enumerate(bps):
+        out += core.handle(a_quote(100 * (1 + move / 10_000), begin + second * SECOND))
+    return out
+
+
+def test_momentum_enters_beyond_threshold_and_fees_only() -> None:
+    params = MomentumParams(window_s=2, threshold_bps=10)
+    assert a_rise(a_core(Momentum, params), [0, 10, 20, 29]) == [], "20 bps are fees"
+    (order,) = a_rise(a_core(Momentum, params), [0, 10, 20, 45])
+    assert isinstance(order, SubmitOrder)
+    assert (order.side, order.order_type) == (Side.BUY, OrderType.MARKET)
+
+
+def test_momentum_leaves_when_velocity_crosses_zero_and_then_pauses() -> None:
+    core = a_core(Momentum, MomentumParams(window_s=2, threshold_bps=10, cooldown_s=5))
+    (entry,) = a_rise(core, [0, 10, 20, 45])
+    assert isinstance(entry, SubmitOrder)
+    core.handle(filled(entry, "100.45", NOW + 3 * SECOND))
+    assert a_rise(core, [60, 70], NOW + 4 * SECOND) == []
+    (leave,) = a_rise(core, [40], NOW + 6 * SECOND)
+    assert isinstance(leave, SubmitOrder)
+    assert leave.side is Side.SELL
+    core.handle(filled(leave, "100.4", NOW + 6 * SECOND, "2"))
+    assert a_rise(core, [90, 140, 190], NOW + 7 * SECOND) == [], "cooling down"
+
+
+def test_momentum_sells_short_only_when_allowed() -> None:
+    fall = [0.0, -10.0, -20.0, -50.0]
+    assert a_rise(a_core(Momentum, MomentumParams(window_s=2, threshold_bps=10)), fall) == []
+    bold = MomentumParams(window_s=2, threshold_bps=10, allow_short=True)
+    (order,) = a_rise(a_core(Momentum, bold), fall)
+    assert isinstance(order, SubmitOrder)
+    assert order.side is Side.SELL
+
+
+# -- configuration -----------------------------------------------------------------------------
+
+
+def settings(**entry: Any) -> Settings:
+    base = {"id": "a", "kind": "momentum", "instruments": ["BTC-USDT"], **entry}
+    venue = {
+        "name": "sim", "adapter": "binance", "rest_url": "", "ws_url": "", "ws_api_url": "",
+        "instruments": ["BTC-USDT"], "fees": {"maker": "0", "taker": "0"},
+    }  # fmt: skip
+    return Settings({"strategies": [base], "venue": venue})
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"params": {"windows_s": 3}}, "did you mean 'window_s'"),
+        ({"params": {"order_notional": -3}}, "order_notional"),
+        ({"kind": "momentun"}, "ping-pong"),
+        ({"kind": "nowhere.py:X"}, "nowhere.py"),
+        ({"id": "far-too-long-for-an-order-id"}, "id"),
+        ({"instrument": "BTC-USDT"}, "did you mean 'instruments'"),
+    ],
+)
+def test_mistake_in_the_configuration_is_named(entry: dict[str, Any], said: str) -> None:
+    config = settings(**entry)
+    with pytest.raises(ConfigError, match=said):
+        seats(config, entries(config))
+
+
+def test_strategy_is_loaded_from_a_file(tmp_path: Any) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from tickbus_strategy import Strategy\nclass Mine(Strategy):\n    pass\n")
+    assert find(f"{file}:Mine").__name__ == "Mine"
+    with pytest.raises(ConfigError, match="defines no Yours"):
+        find(f"{file}:Yours")
+    file.write_text("def broken(:\n")
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        find(f"{file}:Mine")
+
+
+def test_timer_key_carries_whose_it_is() -> None:
+    class Sleeper(Strategy):
+        """Sets a timer when it starts."""
+
+        def on_start(self) -> None:
+            self.set_timer("wake", 2.5)
+
+    core = a_core(Sleeper, start=False)
+    core.handle(INSTRUMENT)
+    (timer,) = core.handle(Recovered(NOW, NOW))
+    assert timer == SetTimer(NOW, NOW, "s/sim/BTC-USDT/wake", NOW + 5 * SECOND // 2)
+
+
+def test_the_strategy_of_the_documentation_works(tmp_path: Any) -> None:
+    guide = Path(__file__).parents[3] / "docs" / "adding-a-strategy.md"
+    code = guide.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    file = tmp_path / "wide_spread.py"
+    file.write_text(code, encoding="utf-8")
+    core = a_core(find(f"{file}:WideSpread"))
+    assert core.handle(a_quote(spread=0.01)) == []
+    order, timer = core.handle(a_quote(spread=0.05))
+    assert (order.side, order.quantity) == (Side.BUY, Decimal("0.4997"))
+    core.handle(filled(order, "100.05"))
+    (sale,) = core.handle(TimerFired(timer.at_ns, timer.at_ns, timer.key))
+    assert (sale.side, sale.quantity) == (Side.SELL, Decimal("0.4992"))
