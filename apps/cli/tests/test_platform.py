@@ -1,0 +1,89 @@
+"""The whole platform, as `tickbus up` runs it: trades, refuses, stops, and goes on where it was."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tickbus_testkit.story import Desk, wait_for
+
+ROOT = Path(__file__).parents[3]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def a_free_offset() -> int:
+    """An offset at which all of the platform's ports are probably free."""
+    for offset in range(3_000 + os.getpid() % 1_000 * 10, 40_000, 700):
+        ports = [4222 + offset, 8080 + offset, 8090 + offset, *range(9101 + offset, 9108 + offset)]
+        probes = []
+        try:
+            for port in ports:
+                probe = socket.socket()
+                probes.append(probe)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+        return offset
+    raise AssertionError("no free ports")
+
+
+@contextmanager
+def a_platform(data: Path, offset: int) -> Iterator[tuple[Desk, dict[str, Any]]]:
+    """A running platform; leaving stops it with Ctrl-C and fills in its summary."""
+    summary: dict[str, Any] = {}
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "tickbus_cli", "up", "--json", "--data-dir", str(data),
+            "--port-offset", str(offset),
+        ],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    desk = Desk(f"http://127.0.0.1:{8080 + offset}", f"http://127.0.0.1:{8090 + offset}")
+    try:
+        wait_for("the gateway to be ready", lambda: desk.get("/health")["status"] == "ready", 60)
+        yield desk, summary
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+        summary["stderr"], summary["exit_code"] = errors, process.returncode
+        if out.strip():
+            summary.update(json.loads(out))
+
+
+def test_it_trades_keeps_books_equal_to_the_exchange_and_continues(tmp_path: Path) -> None:
+    offset = a_free_offset()
+    with a_platform(tmp_path / "data", offset) as (desk, first):
+        wait_for(
+            "the strategies' first fill",
+            lambda: [f for f in desk.all("fills") if f["strategy"] in ("ping-pong", "momentum")],
+            60,
+        )
+        desk.trade_by_hand()
+        wait_for("books equal to the exchange's", lambda: not desk.differences())
+        fills = len(desk.all("fills"))
+    assert first["exit_code"] == 0, first["stderr"]
+    assert "cancel" in first["stderr"], "it says that it cancels what works"
+    assert first["errors"] == {}
+    assert first["ticks"] > 0
+    assert first["fills"] >= fills >= 2
+    assert first["working_orders_left"] == []
+    assert first["tick_to_order"]["count"] > 0
+
+    with a_platform(tmp_path / "data", offset) as (desk, second):
+        wait_for("the books of before", lambda: len(desk.all("fills")) >= first["fills"])
+        wait_for("books equal to the exchange's", lambda: not desk.differences())
+        assert desk.ledger_of_the_exchange()["fills"], "the exchange went on, too"
+    assert second["exit_code"] == 0, second["stderr"]
+    assert second["books"]["fills"] >= first["books"]["fills"]
