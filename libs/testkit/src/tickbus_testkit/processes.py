@@ -1,0 +1,148 @@
+"""Services as the processes they are in production, for tests that talk to them from outside."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+READY_S = 40.0
+STOP_S = 15.0
+LOG_TAIL = 3_000
+
+
+def free_port() -> int:
+    """A port that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServiceProcess:
+    """`python -m tickbus_<name>` with a log file; `health_port` answers /readyz."""
+
+    def __init__(
+        self, name: str, logs: Path, environment: Mapping[str, str], health_port: int,
+        arguments: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.health_url = f"http://127.0.0.1:{health_port}"
+        self._log = logs / f"{name}.log"
+        self._environment = {**os.environ, **environment}
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "ServiceProcess":
+        """Start it; returns at once."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"tickbus_{self.name}", *self._arguments],
+                env=self._environment, stdout=log, stderr=log,
+            )  # fmt: skip
+        return self
+
+    def until_ready(self, timeout_s: float = READY_S) -> "ServiceProcess":
+        """Wait for /readyz. Raises AssertionError with the end of its log."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            assert self.lives(), f"{self.name} ended: {self.tail()}"
+            try:
+                if httpx.get(f"{self.health_url}/readyz", timeout=2).status_code == 200:
+                    return self
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"{self.name} is not ready after {timeout_s:g} s: {self.tail()}")
+
+    def lives(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def metrics(self) -> str:
+        """What /metrics says now."""
+        return httpx.get(f"{self.health_url}/metrics", timeout=5).raise_for_status().text
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM, and SIGKILL after 15 s; the exit code."""
+        return self._signal(signal.SIGTERM)
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self._log.read_text(errors="replace")[-LOG_TAIL:] if self._log.exists() else ""
+
+    def _signal(self, number: int) -> int:
+        process = self._process
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            return process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait(STOP_S)
+
+
+SERVICES = ("feed", "book", "risk", "execution", "ledger", "strategy", "api")
+
+
+class PlatformProcesses:
+    """The simulated exchange and every service, against given NATS and Postgres servers."""
+
+    def __init__(
+        self, logs: Path, nats_url: str, postgres_dsn: str, config: Path, seed: int = 1
+    ) -> None:
+        port, api_port = free_port(), free_port()
+        self.exchange_url = f"http://127.0.0.1:{port}"
+        self.api_url = f"http://127.0.0.1:{api_port}"
+        self.environment = {
+            "TICKBUS_NATS_URL": nats_url,
+            "TICKBUS_POSTGRES_DSN": postgres_dsn,
+            "TICKBUS_CONFIG": str(config),
+            "TICKBUS_VENUE_REST_URL": self.exchange_url,
+            "TICKBUS_VENUE_WS_URL": f"ws://127.0.0.1:{port}",
+            "TICKBUS_VENUE_WS_API_URL": f"ws://127.0.0.1:{port}/ws-api/v3",
+            "TICKBUS_VENUE_API_KEY": "sim-key",
+            "TICKBUS_VENUE_API_SECRET": "sim-secret",
+            "TICKBUS_API_PORT": str(api_port),
+            "TICKBUS_LOG_FORMAT": "json",
+        }
+        state = logs / "exchange"
+        state.mkdir(exist_ok=True)
+        arguments = ("--port", str(port), "--seed", str(seed), "--state-dir", str(state))
+        self.processes = {
+            "exchange": ServiceProcess("exchange", logs, {}, port, arguments),
+            **{name: self._service(name, logs) for name in SERVICES},
+        }
+
+    def _service(self, name: str, logs: Path) -> ServiceProcess:
+        port = free_port()
+        environment = {**self.environment, "TICKBUS_METRICS_PORT": str(port)}
+        return ServiceProcess(name, logs, environment, port)
+
+    def __getitem__(self, name: str) -> ServiceProcess:
+        return self.processes[name]
+
+    @contextmanager
+    def running(self) -> Iterator["PlatformProcesses"]:
+        """All of it ready; stopped afterwards, strategies first."""
+        try:
+            for process in self.processes.values():
+                process.start()
+            for process in self.processes.values():
+                process.until_ready()
+            yield self
+        finally:
+            for process in reversed(list(self.processes.values())):
+                process.stop()
