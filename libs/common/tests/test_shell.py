@@ -234,3 +234,58 @@ async def test_consecutive_market_events_of_one_subject_travel_together() -> Non
     (message,) = got
     assert codec.decode(message.payload).events == [a_quote(1), a_quote(2)]
     await shell.stop()
+
+
+async def test_sink_that_raises_ends_the_service_and_nothing_behind_it_is_acknowledged() -> None:
+    async def broken(event: Any, hops: tuple[Hop, ...]) -> None:
+        raise LookupError("the venue object is not there")
+
+    bus = MemoryBus()
+    shell = a_shell(Approver(), bus, sinks={OrderApproved: broken})
+    running = asyncio.create_task(shell.run_until_stopped())
+    await asyncio.sleep(0.05)
+    await publish(bus, an_order(1))
+    await publish(bus, an_order(2))
+    with pytest.raises(LookupError):
+        await asyncio.wait_for(running, 10)
+    core = Approver()
+    second = a_shell(core, bus)
+    await second.start()
+    assert len(await approvals(bus)) == 2, "both orders are handled again"
+    await second.stop()
+
+
+async def test_edge_is_started_before_the_first_live_event_reaches_its_sink() -> None:
+    class Gateway:
+        started = False
+        taken = 0
+
+        async def start(self, context: Context) -> None:
+            self.started = True
+
+        async def stop(self) -> None: ...
+
+        async def submit(self, event: Any, hops: tuple[Hop, ...]) -> None:
+            assert self.started
+            self.taken += 1
+
+    bus = MemoryBus()
+    await publish(bus, an_order())
+    gateway = Gateway()
+    shell = a_shell(Approver(), bus, sinks={OrderApproved: gateway.submit}, edges=(gateway,))
+    await shell.start()
+    await bus.settle()
+    assert gateway.taken == 1
+    await shell.stop()
+
+
+async def test_service_that_is_reading_history_can_be_told_to_stop() -> None:
+    class Endless(MemoryBus):
+        async def consume(self, *arguments: Any, **more: Any) -> Any:
+            await asyncio.Event().wait()
+
+    shell = a_shell(Approver(), Endless())
+    running = asyncio.create_task(shell.run_until_stopped())
+    await asyncio.sleep(0.05)
+    shell.stopping.set()
+    await asyncio.wait_for(running, 5)

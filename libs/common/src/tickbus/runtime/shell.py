@@ -57,6 +57,10 @@ class Context:
         self._shell.quarantine.add(source, payload, error)
 
 
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
 class Shell:
     """Runs one service on a bus until it is told to stop or something breaks."""
 
@@ -86,10 +90,18 @@ class Shell:
 
     async def run_until_stopped(self) -> None:
         """Start, serve until `stopping` is set, stop. Raises what broke the service."""
+        starting = asyncio.create_task(self.start())
+        told = asyncio.create_task(self.stopping.wait())
         try:
-            await self.start()
-            await self.stopping.wait()
+            # Reading history may take a while, and being told to stop must not have to wait for it.
+            await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                await told
         finally:
+            for task in (starting, told):
+                task.cancel()
+            await asyncio.gather(starting, told, return_exceptions=True)
             await self.stop()
         if self.failure is not None:
             raise self.failure
@@ -100,16 +112,15 @@ class Shell:
         await self._keep(self.bus.respond(subjects.STATUS, self._status))
         for bucket in self.spec.watch:
             await self._keep(self.bus.kv_watch(bucket, self._on_key(bucket)))
-        for subject in self.spec.subscribe:
-            await self._keep(self.bus.subscribe(subject, self._on_message))
         if self.spec.consume:
             await self._consume()
         else:
             await self._go_live()
+        # Only now: what the core says of the market before it is live would be lost.
+        for subject in self.spec.subscribe:
+            await self._keep(self.bus.subscribe(subject, self._on_message))
         for subject, responder in self.spec.responders.items():
             await self._keep(self.bus.respond(subject, responder))
-        for edge in self.spec.edges:
-            await edge.start(Context(self, type(edge).__name__))
         self.spawn(self._watch_loop(), "loop lag")
         self.set_waiting("start", "")
 
@@ -127,9 +138,15 @@ class Shell:
         self.set_waiting("history", "")
 
     async def _go_live(self) -> None:
-        self._live = True
+        """History is over: tell the core, start the edges, then do what the core wants."""
         now = self.clock.now_ns()
-        await self.run([Recovered(now, now)], ())
+        outputs = self._call(Recovered(now, now))
+        self._live = True
+        # Before any live event: the core's wishes may go to an edge.
+        for edge in self.spec.edges:
+            await edge.start(Context(self, type(edge).__name__))
+        if outputs:
+            await self._send_out(outputs, (), now)
 
     async def stop(self) -> None:
         """Deliver nothing more, stop the edges, finish what is being published, disconnect."""
@@ -266,25 +283,32 @@ class Shell:
             await self._handle(events, hops, received)
 
     async def _handle(self, events: Sequence[Any], hops: tuple[Hop, ...], received: int) -> None:
-        if self.failure is not None:
-            await asyncio.Event().wait()  # never acknowledge behind a failure; stop() cancels this
         outputs: list[Event] = []
-        handle = self.spec.core.handle
         counts = self.telemetry.counts
         for event in events:
-            try:
-                outputs.extend(handle(event))
-            except Exception as error:  # noqa: BLE001 - whatever a core raises is a bug
-                self.fail(error, f"handling {event!r}")
-                await asyncio.Event().wait()
+            if self.failure is None:
+                outputs.extend(self._call(event))
+            if self.failure is not None:
+                await _for_ever()  # nothing behind a failure is acknowledged; stop() cancels this
             key = (type(event).__name__, "handled")
             counts[key] = counts.get(key, 0) + 1
         if outputs and self._live:
-            try:
-                await self._dispatch(outputs, hops, received)
-            except BusError as error:
-                self.fail(error, "publishing")
-                await asyncio.Event().wait()
+            await self._send_out(outputs, hops, received)
+
+    def _call(self, event: Any) -> Sequence[Event]:
+        try:
+            return self.spec.core.handle(event)
+        except Exception as error:  # noqa: BLE001 - whatever a core raises is a bug
+            self.fail(error, f"handling {event!r}")
+            return ()
+
+    async def _send_out(self, outputs: Sequence[Any], hops: tuple[Hop, ...], received: int) -> None:
+        try:
+            await self._dispatch(outputs, hops, received)
+        except Exception as error:  # noqa: BLE001 - a sink that raises is a bug like any other
+            # What led here must not be acknowledged, or it would be lost.
+            self.fail(error, "giving out what the core decided")
+            await _for_ever()
 
     async def _dispatch(self, outputs: Sequence[Any], hops: tuple[Hop, ...], received: int) -> None:
         batch: list[Event] = []
