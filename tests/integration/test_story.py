@@ -30,7 +30,16 @@ def desk(platform: PlatformProcesses) -> Desk:
 
 
 def equal_books(desk: Desk) -> None:
-    wait_for("books equal to the exchange's", lambda: not desk.differences())
+    found: list[str] = []
+
+    def look() -> bool:
+        found[:] = desk.differences()
+        return not found
+
+    try:
+        wait_for("books equal to the exchange's", look)
+    except AssertionError as error:
+        raise AssertionError("\n".join(found)) from error
 
 
 def test_a_tick_becomes_an_order_a_fill_and_a_line_in_the_books(desk: Desk) -> None:
@@ -41,7 +50,7 @@ def test_a_tick_becomes_an_order_a_fill_and_a_line_in_the_books(desk: Desk) -> N
         60,
     )
     order = desk.get(f"/api/v1/orders/{fills[0]['order_id']}")
-    told = [event["type"] for event in order["events"]]
+    told = [event["event"] for event in order["events"]]
     for kind in ("SubmitOrder", "OrderApproved", "OrderSubmitted", "OrderAccepted", "OrderFilled"):
         assert kind in told
     desk.trade_by_hand()
