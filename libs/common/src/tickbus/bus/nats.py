@@ -82,7 +82,7 @@ class NatsBus:
         async def on_error(error: Exception) -> None:
             if isinstance(error, nats.errors.SlowConsumerError) and bus is not None:
                 bus.on_slow(error.subject)
-            else:
+            elif bus is not None:  # before that, whoever connects says what is wrong
                 log.warning("bus: %s", str(error) or type(error).__name__)
 
         async def on_disconnect() -> None:
