@@ -70,6 +70,17 @@ def test_json_lines(tmp_path: Path) -> None:
     assert messages[-1].ts_recv == 1_700_000_000_750_000_000
 
 
+def test_json_line_of_another_shape_is_reported_and_left_out(tmp_path: Path) -> None:
+    captures = Captures([write(tmp_path / "a.jsonl", JSON_LINES + b'[1]\n{"x":1}\n' + JSON_LINES)])
+    assert len(list(captures)) == 8
+    assert [problem.line for problem in captures.problems] == [6, 7]
+
+
+def test_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="not a file"):
+        Captures([tmp_path])
+
+
 def test_several_files_are_merged_by_time(tmp_path: Path) -> None:
     files = [write(tmp_path / "a", TIMED), write(tmp_path / "b", MARKED)]
     times = [message.ts_recv for message in Captures(files)]

@@ -144,6 +144,48 @@ def test_failed_snapshot_is_asked_for_again_with_growing_delay() -> None:
     assert delays[0] < delays[-1] <= 30 * SECOND
 
 
+def test_book_that_breaks_within_the_buffer_is_never_called_live() -> None:
+    buffered = (
+        diff(101, 101, bids=[["12.0", "1.0"]]), diff(102, 102, bids=[["12.0", "0"]]), diff(103, 103)
+    )  # fmt: skip
+    core = a_feed(*buffered)
+    out = core.handle(a_snapshot(100))
+    assert only(BookDelta, out) == []
+    assert len(only(FetchSnapshot, out)) == 1
+    assert core.states["BTC-USDT"] is FeedState.SYNCING
+    out = core.handle(a_snapshot(102))
+    assert [d.venue_sequence for d in only(BookDelta, out)] == [103], "it was kept"
+
+
+def test_book_that_breaks_again_and_again_is_asked_for_ever_more_slowly() -> None:
+    core, delays = a_feed(a_snapshot(100)), []
+    for update_id in range(110, 210, 10):
+        (wish,) = only(FetchSnapshot, core.handle(diff(update_id, update_id)))
+        delays.append(wish.at_ns - NOW)
+        core.handle(a_snapshot(update_id))
+    assert 0 < delays[0] < 10 * SECOND < delays[-1]
+    later = NOW + 60 * SECOND
+    core.handle(diff(201, 201, ts=later))
+    (wish,) = only(FetchSnapshot, core.handle(diff(300, 300, ts=later)))
+    assert wish.at_ns == later, "a book that held for long is new trouble"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        diff(101, 101, ts=2**62 * 10**6), diff(101, 2**70), diff(101, 101, bids=[["nan", "1"]]),
+        diff(101, 101, asks=[["inf", "1"]]), diff(101, 101, bids=[["9.5", "-1"]]),
+        diff(101, 101, bids=[["-9.5", "1"]]), diff(101, 101, bids=[["9.5", "NaN"]]),
+    ],
+    ids=["time", "id", "nan", "infinity", "negative size", "negative price", "nan size"],
+)  # fmt: skip
+def test_impossible_numbers_are_refused_and_the_feed_lives_on(payload: VenueFrame) -> None:
+    core = a_feed(a_snapshot(100))
+    (rejected,) = core.handle(payload)
+    assert isinstance(rejected, FrameRejected)
+    assert only(BookDelta, core.handle(diff(101, 101)))
+
+
 def test_futures_follow_the_previous_id_and_not_contiguity() -> None:
     core = a_feed(diff(90, 105, previous=80), futures=True)
     assert only(BookSnapshot, core.handle(a_snapshot(100)))

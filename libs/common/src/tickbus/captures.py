@@ -13,6 +13,7 @@ import gzip
 import heapq
 import io
 import json
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,6 @@ KNOWN = (
     "known are `<time> <json>` lines, `t: message` lines with their `URL -> t: body` answers, and"
     " JSON lines with t, ts and data"
 )
-LINE_BYTES_MAX = 64 * 1024 * 1024
 SNIFF_LINES = 200
 
 _TIMED = re.compile(rb"^(\d{16,19}) (\{.*)$", re.DOTALL)
@@ -81,8 +81,10 @@ class Captures:
         if not self._paths:
             raise CaptureError("no capture given: name one or more files")
         for path in self._paths:
-            if not path.is_file():
+            if not path.exists():
                 raise CaptureError(f"{path}: no such file")
+            if not path.is_file() or not os.access(path, os.R_OK):
+                raise CaptureError(f"{path}: not a file that can be read")
         self._total = sum(path.stat().st_size for path in self._paths)
         self._done = 0
         self._said = 0
@@ -108,8 +110,8 @@ class Captures:
                 continue
             try:
                 message = read(line, str(path), number)
-            except (ValueError, InvalidOperation) as error:
-                self.problems.append(Problem(str(path), number, str(error)))
+            except (ValueError, InvalidOperation, LookupError, TypeError) as error:
+                self.problems.append(Problem(str(path), number, f"{type(error).__name__}: {error}"))
                 continue
             if message is not None:
                 # A clock that stepped back must not tear the file's own order apart.

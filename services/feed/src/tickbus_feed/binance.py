@@ -2,31 +2,37 @@
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from tickbus.events import Instrument, Levels, Side
+from tickbus.events import Instrument, Side
 from tickbus_feed.venue import Book, Diff, Ignored, MarketQuote, MarketTrade, Unreadable
 
 ZERO = Decimal(0)
+# Bounds keep NaN, infinity and numbers that the wire format cannot hold out of the platform.
+_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Millis = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]  # as ns it fits 64 bits
+_Price = Annotated[float, msgspec.Meta(gt=0, lt=1e18)]
+_Size = Annotated[float, msgspec.Meta(ge=0, lt=1e18)]
+_Levels = tuple[tuple[_Price, _Size], ...]
 
 
 class _Depth(msgspec.Struct, gc=False):
     s: str
-    E: int
-    U: int
-    u: int
-    b: Levels
-    a: Levels
+    E: _Millis
+    U: _Id
+    u: _Id
+    b: _Levels
+    a: _Levels
     pu: int = -1
 
 
 class _Trade(msgspec.Struct, gc=False):
     s: str
-    T: int
-    p: float
-    q: float
+    T: _Millis
+    p: _Price
+    q: _Size
     m: bool
     t: int = -1
     a: int = -1
@@ -34,12 +40,12 @@ class _Trade(msgspec.Struct, gc=False):
 
 class _Ticker(msgspec.Struct, gc=False):
     s: str
-    u: int
-    b: float
-    B: float
-    a: float
-    A: float
-    E: int = 0
+    u: _Id
+    b: _Size  # 0: a side without orders
+    B: _Size
+    a: _Size
+    A: _Size
+    E: _Millis = 0
 
 
 class _DepthFrame(msgspec.Struct, gc=False):
@@ -65,9 +71,9 @@ class _Any(msgspec.Struct, gc=False):
 
 
 class _Snapshot(msgspec.Struct, gc=False):
-    lastUpdateId: int  # noqa: N815 - Binance's spelling
-    bids: Levels
-    asks: Levels
+    lastUpdateId: _Id  # noqa: N815 - Binance's spelling
+    bids: _Levels
+    asks: _Levels
 
 
 def _decoder(kind: Any) -> Callable[[bytes], Any]:

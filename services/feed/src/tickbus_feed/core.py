@@ -139,7 +139,7 @@ class FeedCore:
             self.gaps += 1
             reason = f"gap: {diff.first} after {sync.last_id}"
             return self._resync(sync, diff, ts_recv, reason)
-        sync.apply(diff)
+        sync.apply(diff, ts_recv)
         if sync.book.is_crossed:
             self.crossed += 1
             return self._resync(sync, None, ts_recv, f"crossed at {diff.last}")
@@ -188,8 +188,13 @@ class FeedCore:
             return (self._fetch(sync, answer.ts_recv),)
         now = answer.ts_recv
         out: list[Event] = [self._keyframe(sync, now, now)]
-        for diff in waiting:
+        for place, diff in enumerate(waiting, 1):
             out.extend(self._apply(sync, diff, now))
+            if not sync.synced:
+                # The book broke; what came after waits for the next snapshot like any other change.
+                for later in waiting[place:]:
+                    sync.buffer(later)
+                break
         if sync.synced:
             out.extend(self._set_state(sync, FeedState.LIVE, "", now, now))
         return out

@@ -9,6 +9,8 @@ from tickbus_feed.venue import Book, Dialect, Diff
 
 RETRY_FIRST_NS = 500_000_000
 RETRY_CAP_NS = 30_000_000_000
+SETTLED_NS = 10_000_000_000
+"""A book that held for so long had a good snapshot: its next trouble is a new one."""
 
 
 class BookSync:
@@ -72,7 +74,6 @@ class BookSync:
         self.last_id = book.update_id
         self.synced = True
         self._bridging = True
-        self.attempts = 0
         self._buffer.clear()
         return waiting
 
@@ -86,8 +87,10 @@ class BookSync:
             return None
         return self._dialect.follows(diff, self.last_id)
 
-    def apply(self, diff: Diff) -> None:
-        """Take in a change that `accepts`."""
+    def apply(self, diff: Diff, ts_recv: int) -> None:
+        """Take in a change that `accepts`, received at `ts_recv` (ns UTC)."""
+        if self.attempts and ts_recv - self.epoch > SETTLED_NS:
+            self.attempts = 0
         self.book.apply(diff.bids, diff.asks)
         self.last_id = diff.last
         self.sequence += 1
