@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from websockets.exceptions import WebSocketException
@@ -17,6 +16,7 @@ from tickbus.events import Event
 from tickbus.runtime import Context
 from tickbus.websocket import FrameStream
 from tickbus_execution import binance
+from tickbus_execution.calls import Calls, VenueRefused
 from tickbus_execution.config import ExecutionConfig
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.venue import (
@@ -37,23 +37,10 @@ CLOCK_SAMPLES = 3
 TRADES_PAGE = 1000
 LIVED_LONG_S = 60.0
 KEY_PAUSE_S = 60.0
+UNREADABLE = (msgspec.DecodeError, KeyError, ValueError, TypeError, ArithmeticError)
+"""What reading an answer of another shape than documented may raise."""
 EVENTS_MAX = 10_000
 """Reports waiting for the core; past that the session is dropped, and the next one reconciles."""
-
-
-class VenueRefused(Exception):
-    """The venue answered with an error; `code` is its own."""
-
-    def __init__(self, code: str, message: str, outcome: Outcome) -> None:
-        super().__init__(f"{code} {message}")
-        self.code = code
-        self.message = message
-        self.outcome = outcome
-
-
-class _Pending(NamedTuple):
-    deadline: float
-    done: Callable[[binance.Answer | None], None]
 
 
 class BinanceGateway:
@@ -63,17 +50,16 @@ class BinanceGateway:
         self._core = core
         self._venue = settings.venue
         self._config = config
-        self._key = settings.secret("venue_api_key")
-        self._secret = settings.secret("venue_api_secret")
-        if not self._key or not self._secret:
+        key, secret = settings.secret("venue_api_key"), settings.secret("venue_api_secret")
+        if not key or not secret:
             raise ConfigError(
                 "no keys for the venue: set TICKBUS_VENUE_API_KEY and TICKBUS_VENUE_API_SECRET (or"
                 " the same with _FILE), or run with execution.mode: paper"
             )
         self._stream: FrameStream | None = None
-        self._pending: dict[int, _Pending] = {}
-        self._number = 0
-        self._offset_ms = 0
+        self._calls = Calls(
+            key, secret, config.recv_window_ms, config.request_timeout_s, self._note_refusal
+        )
         self._paused_until = 0.0
         self._buffering = False
         self._buffer: list[Event] = []
@@ -111,7 +97,7 @@ class BinanceGateway:
             if time.monotonic() - began > LIVED_LONG_S:
                 delays = delays_s(0.25, 15.0)
             delay_s = next(delays)
-            self._fail_pending()
+            self._calls.fail_all()
             now = self._clock.now_ns()
             self._put([VenueLost(now, now, reason)])
             self._context.telemetry.error("account_disconnected")
@@ -125,7 +111,7 @@ class BinanceGateway:
             stream = await FrameStream.connect(url, self._on_messages, timeout_s=CONNECT_TIMEOUT_S)
         except (OSError, TimeoutError, WebSocketException) as error:
             return f"no session at {url}: {str(error) or type(error).__name__}"
-        self._stream = stream
+        self._stream = self._calls.stream = stream
         try:
             await self._open()
             self._context.set_ready(True)
@@ -136,8 +122,11 @@ class BinanceGateway:
             return f"the session was {stream.closed.result()}"
         except (VenueRefused, TimeoutError, WebSocketException, ConnectionError) as error:
             return f"{url}: {str(error) or type(error).__name__}"
+        except UNREADABLE as error:
+            self._context.quarantine(url, b"", error)
+            return f"{url}: an answer of another shape than documented: {error!r}"
         finally:
-            self._stream = None
+            self._stream = self._calls.stream = None
             stream.abort()
 
     async def _open(self) -> None:
@@ -145,7 +134,7 @@ class BinanceGateway:
         await self._measure_clock()
         self._buffering = True
         try:
-            await self._call("userDataStream.subscribe.signature", {}, signed=True)
+            await self._calls.call("userDataStream.subscribe.signature", {}, signed=True)
             await self._wait_for_instruments()
             await self._reconcile()
         finally:
@@ -169,12 +158,12 @@ class BinanceGateway:
         best = float("inf")
         for _ in range(CLOCK_SAMPLES):
             before = time.time()
-            result = await self._call("time", {}, signed=False)
+            result = await self._calls.call("time", {}, signed=False)
             after = time.time()
             if after - before < best:
                 best = after - before
-                self._offset_ms = round(result["serverTime"] - (before + after) * 500)
-        self._context.telemetry.gauge("clock_offset_ms", self._offset_ms)
+                self._calls.offset_ms = round(result["serverTime"] - (before + after) * 500)
+        self._context.telemetry.gauge("clock_offset_ms", self._calls.offset_ms)
 
     @property
     def _paused(self) -> bool:
@@ -192,11 +181,11 @@ class BinanceGateway:
         fills: list[Any] = []
         for name in sorted(self._core.instrument_ids() & set(self._venue.instruments)):
             symbol = self._core.symbol(name)
-            listed = await self._call("openOrders.status", {"symbol": symbol}, signed=True)
+            listed = await self._calls.call("openOrders.status", {"symbol": symbol}, signed=True)
             now = self._clock.now_ns()
             open_orders += [binance.order_report(body, name, now) for body in listed]
             fills += await self._fills_since(name, symbol, since.get(name))
-        account = await self._call("account.status", {}, signed=True)
+        account = await self._calls.call("account.status", {}, signed=True)
         now = self._clock.now_ns()
         events: list[Event] = []
         if not self._core.ts_opened:
@@ -219,56 +208,13 @@ class BinanceGateway:
             return []  # what was traded before our books were opened is in the opening balances
         found: list[Any] = []
         while True:
-            page = await self._call("myTrades", params, signed=True)
+            page = await self._calls.call("myTrades", params, signed=True)
             found += [binance.foreign_fill(body, name) for body in page]
             if len(page) < TRADES_PAGE:
                 return found
             params = {"symbol": symbol, "limit": TRADES_PAGE, "fromId": int(page[-1]["id"]) + 1}
 
     # -- requests ----------------------------------------------------------------------------------
-
-    def _send(
-        self, method: str, params: dict[str, Any], done: Callable[[binance.Answer | None], None],
-        *, signed: bool = True,
-    ) -> bool:  # fmt: skip
-        """Write a request; `done` gets the answer, None when there was none in time."""
-        if self._stream is None:
-            return False
-        self._number += 1
-        if signed:
-            now_ms = time.time_ns() // binance.MS_NS + self._offset_ms
-            text = binance.signed(
-                self._number, method, params, self._key, self._secret, now_ms,
-                self._config.recv_window_ms,
-            )  # fmt: skip
-        else:
-            text = binance.request(self._number, method, params)
-        try:
-            self._stream.send(text)
-        except WebSocketException:
-            return False
-        deadline = time.monotonic() + self._config.request_timeout_s
-        self._pending[self._number] = _Pending(deadline, done)
-        return True
-
-    async def _call(self, method: str, params: dict[str, Any], *, signed: bool) -> Any:
-        """One request and its result. Raises VenueRefused, TimeoutError, ConnectionError."""
-        future: asyncio.Future[binance.Answer | None] = asyncio.get_running_loop().create_future()
-
-        def done(answer: binance.Answer | None) -> None:
-            if not future.done():
-                future.set_result(answer)
-
-        if not self._send(method, params, done, signed=signed):
-            raise ConnectionError(f"{method}: not connected")
-        answer = await future
-        if answer is None:
-            raise TimeoutError(f"{method}: no answer in {self._config.request_timeout_s:g} s")
-        if answer.error is not None:
-            outcome, code, message = binance.outcome_of(answer.error, answer.status)
-            self._note_refusal(answer)
-            raise VenueRefused(code, f"{method}: {message}", outcome)
-        return binance.read(answer.result)
 
     async def submit(self, wish: VenueSubmit, hops: tuple[Hop, ...]) -> None:
         """Write an order to the socket; the answer comes to the core by itself."""
@@ -277,7 +223,9 @@ class BinanceGateway:
             self._refuse(Request.SUBMIT, wish, order, "VENUE_PAUSED", "the venue asked for silence")
             return
         params = binance.order_params(order, wish.symbol)
-        sent = self._send("order.place", params, lambda a: self._answered(Request.SUBMIT, order, a))
+        sent = self._calls.send(
+            "order.place", params, lambda a: self._answered(Request.SUBMIT, order, a)
+        )
         if not sent:
             self._refuse(Request.SUBMIT, wish, order, "VENUE_DISCONNECTED", "never sent")
             return
@@ -296,7 +244,7 @@ class BinanceGateway:
             "newClientOrderId": cancel.command_id[:36],
             "returnRateLimits": False,
         }
-        sent = self._send(
+        sent = self._calls.send(
             "order.cancel", params,
             lambda a: self._answered(Request.CANCEL, cancel, a, cancel.command_id),
         )  # fmt: skip
@@ -321,10 +269,12 @@ class BinanceGateway:
                 if order_id.startswith("ext-")
                 else {"origClientOrderId": order_id}
             )
-            body = await self._call("order.status", {"symbol": symbol, **by}, signed=True)
-            trades = await self._call(
+            body = await self._calls.call("order.status", {"symbol": symbol, **by}, signed=True)
+            trades = await self._calls.call(
                 "myTrades", {"symbol": symbol, "orderId": int(body["orderId"])}, signed=True
             )
+            report = binance.order_report(body, name, self._clock.now_ns())
+            fills = tuple(binance.foreign_fill(trade, name).fill for trade in trades)
         except VenueRefused as error:
             outcome = error.outcome
             if outcome is Outcome.REFUSED:
@@ -338,14 +288,18 @@ class BinanceGateway:
                 [self._failure(Request.QUERY, wish, Outcome.UNKNOWN, "NO_ANSWER", str(error))]
             )
             return
-        report = binance.order_report(body, name, self._clock.now_ns())
-        fills = tuple(binance.foreign_fill(trade, name).fill for trade in trades)
+        except UNREADABLE as error:
+            self._context.quarantine(f"order {order_id}", b"", error)
+            self._put(
+                [self._failure(Request.QUERY, wish, Outcome.UNKNOWN, "UNREADABLE", repr(error))]
+            )
+            return
         self._put([msgspec.structs.replace(report, client_order_id=order_id, fills=fills)])
 
     async def _is_listed(self, order_id: str, symbol: str) -> bool:
         """Whether the list of working orders knows what the query denies; True when unsure."""
         try:
-            listed = await self._call("openOrders.status", {"symbol": symbol}, signed=True)
+            listed = await self._calls.call("openOrders.status", {"symbol": symbol}, signed=True)
         except (VenueRefused, TimeoutError, ConnectionError):
             return True
         return any(body["clientOrderId"] == order_id for body in listed)
@@ -355,7 +309,6 @@ class BinanceGateway:
     def _answered(
         self, kind: Request, what: Any, answer: binance.Answer | None, command_id: str = ""
     ) -> None:
-        now = self._clock.now_ns()
         if answer is None:
             self._put([
                 self._failure(kind, what, Outcome.UNKNOWN, "NO_ANSWER", "", command_id)
@@ -367,8 +320,18 @@ class BinanceGateway:
             self._note_refusal(answer)
             self._put([self._failure(kind, what, outcome, code, message, command_id)])
         else:
+            self._put([self._read_answer(kind, what, answer, command_id)])
+
+    def _read_answer(
+        self, kind: Request, what: Any, answer: binance.Answer, command_id: str
+    ) -> OrderReport | RequestFailed:
+        """What a good answer says; one that cannot be read leaves the outcome unknown."""
+        try:
             body = binance.read(answer.result)
-            self._put([binance.order_report(body, what.instrument_id, now)])
+            return binance.order_report(body, what.instrument_id, self._clock.now_ns())
+        except UNREADABLE as error:
+            self._context.quarantine(f"answer to {kind}", bytes(answer.result), error)
+            return self._failure(kind, what, Outcome.UNKNOWN, "UNREADABLE", repr(error), command_id)
 
     def _failure(
         self, kind: Request, what: Any, outcome: Outcome, reason: str, detail: str,
@@ -400,7 +363,7 @@ class BinanceGateway:
             )  # fmt: skip
         if answer.status in (418, 429) or code in binance.PAUSE_CODES:
             until_ms = (error.get("data") or {}).get("retryAfter", 0)
-            now_ms = time.time() * 1000 + self._offset_ms
+            now_ms = time.time() * 1000 + self._calls.offset_ms
             wait_s = max(1.0, (until_ms - now_ms) / 1000) if until_ms else 10.0
             self._paused_until = time.monotonic() + min(wait_s, 3600.0)
             self._log.warning("the venue asks for silence: no new orders for %.0f s", wait_s)
@@ -418,16 +381,14 @@ class BinanceGateway:
             try:
                 answer = binance.read_answer(message)
                 if answer.id is not None:
-                    pending = self._pending.pop(int(answer.id), None)
-                    if pending is not None:
-                        pending.done(answer)
+                    self._calls.answered(int(answer.id), answer)
                 elif answer.event:
                     self._on_event(binance.read(answer.event))
                 elif answer.error is not None:
                     self._note_refusal(answer)
                 else:
                     raise ValueError("neither an answer nor an event")
-            except (msgspec.DecodeError, ValueError, KeyError, ArithmeticError, TypeError) as error:
+            except UNREADABLE as error:
                 self._context.quarantine(self._venue.ws_api_url, message, error)
 
     def _on_event(self, event: dict[str, Any]) -> None:
@@ -471,15 +432,5 @@ class BinanceGateway:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            now = time.monotonic()
-            for number, pending in list(self._pending.items()):
-                if pending.deadline < now:
-                    del self._pending[number]
-                    pending.done(None)
-            self._context.telemetry.gauge("requests_pending", len(self._pending))
-
-    def _fail_pending(self) -> None:
-        """What had no answer when the session ended has an unknown outcome."""
-        pending, self._pending = self._pending, {}
-        for each in pending.values():
-            each.done(None)
+            self._calls.expire()
+            self._context.telemetry.gauge("requests_pending", self._calls.pending)
