@@ -270,6 +270,19 @@ def test_order_placed_by_hand_enters_the_books_as_external() -> None:
     assert kinds(core.handle(filled)) == [OrderFilled]
 
 
+def test_fill_of_an_external_order_is_not_told_again_after_a_restart() -> None:
+    filled = OrderFilled(
+        1, 1, "ext-900", "external", "sim", "BTC-USDT", "900", a_fill("5"), Decimal(1), Decimal(1)
+    )
+    core = a_core(history=[filled])
+    found = VenueSnapshot(NOW, NOW, (), (ForeignFill("BTC-USDT", "900", a_fill("5")),))
+    assert OrderFilled not in kinds(core.handle(found))
+    answer = report(
+        VenueStatus.PARTIALLY_FILLED, "1", [a_fill("5")], order_id="ext-900", venue_id="900"
+    )
+    assert OrderFilled not in kinds(core.handle(answer))
+
+
 def test_order_for_an_instrument_nobody_described_is_rejected_unsent() -> None:
     core = a_core()
     odd = msgspec.structs.replace(an_order(), instrument_id="X-Y")

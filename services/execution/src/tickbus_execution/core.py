@@ -32,7 +32,7 @@ from tickbus.events import (
     TimerFired,
 )
 from tickbus.order import Order, Orders, OrderState
-from tickbus_execution.external import EXTERNAL, external_order
+from tickbus_execution.external import EXTERNAL, external_from_fill, external_order
 from tickbus_execution.venue import (
     AccountReport,
     ForeignFill,
@@ -114,6 +114,10 @@ class ExecutionCore:
         if self._live:
             return ()  # our own words coming back
         self._submitted.add(event.client_order_id)  # whatever it says, an earlier process sent it
+        if isinstance(event, OrderFilled) and event.client_order_id not in self.orders:
+            if event.strategy_id == EXTERNAL:
+                # Nobody approved it, so only its fills tell of it; they must not be told again.
+                self.orders.add(external_from_fill(event))
         self._note(event)
         return ()
 

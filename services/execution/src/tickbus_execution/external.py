@@ -1,6 +1,6 @@
 """Orders at our account that nobody here asked for: placed by hand, or by the venue itself."""
 
-from tickbus.events import OrderType
+from tickbus.events import OrderFilled, OrderType
 from tickbus.order import Order, OrderState
 from tickbus_execution.venue import OrderReport
 
@@ -22,4 +22,21 @@ def external_order(report: OrderReport, venue: str) -> Order:
         state=OrderState.PENDING_NEW,
         ts_created=report.ts_event,
         ts_updated=report.ts_event,
+    )
+
+
+def external_from_fill(event: OrderFilled) -> Order:
+    """The order behind a fill in our own history."""
+    return Order(
+        client_order_id=event.client_order_id,
+        strategy_id=EXTERNAL,
+        venue=event.venue,
+        instrument_id=event.instrument_id,
+        side=event.fill.side,
+        order_type=OrderType.LIMIT,
+        quantity=event.filled_quantity + event.leaves_quantity,
+        price=None,
+        state=OrderState.PENDING_NEW,
+        ts_created=event.ts_event,
+        ts_updated=event.ts_event,
     )
