@@ -114,10 +114,10 @@ class ExecutionCore:
         if self._live:
             return ()  # our own words coming back
         self._submitted.add(event.client_order_id)  # whatever it says, an earlier process sent it
-        if isinstance(event, OrderFilled) and event.client_order_id not in self.orders:
-            if event.strategy_id == EXTERNAL:
-                # Nobody approved it, so only its fills tell of it; they must not be told again.
-                self.orders.add(external_from_fill(event))
+        external = isinstance(event, OrderFilled) and event.strategy_id == EXTERNAL
+        if external and event.client_order_id not in self.orders:
+            # Nobody approved it, so only its fills tell of it; they must not be told again.
+            self.orders.add(external_from_fill(event))
         self._note(event)
         return ()
 
