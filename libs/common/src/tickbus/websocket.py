@@ -14,7 +14,6 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.protocol import State
 from websockets.uri import parse_uri
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -111,9 +110,10 @@ class FrameStream(asyncio.Protocol):
             self.closed.set_result(reason)
 
     def _reason(self) -> str:
-        code = self._protocol.close_code if self._protocol.state is State.CLOSED else None
-        text = self._protocol.close_reason or ""
-        return f"closed by the venue ({code} {text})".replace(" )", ")") if code else "cut"
+        received = self._protocol.close_rcvd
+        if received is None:
+            return "cut"
+        return f"closed by the venue ({received.code} {received.reason})".replace(" )", ")")
 
     def send(self, text: str) -> None:
         """Send one text message. Raises WebSocketException when the connection is closing."""

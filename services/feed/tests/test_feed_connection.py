@@ -1,0 +1,174 @@
+"""The feed's IO: messages of one read together, breaks survived, limits obeyed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from tickbus.bus import MemoryBus, Message
+from tickbus.codec import decode
+from tickbus.config import Settings
+from tickbus.events import BookSnapshot, FeedState, FeedStatus
+from tickbus.runtime import Shell
+from tickbus.websocket import FrameStream
+from tickbus_feed.rest import RestClient, VenueUnavailable, WeightBudget
+from tickbus_feed.service import build
+from tickbus_testkit.processes import ServiceProcess, free_port
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    logs = tmp_path_factory.mktemp("exchange")
+    process = ServiceProcess("exchange", logs, {}, port, ("--port", str(port), "--seed", "1"))
+    process.start().until_ready()
+    yield f"127.0.0.1:{port}"
+    process.stop()
+
+
+class AFeed:
+    """The whole service on a memory bus, with what it published."""
+
+    def __init__(self, address: str, *instruments: str) -> None:
+        venue = {
+            "name": "sim", "adapter": "binance", "rest_url": f"http://{address}",
+            "ws_url": f"ws://{address}", "ws_api_url": f"ws://{address}",
+            "instruments": list(instruments), "fees": {"maker": "0", "taker": "0"},
+        }  # fmt: skip
+        self.bus = MemoryBus()
+        self.shell = Shell(build(Settings({"venue": venue})), self.bus)
+        self.states: list[FeedState] = []
+        self.epochs: dict[str, int] = {}
+
+    async def __aenter__(self) -> "AFeed":
+        await self.bus.subscribe("md.status.sim.BTC-USDT", self._status)
+        await self.bus.subscribe("md.snapshot.>", self._snapshot)
+        await self.shell.start()
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.shell.stop()
+
+    async def _status(self, message: Message) -> None:
+        for event in decode(message.payload).events:
+            if isinstance(event, FeedStatus):
+                self.states.append(event.state)
+
+    async def _snapshot(self, message: Message) -> None:
+        for event in decode(message.payload).events:
+            if isinstance(event, BookSnapshot):
+                self.epochs[event.instrument_id] = event.epoch
+
+    async def until(self, what: Any, timeout_s: float = 15) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not what():
+                await asyncio.sleep(0.05)
+
+
+async def test_feed_gets_live_and_survives_a_gap_and_a_disconnect(exchange: str) -> None:
+    async with AFeed(exchange, "BTC-USDT", "ETH-USDT") as feed, httpx.AsyncClient() as admin:
+        await feed.until(lambda: not feed.shell.waiting())
+        first = dict(feed.epochs)
+        await admin.post(f"http://{exchange}/admin/gap", json={"symbol": "BTCUSDT"})
+        await feed.until(lambda: feed.epochs["BTC-USDT"] > first["BTC-USDT"])
+        assert feed.epochs["ETH-USDT"] == first["ETH-USDT"], "the other book goes on"
+        feed.states.clear()
+        await admin.post(f"http://{exchange}/admin/disconnect")
+        await feed.until(lambda: FeedState.DISCONNECTED in feed.states)
+        await feed.until(lambda: not feed.shell.waiting() and feed.states[-1] is FeedState.LIVE)
+        assert feed.epochs["ETH-USDT"] > first["ETH-USDT"]
+
+
+async def test_instrument_that_is_not_listed_is_named_and_the_others_go_on(
+    exchange: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with AFeed(exchange, "BTC-USDT", "BTX-USDT") as feed:
+        await feed.until(lambda: not feed.shell.waiting())
+    assert "BTX-USDT is not listed" in caplog.text
+    assert "BTC-USDT" in caplog.text
+
+
+async def test_venue_that_cannot_be_reached_is_waited_for_by_name() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    async with AFeed(address, "BTC-USDT") as feed:
+        await feed.until(lambda: "instruments" in str(feed.shell.waiting()))
+        assert address in str(feed.shell.waiting())
+        assert feed.shell.failure is None
+
+
+@pytest.fixture
+async def echo() -> AsyncIterator[tuple[str, list[ServerConnection]]]:
+    connections: list[ServerConnection] = []
+
+    async def handle(connection: ServerConnection) -> None:
+        connections.append(connection)
+        await connection.wait_closed()
+
+    async with serve(handle, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield f"ws://127.0.0.1:{port}/stream", connections
+
+
+async def test_stream_hands_over_whole_messages_in_order(
+    echo: tuple[str, list[ServerConnection]],
+) -> None:
+    url, connections = echo
+    got: list[bytes] = []
+    reads: list[int] = []
+
+    def on_messages(messages: list[bytes]) -> None:
+        got.extend(messages)
+        reads.append(len(messages))
+
+    stream = await FrameStream.connect(url, on_messages, timeout_s=5)
+    while not connections:
+        await asyncio.sleep(0.01)
+    venue = connections[0]
+    stream.pause()
+    for number in range(50):
+        await venue.send(f"message {number}")
+    await venue.send(["in ", "three ", "parts"])
+    await venue.ping()
+    await asyncio.sleep(0.05)
+    stream.resume()
+    async with asyncio.timeout(5):
+        while len(got) < 51:
+            await asyncio.sleep(0.01)
+    assert got == [*(b"message %d" % n for n in range(50)), b"in three parts"]
+    assert max(reads) > 10, "a backlog comes as one list"
+    await venue.close(1012, "restart")
+    assert "1012" in await asyncio.wait_for(stream.closed, 5)
+
+
+async def test_refused_connection_is_an_error_at_once() -> None:
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+        await FrameStream.connect(
+            f"ws://127.0.0.1:{free_port()}/", lambda messages: None, timeout_s=2
+        )
+
+
+async def test_venue_that_asks_for_silence_gets_it() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"Retry-After": "7"})
+
+    budget = WeightBudget()
+    client = RestClient("http://venue", budget)
+    client._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    with pytest.raises(VenueUnavailable, match=r"429, the venue asks for 7 s of silence"):
+        await client.get("/api/v3/depth", 5, symbol="BTCUSDT")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(budget.acquire(1), 0.2)
+    await client.close()
+
+
+async def test_weight_is_counted_as_the_venue_counts_it() -> None:
+    budget = WeightBudget(limit=100)
+    await budget.acquire(10)
+    budget.learn(httpx.Headers({"X-MBX-USED-WEIGHT-1M": "75"}))
+    assert budget.used == 75
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(budget.acquire(10), 0.2)
+    assert budget.used == 75, "what was not spent is not counted"
