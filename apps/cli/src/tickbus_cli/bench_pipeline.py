@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,10 @@ async def bench_pipeline(say: Say) -> dict[str, Any]:
                 await _until_ready(bus)
                 for rate in RATES:
                     rung = await _rung(bus, venue, rate)
-                    say(f"pipeline: {rate:,} ticks/s asked: {rung['ticks_per_s']:,.0f} sent,"
+                    say(f"pipeline: {rate:,} ticks/s asked: {rung['ticks_per_s']:,.0f} through,"
                         f" {rung['lost']} lost")  # fmt: skip
                     rungs.append(rung)
-                    if rung["lost"] or rung["ticks_per_s"] < rate * 0.95:
+                    if rung["lost"] or rung["ticks_per_s"] < rate * 0.7:
                         break
                 rss = {
                     name: round(psutil.Process(process.pid).memory_info().rss / 2**20, 1)
@@ -74,7 +75,7 @@ async def bench_pipeline(say: Say) -> dict[str, Any]:
         "ticks_per_s": best["ticks_per_s"],
         "lost": best["lost"],
         "rss_mb": rss,
-        "rungs": {str(rung["asked"]): f"{rung}" for rung in rungs},
+        "rungs": {str(rung["asked"]): rung for rung in rungs},
     }
 
 
@@ -115,7 +116,8 @@ async def _rung(bus: NatsBus, venue: StubVenue, rate: int) -> dict[str, Any]:
     """Send at `rate` for a while; wait until all that was sent was seen, or nothing more comes."""
     before = _seen(await _status(bus))
     changes_before = (await _status(bus))["book"].counts.get("BookDelta/handled", 0)
-    sent, changes, seconds = await venue.send(rate, SECONDS)
+    began = time.monotonic()
+    sent, changes, _ = await venue.send(rate, SECONDS)
     seen = book = -1
     for _ in range(int(SETTLE_S / 0.3)):
         statuses = await _status(bus)
@@ -125,7 +127,9 @@ async def _rung(bus: NatsBus, venue: StubVenue, rate: int) -> dict[str, Any]:
             break
     return {
         "asked": rate,
-        "ticks_per_s": round((sent + changes) / seconds, 1),
-        "lost": max(0, sent - seen) + max(0, changes - book),
+        # Until the last one was seen, a backlog and our own looking for it included: a rate of
+        # sending alone would flatter whoever falls behind.
+        "ticks_per_s": round((sent + changes) / (time.monotonic() - began), 1),
+        "lost": abs(sent - seen) + abs(changes - book),
         "ticks": sent + changes,
     }
