@@ -77,6 +77,8 @@ class Desk:
         assert resting.json()["state"] == "OPEN"
         canceled = self.cancel(resting.json()["id"])
         assert canceled.status_code in (200, 202), canceled.text
+        path = f"/api/v1/orders/{resting.json()['id']}"
+        wait_for("the order to be canceled", lambda: self.get(path)["state"] == "CANCELED")
         self.be_refused()
 
     def be_refused(self) -> None:
