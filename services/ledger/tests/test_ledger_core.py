@@ -25,7 +25,7 @@ from tickbus.events import (
 )
 from tickbus.order import OrderState
 from tickbus_ledger.config import LedgerConfig
-from tickbus_ledger.core import LedgerCore
+from tickbus_ledger.core import Books, LedgerCore
 
 D = Decimal
 S = 1_000_000_000
@@ -43,7 +43,7 @@ def an_order(n: int = 1, side: Side = Side.BUY) -> SubmitOrder:
 
 def a_fill(
     fill_id: str, quantity: str = "1", price: str = "1000", side: Side = Side.BUY,
-    n: int = 1, ts: int = S, fee: str = "0",
+    n: int = 1, ts: int = 2 * S, fee: str = "0",
 ) -> OrderFilled:  # fmt: skip
     asset = "BTC" if side is Side.BUY else "USDT"
     fill = Fill(fill_id, side, D(price), D(quantity), D(fee), asset, LiquiditySide.MAKER, ts)
@@ -114,6 +114,10 @@ def test_an_unsound_fill_is_refused_before_it_changes_anything(quantity: str) ->
 # -- balances --------------------------------------------------------------------------------------
 
 
+def at(core: LedgerCore, seconds: int) -> None:
+    core.handle(TimerFired(seconds * S, seconds * S, "portfolio"))
+
+
 def test_the_first_complete_report_opens_the_books_and_later_ones_are_compared() -> None:
     core = a_core()
     core.fold(1, a_report(S, "9", "9", complete=False))
@@ -121,18 +125,21 @@ def test_the_first_complete_report_opens_the_books_and_later_ones_are_compared()
     core.fold(2, a_report(S, "5", "10000"))
     core.fold(3, a_fill("f1", ts=2 * S))
     core.fold(4, a_report(2 * S, "6", "9000", complete=False))
+    at(core, 4)
     assert balances(core)["USDT"] == BalanceReport(
         venue="sim", asset="USDT", opening=D(10000), amount=D(9000), reported=D(9000),
         difference=D(0),
     )  # fmt: skip
 
 
-def test_a_report_ahead_of_its_fill_is_no_difference_yet() -> None:
+def test_a_report_ahead_of_its_fill_is_no_difference() -> None:
     core = a_core()
     core.fold(1, a_report(S, "5", "10000"))
     core.fold(2, a_report(2 * S, "6", "9000"))
-    assert balances(core)["BTC"].difference is None
+    at(core, 3)
+    assert balances(core)["BTC"].difference == 0  # the opening's own
     core.fold(3, a_fill("f1", ts=2 * S))
+    at(core, 4)
     assert balances(core)["BTC"].difference == 0
 
 
@@ -140,15 +147,63 @@ def test_a_fill_ahead_of_its_report_is_no_difference() -> None:
     core = a_core()
     core.fold(1, a_report(S, "5", "10000"))
     core.fold(2, a_fill("f1", ts=2 * S))
-    core.handle(TimerFired(60 * S, 60 * S, "portfolio"))
-    assert balances(core)["BTC"].difference is None
+    at(core, 60)
+    assert balances(core)["BTC"].difference == 0
+
+
+def test_a_difference_is_seen_however_busily_the_account_trades() -> None:
+    core = a_core()
+    core.fold(1, a_report(S, "5", "10000"))
+    for n in range(2, 40):
+        core.fold(2 * n, a_fill(f"f{n}", ts=n * S, price="1"))
+        core.fold(2 * n + 1, a_report(n * S, str(4 + n), str(10_001 - n + 7), complete=False))
+    assert balances(core)["BTC"].difference == 0
+    assert balances(core)["USDT"].difference == 7
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+def test_a_fill_from_before_the_opening_is_in_the_opening(told_first: bool) -> None:
+    core = a_core()
+    fill, opening = a_fill("f1", ts=S), a_report(2 * S, "6", "9000")
+    for n, event in enumerate([fill, opening] if told_first else [opening, fill]):
+        core.fold(n + 1, event)
+    at(core, 9)
+    found = balances(core)
+    assert (found["BTC"].opening, found["BTC"].amount, found["BTC"].difference) == (5, 6, 0)
+    assert (found["USDT"].opening, found["USDT"].amount) == (10000, 9000)
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+def test_a_fill_from_after_the_opening_comes_on_top_of_it(told_first: bool) -> None:
+    core = a_core()
+    fill, opening = a_fill("f1", ts=3 * S), a_report(2 * S, "5", "10000")
+    for n, event in enumerate([fill, opening] if told_first else [opening, fill]):
+        core.fold(n + 1, event)
+    at(core, 9)
+    found = balances(core)
+    assert (found["BTC"].opening, found["BTC"].amount, found["BTC"].difference) == (5, 6, 0)
+
+
+def test_a_report_from_before_a_restart_is_not_compared_with_what_came_after_it() -> None:
+    core = a_core()
+    core.fold(1, a_report(S, "5", "10000"))
+    core.fold(2, a_fill("f1", ts=3 * S))
+    books = Books(position=core.position, balances=core.take_changes().balances)
+    again = a_core()
+    again.load(books)
+    again.fold(3, a_report(2 * S, "5", "10000", complete=False))
+    at(again, 9)
+    assert balances(again)["BTC"].difference is None
+    again.fold(4, a_report(3 * S, "6", "9000", complete=False))
+    at(again, 19)
+    assert balances(again)["BTC"].difference == 0
 
 
 def test_what_no_fill_explains_is_shown_and_not_overwritten() -> None:
     core = a_core()
     core.fold(1, a_report(S, "5", "10000"))
     core.fold(2, a_report(2 * S, "5", "10007"))
-    core.handle(TimerFired(5 * S, 5 * S, "portfolio"))
+    at(core, 5)
     assert balances(core)["USDT"].amount == D(10000)
     assert [(b.asset, b.difference) for b in core.portfolio().differences] == [("USDT", D(7))]
 

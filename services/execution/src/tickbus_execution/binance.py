@@ -189,16 +189,19 @@ def execution_report(event: dict[str, Any], instrument_id: str, ts_recv: int) ->
     )
 
 
-def account_report(body: dict[str, Any], ts_recv: int) -> AccountReport:
-    """From `account.status` (every asset) or `outboundAccountPosition` (those that changed)."""
+def account_report(body: dict[str, Any], ts_recv: int, ts_asked: int = 0) -> AccountReport:
+    """From `account.status` (every asset) or `outboundAccountPosition` (those that changed).
+
+    `ts_event` is the moment up to which every trade is in the balances: that of the last change,
+    or `ts_asked`, the venue's time when the question left, if nothing changed since.
+    """
     complete = "balances" in body
     entries = body["balances"] if complete else body["B"]
     keys = ("asset", "free", "locked") if complete else ("a", "f", "l")
     balances = tuple(
         Balance(str(e[keys[0]]), Decimal(e[keys[1]]), Decimal(e[keys[2]])) for e in entries
     )
-    # A whole account is as of now; its `updateTime` is only that of the last change.
-    ts_event = ts_recv if complete else int(body["u"]) * MS_NS
+    ts_event = max(int(body["updateTime" if complete else "u"]) * MS_NS, ts_asked)
     return AccountReport(ts_event, ts_recv, balances, complete)
 
 

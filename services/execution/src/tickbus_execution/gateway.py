@@ -61,6 +61,7 @@ class BinanceGateway:
             key, secret, config.recv_window_ms, config.request_timeout_s, self._note_refusal
         )
         self._paused_until = 0.0
+        self._compared = False
         self._buffering = False
         self._buffer: list[Event] = []
         self._events: asyncio.Queue[list[Event]] = asyncio.Queue(EVENTS_MAX)
@@ -114,6 +115,7 @@ class BinanceGateway:
         self._stream = self._calls.stream = stream
         try:
             await self._open()
+            self._compared = True
             self._context.set_ready(True)
             while not stream.closed.done():
                 await asyncio.wait([stream.closed], timeout=self._config.reconcile_interval_s)
@@ -126,6 +128,7 @@ class BinanceGateway:
             self._context.quarantine(url, b"", error)
             return f"{url}: an answer of another shape than documented: {error!r}"
         finally:
+            self._compared = False
             self._stream = self._calls.stream = None
             stream.abort()
 
@@ -185,16 +188,14 @@ class BinanceGateway:
             now = self._clock.now_ns()
             open_orders += [binance.order_report(body, name, now) for body in listed]
             fills += await self._fills_since(name, symbol, since.get(name))
-        account = await self._calls.call("account.status", {}, signed=True)
+        asked = self._clock.now_ns() + self._calls.offset_ms * binance.MS_NS
+        body = await self._calls.call("account.status", {}, signed=True)
         now = self._clock.now_ns()
-        events: list[Event] = []
-        if not self._core.ts_opened:
-            # The very first look: opening balances come before anything that changes them.
-            events.append(binance.account_report(account, now))
-        events.append(VenueSnapshot(now, now, tuple(open_orders), tuple(fills)))
-        if self._core.ts_opened:
-            events.append(binance.account_report(account, now))
-        await self._context.emit(events)
+        account = binance.account_report(body, now, asked)
+        snapshot = VenueSnapshot(now, now, tuple(open_orders), tuple(fills))
+        # The very first look: opening balances come before anything that changes them.
+        opened = self._core.ts_opened
+        await self._context.emit([snapshot, account] if opened else [account, snapshot])
         self._cursor = cursor
         self._context.telemetry.count("Reconciliation", "done")
 
@@ -203,7 +204,7 @@ class BinanceGateway:
         if cursor:
             params["fromId"] = int(cursor) + 1
         elif self._core.ts_opened:
-            params["startTime"] = self._core.ts_opened // binance.MS_NS
+            params["startTime"] = self._core.ts_opened // binance.MS_NS + 1
         else:
             return []  # what was traded before our books were opened is in the opening balances
         found: list[Any] = []
@@ -221,6 +222,14 @@ class BinanceGateway:
         order = wish.order
         if self._paused:
             self._refuse(Request.SUBMIT, wish, order, "VENUE_PAUSED", "the venue asked for silence")
+            return
+        if not self._compared:
+            # Before the first look a fill would be in the opening balances and counted on top;
+            # after a break nobody knows yet what is working.
+            self._refuse(
+                Request.SUBMIT, wish, order, "VENUE_DISCONNECTED",
+                "never sent: the account has not been compared yet",
+            )  # fmt: skip
             return
         params = binance.order_params(order, wish.symbol)
         sent = self._calls.send(

@@ -8,8 +8,8 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     `currency` values everything. A batch is written after `batch_interval_ms`, at once when it has
     `batch_events_max` events; with `buffer_events_max` events unwritten (Postgres is away) the
-    stream is read no further, and keeps them. A balance is compared with the venue's `settle_ms`
-    after its report.
+    stream is read no further, and keeps them. A report of a balance is compared `settle_ms`
+    after it came, with the amount as it was at the report's own time.
     """
 
     currency: str = "USDT"

@@ -28,6 +28,7 @@ from tickbus.events import (
 )
 from tickbus.order import Order, Orders, client_order_id_of
 from tickbus.portfolio import Drawdown, Portfolio, Position, assets, balance_changes
+from tickbus_ledger.comparison import Comparison
 from tickbus_ledger.config import LedgerConfig
 
 ZERO = Decimal(0)
@@ -38,9 +39,14 @@ Key = tuple[str, str]
 
 
 class Account(msgspec.Struct, kw_only=True):
-    """One asset at one venue; `ts_touched` is the venue's time of the last fill that moved it."""
+    """One asset at one venue; times are the venue's, in ns.
+
+    `ts_opened` is when the opening was read, 0 before; `ts_touched` that of the last fill that
+    moved it.
+    """
 
     opening: Decimal = ZERO
+    ts_opened: int = 0
     reported: Decimal | None = None
     ts_reported: int = 0
     ts_touched: int = 0
@@ -64,7 +70,7 @@ class Changes(msgspec.Struct, kw_only=True):
     fills: list[tuple[int, OrderFilled]]
     orders: list[tuple[int, Order]]
     positions: list[Position]
-    balances: list[tuple[Key, Account, Decimal, bool]]
+    balances: list[tuple[Key, Account, Decimal]]
     equity: list[EquityPoint]
 
     def __bool__(self) -> bool:
@@ -78,7 +84,7 @@ class Books(msgspec.Struct, kw_only=True):
     orders: list[tuple[int, Order]] = []
     fill_keys: list[tuple[str, str, str]] = []
     positions: list[Position] = []
-    balances: list[tuple[Key, Account, Decimal, bool]] = []
+    balances: list[tuple[Key, Account, Decimal]] = []
     orders_count: int = 0
     fills_count: int = 0
     drawdown: Drawdown = msgspec.field(default_factory=Drawdown)
@@ -97,7 +103,8 @@ class LedgerCore:
         self._orders = Orders()
         self._portfolio = Portfolio()
         self._accounts: dict[Key, Account] = {}
-        self._opened: dict[str, None] = {}
+        self._comparisons: dict[Key, Comparison] = {}
+        self._opened: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
         self._fill_keys: dict[tuple[str, str, str], None] = dict.fromkeys(books.fill_keys)
         self._tops: dict[Key, BookTop] = getattr(self, "_tops", {})
@@ -116,11 +123,14 @@ class LedgerCore:
             self._sequences[order.client_order_id] = sequence
         for position in books.positions:
             self._portfolio.positions[position.venue, position.instrument_id] = position
-        for key, account, amount, opened in books.balances:
+        for key, account, amount in books.balances:
             self._accounts[key] = account
             self._portfolio.balances[key] = amount
-            if opened:
-                self._opened[key[0]] = None
+            # What was traded before is in the amount, no longer one by one.
+            settle_ns = self._config.settle_ms * 1_000_000
+            self._comparisons[key] = Comparison(settle_ns, account.ts_touched)
+            if account.ts_opened:
+                self._opened[key[0]] = account.ts_opened
 
     @property
     def pending(self) -> int:
@@ -203,30 +213,49 @@ class LedgerCore:
         self._fills_count += 1
         self._fills.append((sequence, event))
         self._dirty_positions[key] = self._portfolio.apply(*key, fill)
-        for asset, _ in balance_changes(event.instrument_id, fill):
+        for asset, amount in balance_changes(event.instrument_id, fill):
             account = self._account((event.venue, asset))
             account.ts_touched = max(account.ts_touched, fill.ts_event)
+            self._comparison((event.venue, asset)).change(fill.ts_event, amount)
+            if fill.ts_event <= account.ts_opened:
+                # Traded before the opening was read, and told after it: it is in there already.
+                account.opening -= amount
+                self._portfolio.add_opening(event.venue, {asset: -amount})
 
     def _report(self, event: AccountUpdated) -> None:
         if event.complete and event.venue not in self._opened:
             self._open(event)
         for balance in event.balances:
-            account = self._account((event.venue, balance.asset))
+            key = (event.venue, balance.asset)
+            account = self._account(key)
             if event.ts_event >= account.ts_reported:
                 account.reported, account.ts_reported = balance.total, event.ts_event
+            if event.ts_event >= account.ts_opened > 0:
+                comparison = self._comparison(key)
+                comparison.report(event.ts_event, event.ts_recv, balance.total)
 
     def _open(self, event: AccountUpdated) -> None:
-        # The first complete report is where the books begin; fills seen before are in it.
-        self._opened[event.venue] = None
+        # The first complete report is where the books begin; fills up to then are in it.
+        self._opened[event.venue] = event.ts_event
+        for key in {key for key in self._accounts if key[0] == event.venue}:
+            self._accounts[key].ts_opened = event.ts_event
         for balance in event.balances:
             key = (event.venue, balance.asset)
             account = self._account(key)
-            account.opening = balance.total - self._portfolio.balances.get(key, ZERO)
+            later = self._comparison(key).since(event.ts_event)
+            account.opening = balance.total - (self._amount(key) - later)
             self._portfolio.add_opening(event.venue, {balance.asset: account.opening})
 
     def _account(self, key: Key) -> Account:
         self._dirty_accounts[key] = None
-        return self._accounts.setdefault(key, Account())
+        if key not in self._accounts:
+            self._accounts[key] = Account(ts_opened=self._opened.get(key[0], 0))
+        return self._accounts[key]
+
+    def _comparison(self, key: Key) -> Comparison:
+        if key not in self._comparisons:
+            self._comparisons[key] = Comparison(self._config.settle_ms * 1_000_000)
+        return self._comparisons[key]
 
     def take_changes(self) -> Changes:
         """Everything since the last call; make rows of it before anything else is folded."""
@@ -241,8 +270,7 @@ class LedgerCore:
             ],
             positions=list(self._dirty_positions.values()),
             balances=[
-                (key, self._accounts[key], self._amount(key), key[0] in self._opened)
-                for key in self._dirty_accounts
+                (key, self._accounts[key], self._amount(key)) for key in self._dirty_accounts
             ],
             equity=self._samples,
         )
@@ -330,22 +358,8 @@ class LedgerCore:
             opening=account.opening,
             amount=self._amount(key),
             reported=account.reported,
-            difference=self._difference(key, account),
+            difference=self._comparison(key).settle(self._now_ns, self._amount(key)),
         )
-
-    def _difference(self, key: Key, account: Account) -> Decimal | None:
-        """Reported - reckoned, once it means something.
-
-        Not while a fill is newer than the report, and not before the fills that explain the report
-        had `settle_ms` to arrive.
-        """
-        if account.reported is None or key[0] not in self._opened:
-            return None
-        difference = account.reported - self._amount(key)
-        settled_ns = account.ts_reported + self._config.settle_ms * 1_000_000
-        if difference and (account.ts_touched > account.ts_reported or self._now_ns < settled_ns):
-            return None
-        return difference
 
 
 def _check_fill(event: OrderFilled) -> None:

@@ -33,7 +33,7 @@ POSITION_COLUMNS = (
     "fills", "ts_updated",
 )  # fmt: skip
 BALANCE_COLUMNS = (
-    "venue", "asset", "opening", "amount", "opened", "reported", "ts_reported", "ts_touched",
+    "venue", "asset", "opening", "amount", "ts_opened", "reported", "ts_reported", "ts_touched",
 )  # fmt: skip
 
 
@@ -131,9 +131,10 @@ def _position_row(p: Position) -> Row:
     )  # fmt: skip
 
 
-def _balance_row(key: Key, account: Account, amount: Decimal, opened: bool) -> Row:
+def _balance_row(key: Key, account: Account, amount: Decimal) -> Row:
     return (
-        _text(key[0]), _text(key[1]), _number(account.opening), _number(amount), opened,
+        _text(key[0]), _text(key[1]), _number(account.opening), _number(amount),
+        _time(account.ts_opened),
         None if account.reported is None else _number(account.reported),
         _time(account.ts_reported), _time(account.ts_touched),
     )  # fmt: skip
@@ -173,15 +174,16 @@ def position_from(row: Record) -> Position:
     return Position(**values | {"other_fees": _read_amounts(row["other_fees"])})
 
 
-def balance_from(row: Record) -> tuple[Key, Account, Decimal, bool]:
+def balance_from(row: Record) -> tuple[Key, Account, Decimal]:
     """The balance in a row of `balances`."""
     account = Account(
         opening=row["opening"],
+        ts_opened=row["ts_opened"],
         reported=row["reported"],
         ts_reported=row["ts_reported"],
         ts_touched=row["ts_touched"],
     )
-    return (row["venue"], row["asset"]), account, row["amount"], row["opened"]
+    return (row["venue"], row["asset"]), account, row["amount"]
 
 
 def fill_from(row: Record) -> FillRecord:

@@ -1,0 +1,67 @@
+"""Whether what the venue reports of one asset is what the books had at that moment.
+
+Both sides keep moving: a report is ahead of some fills and behind others. So each report waits
+until the fills that explain it have had time to arrive, and is then compared with the amount as it
+was at the report's own time, however much has been traded since.
+"""
+
+from collections import deque
+from decimal import Decimal
+from typing import NamedTuple
+
+ZERO = Decimal(0)
+KEPT_MAX = 4_096
+
+
+class _Change(NamedTuple):
+    ts: int
+    amount: Decimal
+
+
+class _Report(NamedTuple):
+    ts: int
+    ts_recv: int
+    total: Decimal
+
+
+class Comparison:
+    """One asset's changes and reports, by the venue's time (ns); `settle_ns` is by ours.
+
+    At most `KEPT_MAX` of each are kept; beyond that the oldest change counts as older than every
+    report, and the oldest report is not compared.
+    """
+
+    def __init__(self, settle_ns: int, ts_blind: int = 0) -> None:
+        """Reports before `ts_blind` are not compared: the changes after them are not known here."""
+        self.difference: Decimal | None = None
+        self._settle_ns = settle_ns
+        self._ts_blind = ts_blind
+        self._changes: deque[_Change] = deque(maxlen=KEPT_MAX)
+        self._reports: deque[_Report] = deque(maxlen=KEPT_MAX)
+
+    def change(self, ts: int, amount: Decimal) -> None:
+        """A fill moved the asset by `amount` at `ts`."""
+        self._changes.append(_Change(ts, amount))
+
+    def report(self, ts: int, ts_recv: int, total: Decimal) -> None:
+        """The venue reports `total`, with everything in it that happened up to `ts`."""
+        if ts < self._ts_blind:
+            return
+        if self._reports and self._reports[-1].ts == ts:
+            self._reports.pop()  # of two about the same moment the later one knows more
+        self._reports.append(_Report(ts, ts_recv, total))
+
+    def since(self, ts: int) -> Decimal:
+        """What changed after `ts`."""
+        return sum((change.amount for change in self._changes if change.ts > ts), ZERO)
+
+    def settle(self, now_ns: int, amount: Decimal) -> Decimal | None:
+        """Reported - reckoned by the newest report that has settled; None before the first."""
+        ts_settled = 0
+        while self._reports and self._reports[0].ts_recv + self._settle_ns <= now_ns:
+            report = self._reports.popleft()
+            self.difference = report.total - (amount - self.since(report.ts))
+            ts_settled = report.ts
+        while self._changes and self._changes[0].ts < ts_settled:
+            self._changes.popleft()
+        return self.difference
