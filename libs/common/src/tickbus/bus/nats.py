@@ -8,10 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
-import nats
 import nats.errors
 import nats.js.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -25,6 +23,7 @@ from nats.js.api import (
 from tickbus import subjects as names
 from tickbus.backoff import delays_s
 from tickbus.bus.base import BusError, Handler, KeyHandler, Message, RequestTimeout, Responder
+from tickbus.bus.direct import Delivery, DirectLane, DirectSubscription
 from tickbus.bus.reader import StreamReader, take_over
 
 log = logging.getLogger("tickbus.bus")
@@ -49,7 +48,7 @@ _puback = msgspec.json.Decoder(_PubAck)
 
 
 class _Plain:
-    """A core NATS subscription."""
+    """A core NATS subscription by way of nats-py's own queue, for what is seldom."""
 
     def __init__(self, subscription: Any) -> None:
         self._subscription = subscription
@@ -63,10 +62,14 @@ class _Plain:
 class NatsBus:
     """A connection to NATS; made by `NatsBus.connect`."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._js: JetStreamContext = client.jetstream(timeout=5.0)
+    def __init__(self, lane: DirectLane) -> None:
+        self._lane = lane
+        self._client = lane.client
+        self._js: JetStreamContext = lane.client.jetstream(timeout=5.0)
         self._buckets: set[str] = set()
+        self._acks: dict[str, asyncio.Future[Delivery]] = {}
+        self._acks_inbox = b""
+        self._number = 0
         self._closing = False
         self.on_slow: Callable[[str], None] = lambda subject: None
         """Called with the subject on which this process lost messages by being too slow."""
@@ -77,6 +80,8 @@ class NatsBus:
 
         After that the connection heals by itself, for ever: a service whose bus is away waits.
         """
+        if not url.startswith(("nats://", "tls://")):
+            raise BusError(f"cannot connect to {url!r}: give it as nats://HOST:PORT or tls://…")
         bus: NatsBus | None = None
 
         async def on_error(error: Exception) -> None:
@@ -92,16 +97,17 @@ class NatsBus:
         async def on_reconnect() -> None:
             log.warning("bus: connected to %s again", url)
 
+        lane = DirectLane()
         try:
             async with asyncio.timeout(timeout_s):
-                client = await nats.connect(
+                await lane.client.connect(
                     url,
                     name=name,
                     error_cb=on_error,
                     disconnected_cb=on_disconnect,
                     reconnected_cb=on_reconnect,
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.25,
+                    reconnect_time_wait=0.25,  # type: ignore[arg-type]  # seconds, given to sleep()
                     connect_timeout=2,
                     ping_interval=5,
                     max_outstanding_pings=3,
@@ -111,13 +117,24 @@ class NatsBus:
         except (OSError, TimeoutError, nats.errors.Error) as error:
             detail = str(error) or type(error).__name__
             raise BusError(f"no NATS server answers at {url}: {detail}") from error
-        bus = cls(client)
+        bus = cls(lane)
         try:
             await bus._ensure_streams()
+            await bus._listen_for_acks()
         except Exception:
-            await client.close()
+            await lane.client.close()
             raise
         return bus
+
+    async def _listen_for_acks(self) -> None:
+        inbox = self._client.new_inbox()
+        self._acks_inbox = inbox.encode()
+        await self._lane.take(f"{inbox}.*", self._on_ack)
+
+    def _on_ack(self, delivery: Delivery) -> None:
+        waiting = self._acks.pop(delivery.subject.rpartition(".")[2], None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(delivery)
 
     async def _ensure_streams(self) -> None:
         orders = StreamConfig(
@@ -151,23 +168,20 @@ class NatsBus:
     async def publish(self, subject: str, payload: bytes) -> None:
         """At most once, to whoever listens now."""
         try:
-            await self._client.publish(subject, payload)
+            await self._lane.publish(subject, payload)
         except nats.errors.Error as error:
             raise BusError(f"cannot publish on {subject!r}: {error}") from error
 
     async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> int:
         """Stored once per `message_id`; see `Bus.publish_durable`."""
-        headers = {"Nats-Msg-Id": message_id}
         deadline = time.monotonic() + DURABLE_TIMEOUT_S
         for delay_s in delays_s(0.05, 2.0):
             try:
-                answer = await self._client.request(
-                    subject, payload, timeout=REQUEST_TIMEOUT_S, headers=headers
-                )
-                ack = _puback.decode(answer.data)
-                if ack.error is None:
+                answer = await self._ask_to_store(subject, payload, message_id)
+                ack = _puback.decode(answer.payload) if answer.payload else _PubAck()
+                if ack.seq:
                     return ack.seq
-                problem = str(ack.error.get("description", ack.error))
+                problem = str((ack.error or {}).get("description", "no stream takes it"))
             except (nats.errors.Error, TimeoutError) as error:
                 problem = str(error) or type(error).__name__
             if time.monotonic() + delay_s > deadline:
@@ -179,19 +193,38 @@ class NatsBus:
             await asyncio.sleep(delay_s)
         raise AssertionError("delays_s is endless")
 
-    async def subscribe(self, subject: str, handler: Handler) -> _Plain:
+    async def _ask_to_store(self, subject: str, payload: bytes, message_id: str) -> Delivery:
+        self._number += 1
+        token = str(self._number)
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[Delivery] = loop.create_future()
+        self._acks[token] = stored
+        reply = b"%s.%s" % (self._acks_inbox, token.encode())
+        timer: asyncio.TimerHandle | None = None
+        try:
+            await self._lane.publish(subject, payload, reply, message_id)
+            timer = loop.call_later(REQUEST_TIMEOUT_S, _expire, stored)
+            return await stored
+        finally:
+            self._acks.pop(token, None)
+            if timer is not None:
+                timer.cancel()
+
+    async def subscribe(self, subject: str, handler: Handler) -> DirectSubscription:
         """What is published from now on, at most once."""
 
-        async def deliver(message: Msg) -> None:
-            await handler(Message(message.subject, message.data))
+        async def deliver(delivery: Delivery) -> None:
+            await handler(Message(delivery.subject, delivery.payload))
 
-        subscription = await self._client.subscribe(
-            subject,
-            cb=deliver,
-            pending_msgs_limit=SUBSCRIPTION_MESSAGES_MAX,
-            pending_bytes_limit=SUBSCRIPTION_BYTES_MAX,
-        )
-        return _Plain(subscription)
+        subscription = DirectSubscription(
+            self._lane, subject, deliver, self._told_slow,
+            SUBSCRIPTION_MESSAGES_MAX, SUBSCRIPTION_BYTES_MAX,
+        )  # fmt: skip
+        await subscription.start()
+        return subscription
+
+    def _told_slow(self, subject: str) -> None:
+        self.on_slow(subject)
 
     async def consume(
         self,
@@ -209,7 +242,7 @@ class NatsBus:
         if live is not None:
             await live()
         reader = StreamReader(
-            self._client, self._js, names.ORDERS_STREAM, subjects, handler, floor + 1, durable
+            self._lane, self._js, names.ORDERS_STREAM, subjects, handler, floor + 1, durable
         )
         await reader.start()
         for name in stale:
@@ -226,7 +259,7 @@ class NatsBus:
             if message.sequence >= last:
                 done.set()
 
-        reader = StreamReader(self._client, self._js, names.ORDERS_STREAM, subjects, read, 1)
+        reader = StreamReader(self._lane, self._js, names.ORDERS_STREAM, subjects, read, 1)
         await reader.start()
         try:
             await reader.caught_up(done)
@@ -238,7 +271,7 @@ class NatsBus:
     ) -> StreamReader:
         """Ordered delivery from `start_sequence` on, never acknowledged."""
         reader = StreamReader(
-            self._client, self._js, names.ORDERS_STREAM, subjects, handler, max(1, start_sequence)
+            self._lane, self._js, names.ORDERS_STREAM, subjects, handler, max(1, start_sequence)
         )
         await reader.start()
         return reader
@@ -314,7 +347,7 @@ class NatsBus:
         async def deliver(message: Message) -> None:
             await handler(_unescape(message.subject[len(prefix) :]), message.payload)
 
-        reader = StreamReader(self._client, self._js, f"KV_{bucket}", [f"{prefix}>"], deliver, 0)
+        reader = StreamReader(self._lane, self._js, f"KV_{bucket}", [f"{prefix}>"], deliver, 0)
         await reader.start()
         await reader.caught_up()
         return reader
@@ -328,6 +361,11 @@ class NatsBus:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(3):
                 await self._client.close()
+
+
+def _expire(waiting: asyncio.Future[Delivery]) -> None:
+    if not waiting.done():
+        waiting.set_exception(TimeoutError(f"no answer in {REQUEST_TIMEOUT_S:g} s"))
 
 
 def _escape(key: str) -> str:

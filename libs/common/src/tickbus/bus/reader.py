@@ -9,13 +9,12 @@ from typing import Any
 
 import nats.errors
 import nats.js.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from tickbus.backoff import delays_s
 from tickbus.bus.base import BusError, Handler, Message
+from tickbus.bus.direct import Delivery, DirectLane, DirectSubscription
 
 log = logging.getLogger("tickbus.bus")
 
@@ -29,6 +28,8 @@ ACK_DELAY_S = 0.02
 """What was handled is acknowledged together, this much later: one message to the server instead of
 many, and none while an order is on its way. After a crash that much is handled again, harmlessly.
 """
+MESSAGES_MAX = 100_000
+BYTES_MAX = 256 * 1024 * 1024
 CATCH_UP_TIMEOUT_S = 120.0
 
 
@@ -71,7 +72,7 @@ class StreamReader:
 
     def __init__(
         self,
-        client: Client,
+        lane: DirectLane,
         js: JetStreamContext,
         stream: str,
         subjects: Sequence[str],
@@ -79,7 +80,8 @@ class StreamReader:
         start_sequence: int,
         durable: str = "",
     ) -> None:
-        self._client = client
+        self._lane = lane
+        self._client = lane.client
         self._js = js
         self._stream = stream
         self._subjects = list(subjects)
@@ -96,7 +98,7 @@ class StreamReader:
         self._heard = 0.0
         self._pending = -1
         self._consumer = ""
-        self._subscription: Any = None
+        self._subscription: DirectSubscription | None = None
         self._generation = 0
         self._stopped = False
         self._watchdog: asyncio.Task[None] | None = None
@@ -154,11 +156,18 @@ class StreamReader:
         self._expected_delivery = 1
         self._pending = -1
 
-        async def deliver(message: Msg) -> None:
+        async def deliver(message: Delivery) -> None:
             if generation == self._generation and not self._stopped:
                 await self._deliver(message)
 
-        self._subscription = await self._client.subscribe(inbox, cb=deliver)
+        def on_slow(_: str) -> None:
+            log.warning("bus: %s comes faster than it is handled, reading again", self._stream)
+
+        # What is dropped here is missed at the next delivery, and read again.
+        self._subscription = DirectSubscription(
+            self._lane, inbox, deliver, on_slow, MESSAGES_MAX, BYTES_MAX
+        )
+        await self._subscription.start()
         old = self._consumer
         info = await self._js.add_consumer(self._stream, self._config(inbox))
         self._consumer = info.name
@@ -193,7 +202,7 @@ class StreamReader:
             config.deliver_policy = DeliverPolicy.LAST_PER_SUBJECT
         return config
 
-    async def _deliver(self, message: Msg) -> None:
+    async def _deliver(self, message: Delivery) -> None:
         self._heard = time.monotonic()
         if not message.reply.startswith("$JS.ACK."):
             return  # a heartbeat
@@ -216,7 +225,7 @@ class StreamReader:
         self._expected_delivery += 1
         self._busy = True
         try:
-            await self._handler(Message(message.subject, message.data, sequence))
+            await self._handler(Message(message.subject, message.payload, sequence))
         finally:
             self._busy = False
             self._heard = time.monotonic()
@@ -242,7 +251,7 @@ class StreamReader:
         if reply:
             # Lost with the connection at worst: then it comes again and is recognised.
             with contextlib.suppress(nats.errors.Error):
-                await self._client.publish(reply, b"+ACK")
+                await self._lane.publish(reply, b"+ACK")
 
     async def _watch(self) -> None:
         while not self._stopped:
@@ -256,6 +265,5 @@ class StreamReader:
 
     async def _unsubscribe(self) -> None:
         if self._subscription is not None:
-            with contextlib.suppress(nats.errors.Error):
-                await self._subscription.unsubscribe()
+            await self._subscription.stop()
             self._subscription = None
