@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tickbus.bus import Bus, MemoryBus, Message, NatsBus, RequestTimeout
+from tickbus.bus import Bus, BusError, MemoryBus, Message, NatsBus, RequestTimeout, Stored
 from tickbus.bus.base import matches
 from tickbus_testkit.brokers import nats_server
 
@@ -80,8 +80,14 @@ async def test_stopped_subscription_gets_nothing_more(bus: Bus) -> None:
 async def test_same_message_id_is_stored_once(bus: Bus) -> None:
     first = await bus.publish_durable("orders.intent.a", b"x", "id-1")
     second = await bus.publish_durable("orders.intent.a", b"x", "id-1")
-    assert first == second == 1
+    assert (first, second) == (Stored(1), Stored(1, duplicate=True))
     assert await bus.last_sequence() == 1
+    assert await bus.read(1) == Message("orders.intent.a", b"x", 1)
+
+
+async def test_reading_where_nothing_is_stored_says_so(bus: Bus) -> None:
+    with pytest.raises(BusError, match="7"):
+        await bus.read(7)
 
 
 async def test_consumer_gets_what_was_stored_before_it_came(bus: Bus) -> None:
@@ -114,6 +120,27 @@ async def test_restarted_consumer_folds_acknowledged_then_continues(bus: Bus) ->
     assert await second.payloads(1) == [b"3"]
     assert await history.payloads(3) == [b"0", b"1", b"2"]
     assert order == ["live after 3"]
+
+
+async def test_own_words_are_recalled_at_the_start_and_do_not_come_back(bus: Bus) -> None:
+    async def stuck(message: Message) -> None:
+        if message.payload == b"2":
+            await asyncio.Event().wait()
+
+    running = await bus.consume("risk", ["orders.intent.*"], stuck, recall=["orders.denied.*"])
+    for n, subject in enumerate(("intent", "denied", "intent", "denied", "intent")):
+        await bus.publish_durable(f"orders.{subject}.a", b"%d" % n, f"{n}")
+    await _quiet()
+    await running.stop()
+    history, inbox = Inbox(), Inbox()
+    await bus.consume(
+        "risk", ["orders.intent.*"], inbox, history=history, recall=["orders.denied.*"]
+    )
+    await bus.publish_durable("orders.denied.a", b"5", "5")
+    await bus.publish_durable("orders.intent.a", b"6", "6")
+    assert await inbox.payloads(3) == [b"2", b"4", b"6"]
+    # Both denials, although an intent between them was never acknowledged.
+    assert await history.payloads(3) == [b"0", b"1", b"3"]
 
 
 async def test_unacknowledged_message_is_delivered_again_to_the_next_process(bus: Bus) -> None:

@@ -11,9 +11,11 @@ from tickbus import codec
 from tickbus.bus import MemoryBus, Message
 from tickbus.codec import Hop
 from tickbus.events import (
+    DenialReason,
     Event,
     Instrument,
     OrderApproved,
+    OrderDenied,
     OrderType,
     Quote,
     Recovered,
@@ -23,6 +25,7 @@ from tickbus.events import (
     SubmitOrder,
     TimerFired,
 )
+from tickbus.events.orders import message_id
 from tickbus.runtime import Context, ServiceSpec, Shell
 
 
@@ -117,6 +120,22 @@ async def test_redelivered_intent_is_approved_once() -> None:
     await publish(bus, an_order())
     await publish(bus, an_order())
     assert len(await approvals(bus)) == 1
+    await shell.stop()
+
+
+async def test_what_the_stream_kept_outranks_what_is_said_again() -> None:
+    bus = MemoryBus()
+    earlier = OrderDenied(1, 2, an_order(), DenialReason.MARKET_DATA_STALE, "in another market")
+    said_now = OrderApproved(1, 2, an_order())
+    await bus.publish_durable("orders.denied.s", codec.encode([earlier]), message_id(said_now))
+    core = Approver()
+    shell = a_shell(core, bus)
+    await shell.start()
+    await publish(bus, an_order())
+    await bus.settle()
+    assert await approvals(bus) == []
+    assert core.seen[-1] == earlier
+    assert shell.telemetry.counts["OrderApproved", "repeated"] == 1
     await shell.stop()
 
 

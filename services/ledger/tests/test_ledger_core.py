@@ -169,7 +169,11 @@ def test_a_fill_from_before_the_opening_is_in_the_opening(told_first: bool) -> N
         core.fold(n + 1, event)
     at(core, 9)
     found = balances(core)
-    assert (found["BTC"].opening, found["BTC"].amount, found["BTC"].difference) == (D(5), D(6), D(0))
+    assert (found["BTC"].opening, found["BTC"].amount, found["BTC"].difference) == (
+        D(5),
+        D(6),
+        D(0),
+    )
     assert (found["USDT"].opening, found["USDT"].amount) == (D(10000), D(9000))
 
 
@@ -181,7 +185,11 @@ def test_a_fill_from_after_the_opening_comes_on_top_of_it(told_first: bool) -> N
         core.fold(n + 1, event)
     at(core, 9)
     found = balances(core)
-    assert (found["BTC"].opening, found["BTC"].amount, found["BTC"].difference) == (D(5), D(6), D(0))
+    assert (found["BTC"].opening, found["BTC"].amount, found["BTC"].difference) == (
+        D(5),
+        D(6),
+        D(0),
+    )
 
 
 def test_a_report_from_before_a_restart_is_not_compared_with_what_came_after_it() -> None:

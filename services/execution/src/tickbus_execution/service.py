@@ -24,11 +24,8 @@ def build(settings: Settings) -> ServiceSpec:
     config = settings.section("execution", ExecutionConfig)
     venue = settings.venue
     core = ExecutionCore(venue.name)
-    consume = (
-        subjects.approved(venue.name),
-        subjects.order_events(venue.name),
-        f"orders.account.{venue.name}",
-    )
+    consume = (subjects.approved(venue.name),)
+    recall = (subjects.order_events(venue.name), f"orders.account.{venue.name}")
     mode = mode_of(settings, config)
     if mode == "venue":
         gateway = BinanceGateway(core, settings, config)
@@ -36,6 +33,7 @@ def build(settings: Settings) -> ServiceSpec:
             name="execution",
             core=core,
             consume=consume,
+            recall=recall,
             watch=("instruments",),
             sinks={
                 VenueSubmit: gateway.submit,
@@ -53,5 +51,6 @@ def build(settings: Settings) -> ServiceSpec:
         core=PaperExecution(core, paper),
         subscribe=tuple(subjects.market(kind, venue.name) for kind in market),
         consume=consume,
+        recall=recall,
         watch=("instruments",),
     )

@@ -15,9 +15,8 @@ def build(settings: Settings) -> ServiceSpec:
         subscribe=(subjects.BOOK_TOP_ALL, subjects.market("status")),
         consume=(
             subjects.INTENTS_ALL,
-            subjects.APPROVED_ALL,
-            subjects.DENIED_ALL,
             subjects.ORDER_EVENTS_ALL,
         ),
+        recall=(subjects.APPROVED_ALL, subjects.DENIED_ALL),
         watch=("instruments", "control"),
     )

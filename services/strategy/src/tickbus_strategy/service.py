@@ -56,12 +56,9 @@ def build(settings: Settings) -> ServiceSpec:
         consume=tuple(
             subject
             for entry in chosen
-            for subject in (
-                f"orders.intent.{entry.id}",
-                subjects.denied(entry.id),
-                subjects.order_events("*", entry.id),
-            )
+            for subject in (subjects.denied(entry.id), subjects.order_events("*", entry.id))
         ),
+        recall=tuple(f"orders.intent.{entry.id}" for entry in chosen),
         watch=("instruments",),
         sinks={StrategyFailed: report.report},
         edges=(report,),

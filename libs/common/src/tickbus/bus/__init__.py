@@ -8,6 +8,7 @@ from tickbus.bus.base import (
     Message,
     RequestTimeout,
     Responder,
+    Stored,
     Subscription,
 )
 from tickbus.bus.memory import MemoryBus
@@ -23,5 +24,6 @@ __all__ = [
     "NatsBus",
     "RequestTimeout",
     "Responder",
+    "Stored",
     "Subscription",
 ]

@@ -17,6 +17,13 @@ KeyHandler = Callable[[str, bytes], Awaitable[None]]
 Responder = Callable[[bytes], Awaitable[bytes]]
 
 
+class Stored(NamedTuple):
+    """Where a message is in the ORDERS stream; `duplicate` when an earlier one has its id."""
+
+    sequence: int
+    duplicate: bool = False
+
+
 class BusError(Exception):
     """The bus could not do what was asked; the text names the subject and the remedy."""
 
@@ -43,11 +50,15 @@ class Bus(Protocol):
         """At most once, to whoever listens now. Raises BusError when it cannot even be buffered."""
         ...
 
-    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> int:
-        """Stored once per `message_id` in the ORDERS stream before it returns its sequence.
+    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> Stored:
+        """Stored once per `message_id` in the ORDERS stream before it returns.
 
         Retried with back-off while the bus is away; raises BusError when the time-out passes.
         """
+        ...
+
+    async def read(self, sequence: int) -> Message:
+        """The message at `sequence` of the ORDERS stream. Raises BusError when it is not there."""
         ...
 
     async def subscribe(self, subject: str, handler: Handler) -> Subscription:
@@ -62,12 +73,14 @@ class Bus(Protocol):
         *,
         history: Handler | None = None,
         live: Callable[[], Awaitable[None]] | None = None,
+        recall: Sequence[str] = (),
     ) -> Subscription:
         """Durable, ordered delivery from the ORDERS stream, acknowledged when `handler` returns.
 
-        `history` first gets, in order, every matching message acknowledged before; then `live` is
-        called once; then `handler` gets the rest, from the first unacknowledged message on. One
-        process at a time consumes a durable: a new one takes over and the old one gets no more.
+        `history` first gets, in order, every matching message acknowledged before, and all there is
+        of the subjects in `recall`, those that the consumer itself writes; then `live` is called
+        once; then `handler` gets the rest of `subjects`, from the first unacknowledged message on.
+        One process at a time consumes a durable: a new one takes over and the old one gets no more.
         """
         ...
 
@@ -115,3 +128,8 @@ def matches(pattern: str, subject: str) -> bool:
         if index >= len(given) or part not in ("*", given[index]):
             return False
     return len(wanted) == len(given)
+
+
+def matches_any(patterns: Sequence[str], subject: str) -> bool:
+    """Whether `subject` matches one of `patterns`."""
+    return any(matches(pattern, subject) for pattern in patterns)

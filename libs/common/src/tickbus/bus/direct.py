@@ -70,7 +70,7 @@ class Tap(asyncio.Protocol):
             if frame is None:  # neither MSG nor HMSG
                 position = line_end + 2
                 continue
-            fields, header_size, size = frame
+            fields, has_reply, header_size, size = frame
             body = line_end + 2
             end = body + size + 2
             if end > len(data):
@@ -80,11 +80,10 @@ class Tap(asyncio.Protocol):
                 if passed < position:
                     self._inner.data_received(data[passed:position])
                 passed = end
-                reply_given = len(fields) == (5 if header_size else 4)
                 taker(
                     Delivery(
                         fields[0].decode(),
-                        fields[2].decode() if reply_given else "",
+                        fields[2].decode() if has_reply else "",
                         data[body + header_size : end - 2],
                         data[body : body + header_size],
                     )
@@ -98,18 +97,19 @@ class Tap(asyncio.Protocol):
         self._rest = data[position:]
 
 
-def _frame(data: bytes, start: int, end: int) -> tuple[list[bytes], int, int] | None:
-    """The fields of a MSG or HMSG line with the sizes of header and of everything; else None."""
+def _frame(data: bytes, start: int, end: int) -> tuple[list[bytes], bool, int, int] | None:
+    """Of a MSG or HMSG line: fields, whether a reply is among them, size of header and of all."""
+    has_header = data.startswith(b"HMSG ", start)
+    if not has_header and not data.startswith(b"MSG ", start):
+        return None
+    fields = data[start + 4 + has_header : end].split()
+    has_reply = len(fields) == 4 + has_header
+    if not has_reply and len(fields) != 3 + has_header:
+        return None
     try:
-        if data.startswith(b"MSG ", start):
-            fields = data[start + 4 : end].split()
-            return fields, 0, int(fields[-1])
-        if data.startswith(b"HMSG ", start):
-            fields = data[start + 5 : end].split()
-            return fields, int(fields[-2]), int(fields[-1])
-    except (ValueError, IndexError):
-        pass
-    return None
+        return fields, has_reply, int(fields[-2]) if has_header else 0, int(fields[-1])
+    except ValueError:
+        return None
 
 
 class DirectTransport(TcpTransport):

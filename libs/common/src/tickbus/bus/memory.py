@@ -12,8 +12,10 @@ from tickbus.bus.base import (
     Message,
     RequestTimeout,
     Responder,
+    Stored,
     Subscription,
     matches,
+    matches_any,
 )
 
 QUEUE_MESSAGES_MAX = 100_000
@@ -31,7 +33,7 @@ class _Delivery:
         self._task = asyncio.create_task(self._run())
 
     def wants(self, subject: str) -> bool:
-        return any(matches(pattern, subject) for pattern in self.patterns)
+        return matches_any(self.patterns, subject)
 
     def offer(self, message: Message) -> None:
         # At most once: a subscriber 100,000 messages behind loses the newest, and that is counted.
@@ -94,10 +96,10 @@ class MemoryBus:
             if delivery.wants(subject):
                 delivery.offer(message)
 
-    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> int:
-        """Stored once per `message_id`; returns its sequence."""
+    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> Stored:
+        """Stored once per `message_id`."""
         if message_id in self._ids:
-            return self._ids[message_id]
+            return Stored(self._ids[message_id], duplicate=True)
         sequence = len(self._stream) + 1
         message = Message(subject, payload, sequence)
         self._stream.append(message)
@@ -108,7 +110,13 @@ class MemoryBus:
         for delivery in [*self._durables.values(), *self._followers]:
             if delivery.wants(subject):
                 await delivery.put(message)
-        return sequence
+        return Stored(sequence)
+
+    async def read(self, sequence: int) -> Message:
+        """The message at `sequence`."""
+        if not 0 < sequence <= len(self._stream):
+            raise BusError(f"nothing is stored at sequence {sequence}")
+        return self._stream[sequence - 1]
 
     async def subscribe(self, subject: str, handler: Handler) -> Subscription:
         """What is published from now on."""
@@ -124,6 +132,7 @@ class MemoryBus:
         *,
         history: Handler | None = None,
         live: Callable[[], Awaitable[None]] | None = None,
+        recall: Sequence[str] = (),
     ) -> Subscription:
         """Durable, ordered delivery; see `Bus.consume`."""
         if durable in self._durables:
@@ -134,9 +143,9 @@ class MemoryBus:
             self._floors[durable] = message.sequence
 
         floor = self._floors.get(durable, 0)
-        wanted = [m for m in self._stream if any(matches(s, m.subject) for s in subjects)]
-        for message in wanted:
-            if message.sequence <= floor and history is not None:
+        for message in list(self._stream):
+            acknowledged = message.sequence <= floor and matches_any(subjects, message.subject)
+            if history is not None and (acknowledged or matches_any(recall, message.subject)):
                 await history(message)
         if live is not None:
             await live()

@@ -22,7 +22,16 @@ from nats.js.api import (
 
 from tickbus import subjects as names
 from tickbus.backoff import delays_s
-from tickbus.bus.base import BusError, Handler, KeyHandler, Message, RequestTimeout, Responder
+from tickbus.bus.base import (
+    BusError,
+    Handler,
+    KeyHandler,
+    Message,
+    RequestTimeout,
+    Responder,
+    Stored,
+    matches_any,
+)
 from tickbus.bus.direct import Delivery, DirectLane, DirectSubscription
 from tickbus.bus.reader import StreamReader, take_over
 
@@ -41,6 +50,7 @@ SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
 
 class _PubAck(msgspec.Struct):
     seq: int = 0
+    duplicate: bool = False
     error: dict[str, Any] | None = None
 
 
@@ -172,7 +182,7 @@ class NatsBus:
         except nats.errors.Error as error:
             raise BusError(f"cannot publish on {subject!r}: {error}") from error
 
-    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> int:
+    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> Stored:
         """Stored once per `message_id`; see `Bus.publish_durable`."""
         deadline = time.monotonic() + DURABLE_TIMEOUT_S
         for delay_s in delays_s(0.05, 2.0):
@@ -180,7 +190,7 @@ class NatsBus:
                 answer = await self._ask_to_store(subject, payload, message_id)
                 ack = _puback.decode(answer.payload) if answer.payload else _PubAck()
                 if ack.seq:
-                    return ack.seq
+                    return Stored(ack.seq, ack.duplicate)
                 problem = str((ack.error or {}).get("description", "no stream takes it"))
             except (nats.errors.Error, TimeoutError) as error:
                 problem = str(error) or type(error).__name__
@@ -210,6 +220,14 @@ class NatsBus:
             if timer is not None:
                 timer.cancel()
 
+    async def read(self, sequence: int) -> Message:
+        """The message at `sequence` of the ORDERS stream."""
+        try:
+            found = await self._js.get_msg(names.ORDERS_STREAM, sequence)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusError(f"cannot read sequence {sequence}: {error}") from error
+        return Message(found.subject or "", found.data or b"", sequence)
+
     async def subscribe(self, subject: str, handler: Handler) -> DirectSubscription:
         """What is published from now on, at most once."""
 
@@ -234,11 +252,19 @@ class NatsBus:
         *,
         history: Handler | None = None,
         live: Callable[[], Awaitable[None]] | None = None,
+        recall: Sequence[str] = (),
     ) -> StreamReader:
         """Durable, ordered delivery; see `Bus.consume`."""
         floor, stale = await take_over(self._js, names.ORDERS_STREAM, durable)
-        if history is not None and floor:
-            await self._read_until(subjects, floor, history)
+        last = max(floor, await self.last_sequence()) if recall else floor
+        if history is not None and last:
+            fold = history
+
+            async def look_back(message: Message) -> None:
+                if message.sequence <= floor or matches_any(recall, message.subject):
+                    await fold(message)
+
+            await self._read_until([*subjects, *recall], last, look_back)
         if live is not None:
             await live()
         reader = StreamReader(

@@ -133,6 +133,7 @@ class Shell:
                 self._on_message,
                 history=self._on_history if self.spec.recover else None,
                 live=self._go_live,
+                recall=self.spec.recall,
             )
         )
         self.set_waiting("history", "")
@@ -354,10 +355,18 @@ class Shell:
         self.telemetry.count(type(events[0]).__name__, "published", len(events))
 
     async def _store(self, event: Event, hops: tuple[Hop, ...]) -> None:
-        await self.bus.publish_durable(
+        stored = await self.bus.publish_durable(
             subjects.of(event), codec.encode([event], hops), message_id(event)
         )
-        self.telemetry.count(type(event).__name__, "published")
+        if not stored.duplicate:
+            self.telemetry.count(type(event).__name__, "published")
+            return
+        # Said before, by a process that died or had been thought dead; what was stored then counts,
+        # whatever we would say today.
+        self.telemetry.count(type(event).__name__, "repeated")
+        envelope = self._decode(await self.bus.read(stored.sequence))
+        for earlier in envelope.events if envelope else ():
+            self._call(earlier)
 
     def _set_timer(self, timer: SetTimer) -> None:
         old = self._timers.pop(timer.key, None)

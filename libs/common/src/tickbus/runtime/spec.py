@@ -41,6 +41,8 @@ class ServiceSpec:
     `subscribe`: core NATS subjects whose events go to the core. `consume`: subjects of the ORDERS
     stream, one ordered durable consumer, acknowledged after the outputs are published. `recover`:
     fold the acknowledged history through the core first, outputs dropped, then `Recovered`.
+    `recall`: subjects that the service itself writes; they are folded with the history and do not
+    come back while it runs, except where the stream kept an earlier word under the same id.
     `watch`: buckets (`instruments`, `control`) whose values go to the core. `sinks`: output types
     that a local coroutine takes instead of the bus. `responders`: request subjects. `durable`: the
     consumer's name, by default the service's.
@@ -50,6 +52,7 @@ class ServiceSpec:
     core: Core
     subscribe: tuple[str, ...] = ()
     consume: tuple[str, ...] = ()
+    recall: tuple[str, ...] = ()
     recover: bool = True
     watch: tuple[str, ...] = ()
     sinks: Mapping[type, Sink] = field(default_factory=dict)

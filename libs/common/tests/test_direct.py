@@ -1,0 +1,163 @@
+"""The tap takes whole frames of its own subscriptions out of the stream, and nothing else."""
+
+import asyncio
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickbus.bus import BusError, Message, NatsBus
+from tickbus.bus.direct import Delivery, Tap
+from tickbus_testkit.brokers import nats_server
+
+HEAD = b"NATS/1.0\r\nNats-Msg-Id: x\r\n\r\n"
+OTHERS = (
+    b"INFO {}\r\n",
+    b"PING\r\n",
+    b"PONG\r\n",
+    b"+OK\r\n",
+    b"-ERR 'MSG 1'\r\n",
+    b"MSG other 9 5\r\nMSG a\r\n",
+    b"MSG other 9 reply 0\r\n\r\n",
+    b"HMSG other 9 %d %d\r\n%sMSG own 1 2\r\n" % (len(HEAD), len(HEAD) + 11, HEAD),
+)
+
+
+class Inner(asyncio.StreamReaderProtocol):
+    """Keeps what is passed on."""
+
+    def __init__(self) -> None:
+        self.passed = b""
+
+    def __del__(self) -> None:
+        pass
+
+    def data_received(self, data: bytes) -> None:
+        self.passed += data
+
+
+def tapped(stream: bytes, cuts: list[int]) -> tuple[list[Delivery], bytes]:
+    inner, taken = Inner(), list[Delivery]()
+    tap = Tap(inner, {b"1": taken.append})
+    edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    for start, end in itertools.pairwise(edges):
+        tap.data_received(stream[start:end])
+    return taken, inner.passed
+
+
+payloads = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([b"\r\n", b"MSG own 1 0\r\n\r\n", b"PING\r\n", b"x" * 5000]),
+)
+own = st.tuples(payloads, st.booleans(), st.sampled_from(["", "$JS.ACK.x"]))
+
+
+@given(
+    st.lists(st.one_of(own, st.sampled_from(OTHERS))), st.lists(st.integers(0, 10**6), max_size=9)
+)
+def test_own_frames_are_taken_and_all_else_passes_however_it_is_cut(
+    frames: list[tuple[bytes, bool, str] | bytes], cuts: list[int]
+) -> None:
+    stream, wanted, others = b"", list[Delivery](), b""
+    for frame in frames:
+        if isinstance(frame, bytes):
+            stream += frame
+            others += frame
+            continue
+        payload, with_header, reply = frame
+        answer = f"{reply} ".encode() if reply else b""
+        if with_header:
+            size = len(HEAD) + len(payload)
+            stream += b"HMSG a.b 1 %s%d %d\r\n%s%s\r\n" % (answer, len(HEAD), size, HEAD, payload)
+        else:
+            stream += b"MSG a.b 1 %s%d\r\n%s\r\n" % (answer, len(payload), payload)
+        wanted.append(Delivery("a.b", reply, payload, HEAD if with_header else b""))
+    taken, passed = tapped(stream, cuts)
+    assert taken == wanted
+    assert passed == others
+
+
+@pytest.mark.parametrize("line", [b"MSG\r\n", b"MSG a 1 x\r\n", b"HMSG a 1 2\r\n", b"MSG \r\n"])
+def test_what_cannot_be_read_is_left_to_the_client(line: bytes) -> None:
+    taken, passed = tapped(line + b"MSG a 1 1\r\nx\r\n", [])
+    assert passed == line
+    assert [d.payload for d in taken] == [b"x"]
+
+
+def test_a_line_without_end_is_not_kept_for_ever() -> None:
+    endless = b"x" * (1024 * 1024 + 1)
+    assert tapped(endless, []) == ([], endless)
+
+
+async def test_order_is_kept_and_delivery_goes_on_after_the_connection_was_cut() -> None:
+    async with nats_server() as server:
+        bus = await NatsBus.connect(server.url, "test")
+        got = list[bytes]()
+        enough = asyncio.Event()
+
+        async def keep(message: Message) -> None:
+            got.append(message.payload)
+            if {b"last", b"before", b"after"} <= set(got):
+                enough.set()
+
+        await bus.subscribe("md.>", keep)
+        await bus.consume("risk", ["orders.>"], keep)
+        for n in range(500):
+            await bus.publish("md.x", b"%d" % n)
+        await bus.publish_durable("orders.intent.a", b"before", "1")
+        writer = bus._lane._transport._io_writer
+        assert writer is not None
+        writer.transport.abort()
+        for n in range(50):  # while it is away: buffered, in order
+            await bus.publish("md.x", b"again %d" % n)
+        await bus.publish_durable("orders.intent.a", b"after", "2")
+        await bus.publish("md.x", b"last")
+        await asyncio.wait_for(enough.wait(), 20)
+        numbers = [int(p) for p in got if p.isdigit()]
+        assert numbers == sorted(numbers)
+        again = [p for p in got if p.startswith(b"again")]
+        assert again == [b"again %d" % n for n in range(50 - len(again), 50)]
+        assert [p for p in got if p in (b"before", b"after")] == [b"before", b"after"]
+        await bus.close()
+
+
+@pytest.mark.parametrize(
+    ("subject", "message_id"), [("orders.in tent", "1"), ("orders.intent\r\nPUB x", "1"), ("", "1")]
+)
+async def test_nothing_can_be_smuggled_into_the_protocol(subject: str, message_id: str) -> None:
+    async with nats_server() as server:
+        bus = await NatsBus.connect(server.url, "test")
+        got = list[Message]()
+
+        async def keep(message: Message) -> None:
+            got.append(message)
+
+        await bus.subscribe("x", keep)
+        with pytest.raises(BusError):
+            await bus.publish(subject, b"payload")
+        await bus.publish_durable("orders.intent.a", b"odd id", "1\r\n\r\nPUB x 1\r\nx\r\n")
+        await bus.publish("y", b"")
+        assert got == []
+        await bus.close()
+
+
+async def test_a_handler_too_slow_loses_the_newest_and_is_told() -> None:
+    async with nats_server() as server:
+        bus = await NatsBus.connect(server.url, "test")
+        slow, told = asyncio.Event(), list[str]()
+        bus.on_slow = told.append
+
+        async def wait(_: Message) -> None:
+            await slow.wait()
+
+        subscription = await bus.subscribe("md.>", wait)
+        subscription._messages_max = 10
+        for _ in range(30):
+            await bus.publish("md.x", b"")
+        async with asyncio.timeout(5):
+            while len(told) < 19:
+                await asyncio.sleep(0.01)
+        slow.set()
+        assert set(told) == {"md.>"}
+        await bus.close()
