@@ -189,8 +189,9 @@ class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ]  # fmt: skip
 
 
-NICE = {"ledger": 10, "api": 10, "exchange": 5, "book": 3}
-"""Where all share few cores, what stands between a tick and its order runs first."""
+NICE = {"ledger": "idle", "api": "10", "exchange": "5", "book": "3"}
+"""Where all share few cores, what stands between a tick and its order runs first. The ledger is
+behind by what the machine has no time for, and loses nothing: the stream keeps it."""
 
 
 def child_environment(
@@ -205,7 +206,7 @@ def child_environment(
     environment = {**base, **shared}
     environment["TICKBUS_METRICS_PORT"] = str(chosen.metrics(service))
     environment["TICKBUS_LOG_FORMAT"] = "json"
-    environment.setdefault("TICKBUS_NICE", str(NICE.get(service, 0)))
+    environment.setdefault("TICKBUS_NICE", NICE.get(service, "0"))
     environment["TICKBUS_API_PORT"] = str(chosen.api)
     environment.pop("TICKBUS_INSTANCE", None)
     for name in (*KEYS, *(f"{key}_FILE" for key in KEYS), "TICKBUS_POSTGRES_DSN"):

@@ -54,9 +54,15 @@ def main(name: str, build: Build) -> None:
 
 
 def _be_nice(text: str) -> None:
-    """Give way to other processes of this machine by `text` steps, 0 to 19."""
+    """Give way to other processes of this machine by `text` steps, 0 to 19; at `idle` to all."""
+    if text == "idle":
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            return
+        except (AttributeError, OSError):  # not Linux, or not allowed: the next best
+            text = "19"
     if not text.isdigit() or int(text) > 19:
-        raise ConfigError(f"TICKBUS_NICE={text!r}: must be 0 (no) to 19 (give way to everybody)")
+        raise ConfigError(f"TICKBUS_NICE={text!r}: must be 0 (no) to 19 (gives way), or idle")
     if int(text):
         os.nice(int(text))
 
