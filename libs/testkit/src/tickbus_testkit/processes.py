@@ -69,6 +69,16 @@ class ServiceProcess:
         """What /metrics says now."""
         return httpx.get(f"{self.health_url}/metrics", timeout=5).raise_for_status().text
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stand still meanwhile, without knowing of it; for a few seconds at most."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL: no goodbye."""
         self._signal(signal.SIGKILL)
@@ -94,6 +104,7 @@ class ServiceProcess:
             return process.wait(STOP_S)
 
 
+STOP_ORDER = ("strategy", "api", "risk", "execution", "ledger", "book", "feed", "exchange")
 SERVICES = ("feed", "book", "risk", "execution", "ledger", "strategy", "api")
 
 
@@ -136,7 +147,7 @@ class PlatformProcesses:
 
     @contextmanager
     def running(self) -> Iterator["PlatformProcesses"]:
-        """All of it ready; stopped afterwards, strategies first."""
+        """All of it ready; stopped afterwards, strategies first, each with an exit code of 0."""
         try:
             for process in self.processes.values():
                 process.start()
@@ -144,5 +155,7 @@ class PlatformProcesses:
                 process.until_ready()
             yield self
         finally:
-            for process in reversed(list(self.processes.values())):
-                process.stop()
+            codes = {name: self.processes[name].stop() for name in STOP_ORDER}
+        wrong = {name: code for name, code in codes.items() if code}
+        tails = "\n".join(f"{name}: {self.processes[name].tail()}" for name in wrong)
+        assert not wrong, f"exit codes {wrong}\n{tails}"

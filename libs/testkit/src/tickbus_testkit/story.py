@@ -81,6 +81,11 @@ class Desk:
         wait_for("the order to be canceled", lambda: self.get(path)["state"] == "CANCELED")
         self.be_refused()
 
+    def cancel_all(self) -> None:
+        """DELETE every working order, and wait until none is left."""
+        self._api.delete("/api/v1/orders").raise_for_status()
+        wait_for("no working order", lambda: not self.get("/api/v1/orders", state="open")["orders"])
+
     def be_refused(self) -> None:
         """Wrong orders: each names what is wrong, and the next good one passes."""
         for body, status, code in (
@@ -99,7 +104,10 @@ class Desk:
         """Where our books and the exchange's disagree, to the last digit; empty when nowhere."""
         theirs = self.ledger_of_the_exchange()
         fills, portfolio = self.all("fills"), self.get("/api/v1/portfolio")
-        sent = {o["id"]: o for o in self.all("orders") if o["state"] not in ("DENIED", "REJECTED")}
+        # What was not sent must not be at the exchange: there it would be one too many.
+        sent = {o["id"]: o for o in self.all("orders") if not _was_never_sent(o)}
+        if self.ledger_of_the_exchange() != theirs:
+            return ["not comparable: the exchange traded while we read both"]
         found = _compare(
             "fill",
             {(f["symbol"], int(f["id"])): _fill(f) for f in fills},
@@ -122,6 +130,10 @@ class Desk:
             if Decimal(position["quantity"]) != change:
                 found.append(f"position {base}: ours {position['quantity']}, theirs {change}")
         return [*found, *map(str, portfolio["differences"])]
+
+
+def _was_never_sent(o: dict[str, Any]) -> bool:
+    return o["state"] in ("DENIED", "REJECTED") or o["reason"] == "NEVER_SENT"
 
 
 _ENDED = {"FILLED", "CANCELED", "EXPIRED"}
@@ -148,10 +160,17 @@ def _their_fill(f: dict[str, Any]) -> tuple[Any, ...]:
 
 def _order(o: dict[str, Any]) -> tuple[Any, ...]:
     state = o["state"] if o["state"] in _ENDED else "WORKING"
-    return (o["symbol"], o["side"], Decimal(o["quantity"]), Decimal(o["filled_quantity"]), state)
+    limit = o["type"] == "LIMIT"
+    terms = ("LIMIT_MAKER" if o["post_only"] else o["type"], Decimal(o["price"] or 0))
+    # Binance shows GTC for what has no time in force.
+    lasts = o["time_in_force"] if limit and not o["post_only"] else "GTC"
+    amounts = (Decimal(o["quantity"]), Decimal(o["filled_quantity"]))
+    return (o["symbol"], o["side"], *terms, lasts, *amounts, o["venue_order_id"], state)
 
 
 def _their_order(o: dict[str, Any]) -> tuple[Any, ...]:
     status = "EXPIRED" if o["status"] == "EXPIRED_IN_MATCH" else o["status"]
     state = status if status in _ENDED else "WORKING"
-    return (o["symbol"], o["side"], Decimal(o["origQty"]), Decimal(o["executedQty"]), state)
+    terms = (o["type"], Decimal(o["price"]), o["timeInForce"])
+    amounts = (Decimal(o["origQty"]), Decimal(o["executedQty"]))
+    return (o["symbol"], o["side"], *terms, *amounts, str(o["orderId"]), state)
