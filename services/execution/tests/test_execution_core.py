@@ -191,6 +191,34 @@ def test_refused_cancel_is_told_and_the_order_asked_for() -> None:
     assert kinds(out) == [CancelRejected, VenueQuery]
 
 
+def test_cancel_without_an_answer_is_sent_again_when_the_order_is_seen() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW), cancel())
+    unknown, timer = core.handle(failed(Request.CANCEL, Outcome.UNKNOWN, command_id="s-r-c1"))
+    assert (type(unknown), type(timer)) == (OrderUnknown, SetTimer)
+    accepted, again = core.handle(report(VenueStatus.NEW))
+    assert isinstance(accepted, OrderAccepted)
+    assert isinstance(again, VenueCancel)
+    assert again.cancel == cancel().cancel
+    assert kinds(core.handle(report(VenueStatus.CANCELED))) == [OrderCanceled]
+    assert core.handle(report(VenueStatus.CANCELED)) == []
+
+
+def test_report_while_a_cancel_is_under_way_does_not_repeat_it() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW), cancel())
+    filled = core.handle(report(VenueStatus.PARTIALLY_FILLED, "1", [a_fill()]))
+    assert kinds(filled) == [OrderFilled]
+
+
+def test_cancel_of_before_the_start_that_nothing_answered_is_sent_when_the_order_is_seen() -> None:
+    history = (approved(), *a_core(approved()).handle(report(VenueStatus.NEW)), cancel())
+    core = a_core(history=history)
+    snapshot = VenueSnapshot(NOW, NOW, (report(VenueStatus.NEW),), ())
+    assert kinds(core.handle(snapshot)) == [VenueCancel]
+    refused = CancelRejected(NOW, NOW, "s-r-1", "s", "sim", "BTC-USDT", "s-r-c1", "-2011", "no")
+    answered = a_core(history=(*history, refused))
+    assert kinds(answered.handle(snapshot)) == []
+
+
 def test_fill_that_beat_the_cancel_is_published_after_it() -> None:
     core = a_core(approved(), report(VenueStatus.NEW), cancel(), report(VenueStatus.CANCELED))
     out = core.handle(report(VenueStatus.FILLED, "2", [a_fill("1", "2")]))

@@ -6,7 +6,7 @@ Produces: order events and AccountUpdated for the bus; VenueSubmit, VenueCancel,
 gateway; SetTimer.
 Invariants: an order is sent at most once per approval, and one that may have been sent before a
 restart is asked for first; a fill is published once; an order is never declared rejected or
-cancelled because a question went unanswered.
+cancelled because a question went unanswered; a cancel is sent again until the venue answers it.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,7 +66,9 @@ class ExecutionCore:
         self._symbols: dict[str, str] = {}
         self._by_venue_id: dict[str, str] = {}
         self._submitted: set[str] = set()
+        # By order: cancels that have to be sent once the order is found, and those under way.
         self._cancels: dict[str, CancelApproved] = {}
+        self._cancels_sent: dict[str, CancelApproved] = {}
         self._waiting: dict[str, OrderApproved] = {}
         self._queries: dict[str, int] = {}
         self._not_found: dict[str, int] = {}
@@ -119,6 +121,8 @@ class ExecutionCore:
             # Nobody approved it, so only its fills tell of it; they must not be told again.
             self.orders.add(external_from_fill(event))
         self._note(event)
+        if isinstance(event, CancelRejected):
+            self._cancels.pop(event.client_order_id, None)
         return ()
 
     def _old_account(self, event: AccountUpdated) -> Events:
@@ -180,6 +184,9 @@ class ExecutionCore:
         order = self.orders.get(cancel.client_order_id)
         self.orders.fold(event)
         if not self._live:
+            if order is not None and not order.is_terminal:
+                # Nothing later in the history answers it: then the venue may never have heard it.
+                self._cancels[cancel.client_order_id] = event
             return ()
         if order is None or order.is_terminal:
             state = "unknown to us" if order is None else f"already {order.state}"
@@ -193,8 +200,13 @@ class ExecutionCore:
             # It is not known to be at the venue; sent as soon as the answer says that it is.
             self._cancels[cancel.client_order_id] = event
             return ()
+        return (self._send_cancel(event),)
+
+    def _send_cancel(self, event: CancelApproved) -> VenueCancel:
+        cancel = event.cancel
+        self._cancels_sent[cancel.client_order_id] = event
         symbol = self._symbols.get(cancel.instrument_id, "")
-        return (VenueCancel(event.ts_event, event.ts_recv, cancel, symbol),)
+        return VenueCancel(event.ts_event, event.ts_recv, cancel, symbol)
 
     # -- reports -----------------------------------------------------------------------------------
 
@@ -230,10 +242,7 @@ class ExecutionCore:
 
     def _late_cancel(self, order: Order) -> Events:
         wish = self._cancels.pop(order.client_order_id, None)
-        if wish is None or order.is_terminal:
-            return ()
-        symbol = self._symbols.get(order.instrument_id, "")
-        return (VenueCancel(wish.ts_event, wish.ts_recv, wish.cancel, symbol),)
+        return () if wish is None or order.is_terminal else (self._send_cancel(wish),)
 
     def _head(self, event: Event, order: Order) -> tuple[int, int, str, str, str, str]:
         return (
@@ -287,7 +296,10 @@ class ExecutionCore:
         return self._unknown(event, order)
 
     def _cancel_failed(self, event: RequestFailed, order: Order) -> Events:
+        wish = self._cancels_sent.pop(event.client_order_id, None)
         if event.outcome is Outcome.UNKNOWN:
+            if wish is not None and not order.is_terminal:
+                self._cancels[event.client_order_id] = wish  # until the order is seen again
             return self._unknown(event, order)
         rejected = CancelRejected(
             *self._head(event, order), event.command_id, event.reason, event.detail
@@ -414,6 +426,9 @@ class ExecutionCore:
         order = self.orders.fold(event)
         if order is not None and order.venue_order_id:
             self._by_venue_id[order.venue_order_id] = order.client_order_id
+        if order is not None and order.is_terminal:
+            self._cancels.pop(order.client_order_id, None)
+            self._cancels_sent.pop(order.client_order_id, None)
         if isinstance(event, OrderFilled):
             self._advance_cursor(event)
         return order

@@ -12,7 +12,7 @@ from tickbus.backoff import delays_s
 from tickbus.clock import Clock
 from tickbus.codec import Hop
 from tickbus.config import ConfigError, Settings
-from tickbus.events import Event
+from tickbus.events import Event, SubmitOrder
 from tickbus.runtime import Context
 from tickbus.websocket import FrameStream
 from tickbus_execution import binance
@@ -221,22 +221,20 @@ class BinanceGateway:
         """Write an order to the socket; the answer comes to the core by itself."""
         order = wish.order
         if self._paused:
-            self._refuse(Request.SUBMIT, wish, order, "VENUE_PAUSED", "the venue asked for silence")
+            self._refuse(order, "VENUE_PAUSED", "the venue asked for silence")
             return
         if not self._compared:
             # Before the first look a fill would be in the opening balances and counted on top;
             # after a break nobody knows yet what is working.
-            self._refuse(
-                Request.SUBMIT, wish, order, "VENUE_DISCONNECTED",
-                "never sent: the account has not been compared yet",
-            )  # fmt: skip
+            detail = "never sent: the account has not been compared yet"
+            self._refuse(order, "VENUE_DISCONNECTED", detail)
             return
         params = binance.order_params(order, wish.symbol)
         sent = self._calls.send(
             "order.place", params, lambda a: self._answered(Request.SUBMIT, order, a)
         )
         if not sent:
-            self._refuse(Request.SUBMIT, wish, order, "VENUE_DISCONNECTED", "never sent")
+            self._refuse(order, "VENUE_DISCONNECTED", "never sent")
             return
         telemetry = self._context.telemetry
         now = self._clock.now_ns()
@@ -258,9 +256,12 @@ class BinanceGateway:
             lambda a: self._answered(Request.CANCEL, cancel, a, cancel.command_id),
         )  # fmt: skip
         if not sent:
-            self._refuse(
-                Request.CANCEL, wish, cancel, "VENUE_DISCONNECTED", "never sent", cancel.command_id
-            )
+            # No refusal: the core keeps the wish, and says it again when the order is seen.
+            failure = self._failure(
+                Request.CANCEL, cancel, Outcome.UNKNOWN, "VENUE_DISCONNECTED", "never sent",
+                cancel.command_id,
+            )  # fmt: skip
+            self._put([failure])
 
     async def query(self, wish: VenueQuery, _: tuple[Hop, ...]) -> None:
         """Ask for an order, with its fills; answered in the background."""
@@ -352,11 +353,9 @@ class BinanceGateway:
             command_id,
         )  # fmt: skip
 
-    def _refuse(
-        self, kind: Request, wish: Event, what: Any, reason: str, detail: str, command_id: str = ""
-    ) -> None:
+    def _refuse(self, order: SubmitOrder, reason: str, detail: str) -> None:
         self._context.telemetry.error(reason.lower())
-        self._put([self._failure(kind, what, Outcome.REFUSED, reason, detail, command_id)])
+        self._put([self._failure(Request.SUBMIT, order, Outcome.REFUSED, reason, detail)])
 
     def _note_refusal(self, answer: binance.Answer) -> None:
         error = answer.error or {}
