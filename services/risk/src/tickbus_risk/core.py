@@ -1,12 +1,12 @@
 """The gate: every wish to trade gets exactly one verdict, and every cancel passes.
 
 Consumes: SubmitOrder, CancelOrder, CancelAllOrders; BookTop, FeedStatus, Instrument;
-SetTradingState; order events and its own verdicts, which after a crash are its memory.
+SetTradingState; order events and its earlier verdicts, which after a crash are its memory.
 Produces: OrderApproved or OrderDenied per intent, CancelApproved, RiskState, SetTimer.
 Invariants: an id is approved at most once; a cancel is never refused; nothing is approved while
 HALTED. A verdict in the stream outranks one just computed: an intent delivered again after a crash
 may be judged anew in another market, but both verdicts have one message id, so the stream keeps
-the first, and it comes back here.
+the first, and that one is handed back here.
 """
 
 import re
