@@ -51,6 +51,8 @@ from tickbus_execution.venue import (
 QUERY_FIRST_NS = 250_000_000
 QUERY_CAP_NS = 10_000_000_000
 NOT_FOUND_TWICE = 2
+IDS_MAX = 50_000
+"""Ids of orders that are remembered; an order is over long before so many newer ones were sent."""
 
 Events = Sequence[Event]
 
@@ -65,7 +67,7 @@ class ExecutionCore:
         self.ts_opened = 0
         self._symbols: dict[str, str] = {}
         self._by_venue_id: dict[str, str] = {}
-        self._submitted: set[str] = set()
+        self._submitted: dict[str, None] = {}
         # By order: cancels that have to be sent once the order is found, and those under way.
         self._cancels: dict[str, CancelApproved] = {}
         self._cancels_sent: dict[str, CancelApproved] = {}
@@ -115,7 +117,7 @@ class ExecutionCore:
     def _old_event(self, event: Any) -> Events:
         if self._live:
             return ()  # our own words coming back
-        self._submitted.add(event.client_order_id)  # whatever it says, an earlier process sent it
+        self._note_submitted(event.client_order_id)  # whatever it says, an earlier process sent it
         external = isinstance(event, OrderFilled) and event.strategy_id == EXTERNAL
         if external and event.client_order_id not in self.orders:
             # Nobody approved it, so only its fills tell of it; they must not be told again.
@@ -160,7 +162,7 @@ class ExecutionCore:
     def _send(self, event: OrderApproved) -> Events:
         order = event.order
         self._waiting.pop(order.client_order_id, None)
-        self._submitted.add(order.client_order_id)
+        self._note_submitted(order.client_order_id)
         submitted = OrderSubmitted(
             event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
             order.instrument_id,
@@ -422,10 +424,17 @@ class ExecutionCore:
             return ()
         return (event,)
 
+    def _note_submitted(self, order_id: str) -> None:
+        self._submitted[order_id] = None
+        if len(self._submitted) > IDS_MAX:
+            del self._submitted[next(iter(self._submitted))]
+
     def _note(self, event: Event) -> Order | None:
         order = self.orders.fold(event)
         if order is not None and order.venue_order_id:
             self._by_venue_id[order.venue_order_id] = order.client_order_id
+            if len(self._by_venue_id) > IDS_MAX:
+                del self._by_venue_id[next(iter(self._by_venue_id))]
         if order is not None and order.is_terminal:
             self._cancels.pop(order.client_order_id, None)
             self._cancels_sent.pop(order.client_order_id, None)

@@ -41,6 +41,11 @@ UNREADABLE = (msgspec.DecodeError, KeyError, ValueError, TypeError, ArithmeticEr
 """What reading an answer of another shape than documented may raise."""
 EVENTS_MAX = 10_000
 """Reports waiting for the core; past that the session is dropped, and the next one reconciles."""
+QUESTIONS_MAX = 1_000
+"""Queries waiting to be asked; past that one is put off, and the core's timer asks again."""
+QUESTIONS_AT_ONCE = 4
+INSTRUMENTS_WAIT_S = 30.0
+"""For how long all instruments are waited for, once the feed has described the first."""
 
 
 class BinanceGateway:
@@ -65,6 +70,8 @@ class BinanceGateway:
         self._buffering = False
         self._buffer: list[Event] = []
         self._events: asyncio.Queue[list[Event]] = asyncio.Queue(EVENTS_MAX)
+        self._questions: asyncio.Queue[VenueQuery] = asyncio.Queue(QUESTIONS_MAX)
+        self._resyncing = False
         self._cursor: dict[str, str] | None = None
         self._stopping = False
         self._context: Context
@@ -81,6 +88,8 @@ class BinanceGateway:
         context.spawn(self._run(), "venue account")
         context.spawn(self._deliver(), "venue reports")
         context.spawn(self._sweep(), "request time-outs")
+        for number in range(QUESTIONS_AT_ONCE):
+            context.spawn(self._ask(), f"questions {number}")
 
     async def stop(self) -> None:
         """Close the session; working orders stay where they are."""
@@ -97,7 +106,8 @@ class BinanceGateway:
                 return
             if time.monotonic() - began > LIVED_LONG_S:
                 delays = delays_s(0.25, 15.0)
-            delay_s = next(delays)
+            # A venue that refuses our key or asked for silence is not asked again before that ends.
+            delay_s = max(next(delays), self._paused_until - time.monotonic())
             self._calls.fail_all()
             now = self._clock.now_ns()
             self._put([VenueLost(now, now, reason)])
@@ -142,16 +152,21 @@ class BinanceGateway:
             await self._reconcile()
         finally:
             self._buffering = False
-            buffered, self._buffer = self._buffer, []
+            buffered, self._buffer = self._buffer[:EVENTS_MAX], []
             self._put(buffered)
 
     async def _wait_for_instruments(self) -> None:
         wanted = set(self._venue.instruments)
-        said = False
-        while not wanted & self._core.instrument_ids():
-            if not said:
-                self._context.set_ready(False, "instruments from the feed")
-                said = True
+        give_up = float("inf")
+        while missing := wanted - self._core.instrument_ids():
+            what = f"instruments from the feed: {', '.join(sorted(missing))}"
+            self._context.set_ready(False, what)
+            now = time.monotonic()
+            if now > give_up:
+                self._log.warning("going on without %s", what)
+                return
+            if missing != wanted:
+                give_up = min(give_up, now + INSTRUMENTS_WAIT_S)
             if self._stream is None or self._stream.closed.done():
                 raise ConnectionError("the session ended while waiting for instruments")
             await asyncio.sleep(0.1)
@@ -265,7 +280,15 @@ class BinanceGateway:
 
     async def query(self, wish: VenueQuery, _: tuple[Hop, ...]) -> None:
         """Ask for an order, with its fills; answered in the background."""
-        self._context.spawn(self._query(wish), f"query {wish.client_order_id}")
+        try:
+            self._questions.put_nowait(wish)
+        except asyncio.QueueFull:
+            self._context.telemetry.error("query_put_off")
+            self._put([self._failure(Request.QUERY, wish, Outcome.UNKNOWN, "QUERY_PUT_OFF", "")])
+
+    async def _ask(self) -> None:
+        while True:
+            await self._query(await self._questions.get())
 
     async def _query(self, wish: VenueQuery) -> None:
         order_id, symbol, name = wish.client_order_id, wish.symbol, wish.instrument_id
@@ -361,7 +384,8 @@ class BinanceGateway:
         error = answer.error or {}
         code = int(error.get("code", 0))
         self._context.telemetry.error(f"venue_{abs(code)}")
-        if code == binance.CLOCK_CODE:
+        if code == binance.CLOCK_CODE and not self._resyncing:
+            self._resyncing = True
             self._context.spawn(self._resync_clock(), "clock")
         if code in binance.KEY_CODES:
             self._paused_until = time.monotonic() + KEY_PAUSE_S
@@ -381,6 +405,8 @@ class BinanceGateway:
             await self._measure_clock()
         except (VenueRefused, TimeoutError, ConnectionError) as error:
             self._log.warning("clock not measured: %s", error)
+        finally:
+            self._resyncing = False
 
     # -- frames ------------------------------------------------------------------------------------
 
@@ -420,6 +446,9 @@ class BinanceGateway:
             self._context.telemetry.count(str(kind), "ignored")
         if self._buffering:
             self._buffer += out
+            if len(self._buffer) > EVENTS_MAX and self._stream is not None:
+                self._context.telemetry.error("reports_dropped")
+                self._stream.abort()  # the next session finds out what was missed
         else:
             self._put(out)
 
