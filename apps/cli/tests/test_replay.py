@@ -12,6 +12,7 @@ import pytest
 
 from tickbus.captures import Captures
 from tickbus_cli.main import main
+from tickbus_cli.replay import _pace
 
 ROOT = Path(__file__).parents[3]
 CAPTURES = Path(os.environ.get("TICKBUS_CAPTURES", ROOT.parent / "shared" / "data"))
@@ -178,6 +179,42 @@ def _rebuild(files: list[Path], symbol: str) -> tuple[list[list[float]], list[li
     best_bids = sorted(((p, q) for p, q in bids.items() if q), reverse=True)[:10]
     best_asks = sorted((p, q) for p, q in asks.items() if q)[:10]
     return [list(level) for level in best_bids], [list(level) for level in best_asks]
+
+
+@pytest.mark.parametrize(("speed", "waits"), [(1.0, [2.0, 3.0]), (10.0, [0.2, 0.3]), (0.0, [])])
+def test_speed_is_how_fast_recorded_time_passes(speed: float, waits: list[float]) -> None:
+    clock, slept = [50.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 9))
+        clock[0] += seconds
+
+    pace = _pace(speed, lambda: clock[0], sleep)
+    for second in (0, 2, 5, 5):  # the last one is due at once
+        pace(BEGIN + second * SECOND)
+    assert slept == waits
+
+
+def test_slow_work_is_caught_up_with_and_not_waited_for_twice() -> None:
+    clock, slept = [50.0], list[float]()
+    pace = _pace(1.0, lambda: clock[0], slept.append)
+    pace(BEGIN)
+    clock[0] += 7.0  # the work of the first second took seven
+    pace(BEGIN + SECOND)
+    pace(BEGIN + 8 * SECOND)
+    assert slept == [1.0]
+
+
+@pytest.mark.parametrize("wrong", [["--speed", "2x"], ["--venue", "kraken"]])
+def test_what_cannot_be_chosen_is_refused_with_the_choice(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", "x", *wrong])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert wrong[1] in said
+    assert "choose from" in said
 
 
 @needs_captures

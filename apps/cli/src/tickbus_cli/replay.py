@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="YAML file merged over the default configuration; repeat for several",
     )  # fmt: skip
     parser.add_argument(
-        "--venue", default="", choices=["", "binance", "binance-usdm"],
+        "--venue", default="", choices=["binance", "binance-usdm"],
         help="adapter to read the capture with (default: by what the frames look like)",
     )  # fmt: skip
     parser.add_argument(
@@ -88,17 +88,21 @@ def _progress(shown: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done / total if total else 1.0)
 
 
-def _pace(speed: float) -> Callable[[int], None]:
+def _pace(
+    speed: float,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Callable[[int], None]:
     """Sleeps so that recorded time passes `speed` times as fast; 0 for no waiting at all."""
     begin: list[tuple[float, int]] = []
 
     def wait(ts_recv: int) -> None:
         if not begin:
-            begin.append((time.monotonic(), ts_recv))
+            begin.append((now(), ts_recv))
         started, first = begin[0]
         due = started + (ts_recv - first) / 1e9 / speed
-        delay = due - time.monotonic()
+        delay = due - now()
         if delay > 0.001:
-            time.sleep(delay)
+            sleep(delay)
 
     return wait if speed else lambda ts_recv: None
