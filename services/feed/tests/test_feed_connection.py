@@ -14,6 +14,7 @@ from tickbus.config import Settings
 from tickbus.events import BookSnapshot, FeedState, FeedStatus
 from tickbus.runtime import Shell
 from tickbus.websocket import FrameStream
+from tickbus_feed.connection import VenueConnection
 from tickbus_feed.rest import RestClient, VenueUnavailable, WeightBudget
 from tickbus_feed.service import build
 from tickbus_testkit.processes import ServiceProcess, free_port
@@ -32,14 +33,14 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class AFeed:
     """The whole service on a memory bus, with what it published."""
 
-    def __init__(self, address: str, *instruments: str) -> None:
+    def __init__(self, address: str, *instruments: str, **feed: Any) -> None:
         venue = {
             "name": "sim", "adapter": "binance", "rest_url": f"http://{address}",
             "ws_url": f"ws://{address}", "ws_api_url": f"ws://{address}",
             "instruments": list(instruments), "fees": {"maker": "0", "taker": "0"},
         }  # fmt: skip
         self.bus = MemoryBus()
-        self.shell = Shell(build(Settings({"venue": venue})), self.bus)
+        self.shell = Shell(build(Settings({"venue": venue, "feed": feed})), self.bus)
         self.states: list[FeedState] = []
         self.epochs: dict[str, int] = {}
 
@@ -80,6 +81,22 @@ async def test_feed_gets_live_and_survives_a_gap_and_a_disconnect(exchange: str)
         await feed.until(lambda: FeedState.DISCONNECTED in feed.states)
         await feed.until(lambda: not feed.shell.waiting() and feed.states[-1] is FeedState.LIVE)
         assert feed.epochs["ETH-USDT"] > first["ETH-USDT"]
+
+
+async def test_stream_that_died_alone_is_subscribed_anew(exchange: str) -> None:
+    async with AFeed(exchange, "BTC-USDT", "ETH-USDT", stale_after_s=1.0) as feed:
+        await feed.until(lambda: not feed.shell.waiting())
+        first = dict(feed.epochs)
+        (connection,) = feed.shell.spec.edges
+        assert isinstance(connection, VenueConnection)
+        assert connection._stream is not None
+        names = ["btcusdt@depth@100ms", "btcusdt@trade", "btcusdt@bookTicker"]
+        connection._request(connection._stream, "UNSUBSCRIBE", names)
+        await feed.until(lambda: feed.shell.telemetry.errors.get("resubscribed"))
+        await feed.until(lambda: feed.epochs["BTC-USDT"] > first["BTC-USDT"])
+        await feed.until(lambda: not feed.shell.waiting())
+        assert feed.epochs["ETH-USDT"] == first["ETH-USDT"], "the other stream goes on"
+        assert FeedState.DISCONNECTED not in feed.states
 
 
 async def test_instrument_that_is_not_listed_is_named_and_the_others_go_on(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,10 @@ from tickbus_feed.core import FeedCore
 from tickbus_feed.venue import (
     FetchSnapshot,
     FrameRejected,
+    ProbeAnswer,
+    ProbeBook,
+    Reconnect,
+    Resubscribe,
     SnapshotAnswer,
     Unreadable,
     VenueConnected,
@@ -231,6 +236,85 @@ def test_silent_book_becomes_stale_and_live_again_with_the_next_change() -> None
     assert FeedState.STALE in [s.state for s in only(FeedStatus, out)]
     out = core.handle(diff(102, 102, ts=later))
     assert [s.state for s in only(FeedStatus, out)] == [FeedState.LIVE]
+
+
+def tick(core: FeedCore, seconds: float) -> Sequence[Event]:
+    now = NOW + int(seconds * SECOND)
+    return core.handle(TimerFired(now, now, "feed"))
+
+
+def probed(core: FeedCore, update_id: int, seconds: float) -> Sequence[Event]:
+    now = NOW + int(seconds * SECOND)
+    body = json.dumps({**BOOK, "lastUpdateId": update_id}).encode()
+    return core.handle(ProbeAnswer(now, now, "BTCUSDT", body))
+
+
+def test_quiet_market_is_confirmed_and_never_called_stale() -> None:
+    core = a_feed(a_snapshot(100), diff(101, 101))
+    states, asked = set[FeedState](), 0
+    for second in range(1, 600):
+        out = tick(core, second)
+        states |= {s.state for s in only(FeedStatus, out) if s.instrument_id == "BTC-USDT"}
+        for _ in [p for p in only(ProbeBook, out) if p.symbol == "BTCUSDT"]:
+            asked += 1
+            probed(core, 101, second + 0.1)
+    assert states == {FeedState.LIVE}
+    assert 10 < asked < 30, "ever less often, up to a bound"
+
+
+def test_dead_stream_is_subscribed_anew_and_its_book_synchronised() -> None:
+    core = a_feed(a_snapshot(100), diff(101, 101))
+    assert [p.symbol for p in only(ProbeBook, tick(core, 6))] == ["BTCUSDT"]
+    assert probed(core, 150, 6.1) == ()
+    out = tick(core, 7.1)
+    assert [r.symbol for r in only(Resubscribe, out)] == ["BTCUSDT"]
+    assert [w.symbol for w in only(FetchSnapshot, out)] == ["BTCUSDT"]
+    assert FeedState.SYNCING in [s.state for s in only(FeedStatus, out)]
+
+
+def test_change_on_its_way_when_the_venue_was_asked_is_no_dead_stream() -> None:
+    core = a_feed(a_snapshot(100), diff(101, 101))
+    tick(core, 6)
+    probed(core, 102, 6.1)
+    core.handle(diff(102, 102, ts=NOW + int(6.15 * SECOND)))
+    assert only(Resubscribe, tick(core, 7.2)) == []
+
+
+def test_stream_that_stays_dead_costs_the_connection() -> None:
+    core = a_feed(a_snapshot(100), diff(101, 101))
+    second, out = 0.0, list[Event]()
+    while not only(Reconnect, out):
+        second += 1
+        assert second < 200
+        out = list(tick(core, second))
+        if only(ProbeBook, out):
+            probed(core, 10_000 + int(second), second + 0.1)
+        for wish in only(FetchSnapshot, out):
+            now = NOW + int((second + 0.2) * SECOND)
+            body = json.dumps({**BOOK, "lastUpdateId": 200 + int(second)}).encode()
+            core.handle(SnapshotAnswer(now, now, wish.symbol, body, "", wish.number))
+
+
+def test_answer_to_an_older_wish_is_not_taken() -> None:
+    core = a_feed(a_snapshot(100), diff(101, 101))
+    (first,) = only(FetchSnapshot, core.handle(diff(105, 106)))
+    core.handle(VenueDisconnected(NOW, NOW, "cut"))
+    out = core.handle(VenueConnected(NOW, NOW))
+    (second,) = [w for w in only(FetchSnapshot, out) if w.symbol == "BTCUSDT"]
+    body = json.dumps({**BOOK, "lastUpdateId": 200}).encode()
+    assert core.handle(SnapshotAnswer(NOW, NOW, "BTCUSDT", body, "", first.number)) == ()
+    assert core.handle(SnapshotAnswer(NOW, NOW, "BTCUSDT", body, "", second.number))
+
+
+def test_instrument_listed_later_is_subscribed_on_the_connection_there_is() -> None:
+    core = a_feed(a_snapshot(100))
+    later = msgspec.structs.replace(an_instrument(), symbol="NEWUSDT", instrument_id="NEW-USDT")
+    out = core.handle(later)
+    assert [type(event) for event in out] == [Resubscribe, FetchSnapshot]
+    assert {event.symbol for event in [*only(Resubscribe, out), *only(FetchSnapshot, out)]} == {
+        "NEWUSDT"
+    }
+    assert core.handle(later) == ()
 
 
 def test_disconnect_is_told_and_nothing_of_before_is_trusted() -> None:

@@ -11,10 +11,11 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Section `feed`; times in seconds.
 
     `keyframe_interval_s`: how often a whole book is repeated. `stale_after_s`: an instrument whose
-    book did not change for so long is STALE. `first_event_s`: a subscription without any frame for
-    so long is made again. `snapshot_levels`: depth asked for per side. `buffer_max`: changes kept
-    per instrument while its snapshot is on its way. `instruments_interval_s`: how often the venue's
-    list of instruments is read again.
+    book did not change for so long is STALE; at half of it the venue is asked, and if that has
+    nothing new either, the market is quiet and stays LIVE, else the stream is subscribed anew.
+    `first_event_s`: a connection without any frame for so long is made again. `snapshot_levels`:
+    depth asked for per side. `buffer_max`: changes kept per instrument while its snapshot is on its
+    way. `instruments_interval_s`: how often the venue's list of instruments is read again.
     """
 
     keyframe_interval_s: Positive = 5.0

@@ -26,6 +26,10 @@ from tickbus_feed.venue import (
     Dialect,
     FetchSnapshot,
     FrameRejected,
+    ProbeAnswer,
+    ProbeBook,
+    Reconnect,
+    Resubscribe,
     SnapshotAnswer,
     Unreadable,
     VenueConnected,
@@ -43,6 +47,9 @@ PENDING_RESUME = 2_000
 BATCH_MAX = 512
 SNAPSHOTS_AT_ONCE = 4
 LIVED_LONG_S = 60.0
+PROBE_LEVELS = 5
+RESUBSCRIBE_MAX = 1_000
+"""Symbols waiting to be subscribed; past that the connection is given up and subscribes to all."""
 
 
 class VenueConnection:
@@ -63,6 +70,9 @@ class VenueConnection:
         self._paused = False
         self._heard = 0.0
         self._fetching = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._resubscribe: asyncio.Queue[str] = asyncio.Queue(RESUBSCRIBE_MAX)
+        self._requests = 0
         self._context: Context
         self._clock: Clock
         self._log: logging.Logger = logging.getLogger("tickbus.feed")
@@ -78,6 +88,7 @@ class VenueConnection:
         context.spawn(self._run(), "venue connection")
         context.spawn(self._consume(), "frames")
         context.spawn(self._watch(), "readiness")
+        context.spawn(self._resubscribing(), "subscriptions")
 
     async def stop(self) -> None:
         """Close the stream."""
@@ -89,7 +100,31 @@ class VenueConnection:
 
     async def fetch(self, wish: FetchSnapshot, _: tuple[Hop, ...]) -> None:
         """Get a book; the answer comes to the core in line with the frames."""
-        self._context.spawn(self._fetch(wish), f"snapshot of {wish.symbol}")
+        before = self._fetches.get(wish.symbol)
+        if before is not None:
+            before.cancel()  # its answer would not be wanted any more
+        task = self._context.spawn(self._fetch(wish), f"snapshot of {wish.symbol}")
+        self._fetches[wish.symbol] = task
+
+    async def probe(self, wish: ProbeBook, _: tuple[Hop, ...]) -> None:
+        """Ask how far the venue is; the answer comes in line with the frames."""
+        self._context.spawn(self._probe(wish), f"probe of {wish.symbol}")
+
+    async def resubscribe(self, wish: Resubscribe, _: tuple[Hop, ...]) -> None:
+        """Subscribe to one symbol on the connection there is."""
+        try:
+            self._resubscribe.put_nowait(wish.symbol)
+        except asyncio.QueueFull:
+            self._give_up("too many streams to subscribe to anew")
+
+    async def reconnect(self, wish: Reconnect, _: tuple[Hop, ...]) -> None:
+        """Begin anew."""
+        self._give_up(wish.reason)
+
+    def _give_up(self, reason: str) -> None:
+        self._log.warning("giving the connection up: %s", reason)
+        if self._stream is not None:
+            self._stream.abort()
 
     async def reject(self, rejected: FrameRejected, _: tuple[Hop, ...]) -> None:
         """Keep a frame that nobody could read."""
@@ -98,20 +133,45 @@ class VenueConnection:
 
     async def _fetch(self, wish: FetchSnapshot) -> None:
         await asyncio.sleep(max(0.0, (wish.at_ns - self._clock.now_ns()) / 1e9))
-        levels = self._config.snapshot_levels
-        payload, error = b"", ""
+        payload, error = await self._get_book(wish.symbol, self._config.snapshot_levels)
+        now = self._clock.now_ns()
+        self._put([SnapshotAnswer(now, now, wish.symbol, payload, error, wish.number)])
+
+    async def _probe(self, wish: ProbeBook) -> None:
+        payload, error = await self._get_book(wish.symbol, PROBE_LEVELS)
+        now = self._clock.now_ns()
+        self._put([ProbeAnswer(now, now, wish.symbol, payload, error)])
+
+    async def _get_book(self, symbol: str, levels: int) -> tuple[bytes, str]:
+        """The body of the answer, or b"" and what went wrong."""
         async with self._fetching:
             try:
-                payload = await self._rest.get(
-                    self._dialect.depth_path, self._dialect.depth_weight(levels),
-                    symbol=wish.symbol, limit=levels,
-                )  # fmt: skip
+                weight = self._dialect.depth_weight(levels)
+                path = self._dialect.depth_path
+                return await self._rest.get(path, weight, symbol=symbol, limit=levels), ""
             except VenueUnavailable as problem:
-                error = str(problem)
                 self._context.telemetry.error("snapshot_failed")
-                self._log.warning("no snapshot of %s: %s", wish.symbol, error)
-        now = self._clock.now_ns()
-        self._put([SnapshotAnswer(now, now, wish.symbol, payload, error)])
+                self._log.warning("no snapshot of %s: %s", symbol, problem)
+                return b"", str(problem)
+
+    async def _resubscribing(self) -> None:
+        while True:
+            symbol = await self._resubscribe.get()
+            stream = self._stream
+            if stream is None:
+                continue  # the next connection subscribes to all
+            self._log.warning("subscribing to %s anew", symbol)
+            self._context.telemetry.error("resubscribed")
+            names = self._dialect.streams([symbol])
+            with contextlib.suppress(WebSocketException):
+                for method in ("UNSUBSCRIBE", "SUBSCRIBE"):
+                    self._request(stream, method, names)
+                    await asyncio.sleep(SUBSCRIBE_PAUSE_S)
+
+    def _request(self, stream: FrameStream, method: str, names: list[str]) -> None:
+        self._requests += 1
+        request = {"method": method, "params": names, "id": self._requests}
+        stream.send(msgspec.json.encode(request).decode())
 
     # -- frames ------------------------------------------------------------------------------------
 
@@ -186,9 +246,7 @@ class VenueConnection:
         for number, begin in enumerate(range(0, len(names), SUBSCRIBE_BATCH)):
             if number:
                 await asyncio.sleep(SUBSCRIBE_PAUSE_S)
-            part = names[begin : begin + SUBSCRIBE_BATCH]
-            request = {"method": "SUBSCRIBE", "params": part, "id": number + 1}
-            stream.send(msgspec.json.encode(request).decode())
+            self._request(stream, "SUBSCRIBE", names[begin : begin + SUBSCRIBE_BATCH])
 
     async def _until_closed(self, stream: FrameStream) -> str:
         limit = self._config.first_event_s
@@ -224,8 +282,11 @@ class VenueConnection:
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(self._config.instruments_interval_s)
-            with contextlib.suppress(VenueUnavailable, Unreadable, BusError):
+            try:
                 await self._load_instruments()
+            except (VenueUnavailable, Unreadable, BusError) as error:
+                self._context.telemetry.error("instruments_not_refreshed")
+                self._log.warning("the list of instruments stays as it was: %s", error)
 
     async def _load_instruments(self) -> None:
         """Read the venue's list; keep what is configured, in the bus and in the core."""

@@ -1,10 +1,13 @@
 """The feed: a venue's frames become normalised, sequenced market events.
 
-Consumes: VenueFrame, SnapshotAnswer, VenueConnected, VenueDisconnected, Instrument, TimerFired.
-Produces: Trade, Quote, BookDelta, BookSnapshot, FeedStatus; FetchSnapshot, FrameRejected, SetTimer.
+Consumes: VenueFrame, SnapshotAnswer, ProbeAnswer, VenueConnected, VenueDisconnected, Instrument,
+TimerFired.
+Produces: Trade, Quote, BookDelta, BookSnapshot, FeedStatus; FetchSnapshot, ProbeBook, Resubscribe,
+Reconnect, FrameRejected, SetTimer.
 Invariants: within an epoch the sequence of an instrument's deltas rises by exactly one and the book
 they build was never crossed; whatever breaks that starts a new epoch for that instrument alone. An
-instrument is LIVE only while its book is in step and its changes are recent.
+instrument is LIVE only while its book is in step and its changes are recent, or while the venue
+confirmed that there were none.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +29,7 @@ from tickbus.events import (
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.sync import BookSync
 from tickbus_feed.venue import (
+    ANY,
     Dialect,
     Diff,
     FetchSnapshot,
@@ -33,6 +37,10 @@ from tickbus_feed.venue import (
     Ignored,
     MarketQuote,
     MarketTrade,
+    ProbeAnswer,
+    ProbeBook,
+    Reconnect,
+    Resubscribe,
     SnapshotAnswer,
     Unreadable,
     VenueConnected,
@@ -42,6 +50,10 @@ from tickbus_feed.venue import (
 
 TIMER = "feed"
 SECOND_NS = 1_000_000_000
+QUIET_DOUBLINGS = 3
+"""A market confirmed to be quiet is believed for longer, up to 8 times `stale_after_s`."""
+DEAD_MAX = 3
+"""A stream that stays dead after so many subscriptions is not the stream's trouble."""
 
 Events = Sequence[Event]
 
@@ -66,6 +78,7 @@ class FeedCore:
         self._handlers: dict[type, Callable[[Any], Events]] = {
             VenueFrame: self._frame,
             SnapshotAnswer: self._snapshot,
+            ProbeAnswer: self._probed,
             VenueConnected: self._on_connected,
             VenueDisconnected: self._on_disconnected,
             Instrument: self._instrument,
@@ -125,7 +138,7 @@ class FeedCore:
         sync = self.syncs.get(diff.symbol)
         if sync is None:
             return self._ignore(frame, Ignored("book of another instrument"))
-        sync.ts_diff = frame.ts_recv
+        sync.heard(frame.ts_recv)
         if not sync.synced:
             sync.buffer(diff)
             return ()
@@ -167,12 +180,15 @@ class FeedCore:
     def _fetch(self, sync: BookSync, now_ns: int) -> FetchSnapshot:
         at_ns = sync.retry_at_ns(now_ns)
         sync.attempts += 1
-        return FetchSnapshot(now_ns, now_ns, sync.symbol, at_ns)
+        sync.fetch_number += 1
+        return FetchSnapshot(now_ns, now_ns, sync.symbol, at_ns, sync.fetch_number)
 
     def _snapshot(self, answer: SnapshotAnswer) -> Events:
         sync = self.syncs.get(answer.symbol)
         if sync is None or sync.synced or not self._connected:
             return ()
+        if answer.number not in (ANY, sync.fetch_number):
+            return ()  # asked for before the last trouble; the answer to the newer wish follows
         if answer.error:
             return (self._fetch(sync, answer.ts_recv),)
         try:
@@ -218,11 +234,14 @@ class FeedCore:
         return (FeedStatus(ts_event, ts_recv, self._venue, sync.instrument_id, state, reason),)
 
     def _instrument(self, instrument: Instrument) -> Events:
-        if instrument.symbol not in self.syncs:
-            self.syncs[instrument.symbol] = BookSync(
-                instrument.symbol, instrument.instrument_id, self._dialect, self._buffer_max
-            )
-        return ()
+        symbol = instrument.symbol
+        if symbol in self.syncs:
+            return ()
+        sync = BookSync(symbol, instrument.instrument_id, self._dialect, self._buffer_max)
+        self.syncs[symbol] = sync
+        if not self._connected:
+            return ()  # subscribed with all the others, once there is a connection
+        return (Resubscribe(0, 0, symbol), self._fetch(sync, 0))
 
     def _on_connected(self, event: VenueConnected) -> Events:
         self._connected = True
@@ -260,9 +279,10 @@ class FeedCore:
         for sync in self.syncs.values():
             state = self.states.get(sync.instrument_id)
             silent_ns = now - sync.ts_diff
-            if state is FeedState.LIVE and silent_ns > self._stale_ns:
+            if state is FeedState.LIVE and silent_ns > self._stale_ns << sync.quiet:
                 reason = f"no change for {silent_ns / SECOND_NS:.1f} s"
                 out.extend(self._set_state(sync, FeedState.STALE, reason, now, now))
+            out.extend(self._silence(sync, now))
             if sync.synced and now - sync.ts_keyframe >= self._keyframe_ns:
                 out.append(self._keyframe(sync, now, now))
             if state is not None:
@@ -271,3 +291,44 @@ class FeedCore:
                 out.append(FeedStatus(now, now, self._venue, sync.instrument_id, current, ""))
         out.append(SetTimer(now, now, TIMER, now + SECOND_NS))
         return out
+
+    # -- silence: a quiet market or a dead stream? -------------------------------------------------
+
+    def _silence(self, sync: BookSync, now: int) -> Events:
+        """Ask the venue in good time: a stream of changes says nothing where nothing changes."""
+        if not sync.synced or not self._connected:
+            return ()
+        is_unheard = sync.ts_diff < sync.ts_probed
+        if is_unheard and sync.venue_id > sync.last_id and now - sync.ts_probed >= SECOND_NS:
+            return self._dead(sync, now)  # what the venue had then did not come since
+        patience_ns = self._stale_ns << sync.quiet
+        asked_lately = now - sync.ts_probed < self._stale_ns // 2
+        if now - sync.ts_diff < patience_ns // 2 or asked_lately:
+            return ()
+        sync.ts_probed = now
+        return (ProbeBook(now, now, sync.symbol),)
+
+    def _dead(self, sync: BookSync, now: int) -> Events:
+        reason = f"dead stream: the venue was at {sync.venue_id}, we are at {sync.last_id}"
+        sync.ts_diff = now
+        sync.dead += 1
+        if sync.dead > DEAD_MAX:
+            sync.dead = 0
+            return (Reconnect(now, now, f"{sync.symbol}: {reason}"),)
+        return (Resubscribe(now, now, sync.symbol), *self._resync(sync, None, now, reason))
+
+    def _probed(self, answer: ProbeAnswer) -> Events:
+        sync, now = self.syncs.get(answer.symbol), answer.ts_recv
+        if sync is None or not sync.synced or answer.error or sync.ts_diff >= sync.ts_probed:
+            return ()  # of no use, or a change came meanwhile; the timer asks again
+        try:
+            sync.venue_id = self._dialect.read_book(answer.payload).update_id
+        except Unreadable as error:
+            self.rejected += 1
+            reason = f"probe: {error}"
+            return (FrameRejected(answer.ts_event, now, answer.payload, reason),)
+        if sync.venue_id > sync.last_id:
+            return ()  # the change may be on its way
+        sync.ts_diff = now
+        sync.quiet = min(sync.quiet + 1, QUIET_DOUBLINGS)
+        return self._set_state(sync, FeedState.LIVE, "quiet: the venue has no more", now, now)

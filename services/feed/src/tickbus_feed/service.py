@@ -7,7 +7,14 @@ from tickbus.runtime import ServiceSpec
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.connection import VenueConnection
 from tickbus_feed.core import FeedCore
-from tickbus_feed.venue import Dialect, FetchSnapshot, FrameRejected
+from tickbus_feed.venue import (
+    Dialect,
+    FetchSnapshot,
+    FrameRejected,
+    ProbeBook,
+    Reconnect,
+    Resubscribe,
+)
 
 GROUP = "tickbus.venues"
 
@@ -32,6 +39,12 @@ def build(settings: Settings) -> ServiceSpec:
     return ServiceSpec(
         name="feed",
         core=core,
-        sinks={FetchSnapshot: connection.fetch, FrameRejected: connection.reject},
+        sinks={
+            FetchSnapshot: connection.fetch,
+            ProbeBook: connection.probe,
+            Resubscribe: connection.resubscribe,
+            Reconnect: connection.reconnect,
+            FrameRejected: connection.reject,
+        },
         edges=(connection,),
     )

@@ -17,7 +17,9 @@ class BookSync:
     """Snapshot and changes of one symbol become a gapless sequence of our own.
 
     `epoch` changes with each synchronisation and never repeats, also over restarts: it is the time
-    (ns UTC) of the snapshot. `sequence` rises by one per change applied.
+    (ns UTC) of the snapshot. `sequence` rises by one per change applied. `venue_id` is where the
+    venue said it is when it was asked about a silent stream, at `ts_probed`; `quiet` and `dead`
+    count how often in a row it had nothing new, or had.
     """
 
     def __init__(self, symbol: str, instrument_id: str, dialect: Dialect, buffer_max: int) -> None:
@@ -31,13 +33,24 @@ class BookSync:
         self.ts_diff = 0
         self.ts_keyframe = 0
         self.attempts = 0
+        self.fetch_number = 0
+        self.ts_probed = 0
+        self.venue_id = -1
+        self.quiet = 0
+        self.dead = 0
         self._dialect = dialect
         self._bridging = False
         self._buffer: deque[Diff] = deque(maxlen=buffer_max)
 
+    def heard(self, now_ns: int) -> None:
+        """A change came: the stream is neither quiet nor dead."""
+        self.ts_diff = now_ns
+        self.quiet = self.dead = 0
+
     def reset(self) -> None:
         """Forget what was in step; changes are buffered until the next snapshot."""
         self.synced = False
+        self.venue_id = -1
         self._bridging = False
         self._buffer.clear()
 

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Protocol
 
 from tickbus.events import Event, Levels, Side
 
+ANY = -1
+
 
 class VenueFrame(Event, frozen=True):
     """One WebSocket message as received; `ts_event` = `ts_recv` until somebody has read it."""
@@ -13,7 +15,19 @@ class VenueFrame(Event, frozen=True):
 
 
 class SnapshotAnswer(Event, frozen=True):
-    """The body of a REST answer with a whole book of `symbol`; empty when the request failed."""
+    """The body of a REST answer with a whole book of `symbol`; empty when the request failed.
+
+    `number` is that of the wish it answers; ANY where nobody asked, as in a recording.
+    """
+
+    symbol: str
+    payload: bytes
+    error: str = ""
+    number: int = ANY
+
+
+class ProbeAnswer(Event, frozen=True):
+    """The venue's book of `symbol` as it is now, to compare with ours; empty when it failed."""
 
     symbol: str
     payload: bytes
@@ -31,10 +45,32 @@ class VenueDisconnected(Event, frozen=True):
 
 
 class FetchSnapshot(Event, frozen=True):
-    """The connection shall fetch the book of `symbol`, not before `at_ns` (ns UTC)."""
+    """The connection shall fetch the book of `symbol`, not before `at_ns` (ns UTC).
+
+    A later wish for the same symbol, with a higher `number`, takes this one's place.
+    """
 
     symbol: str
     at_ns: int
+    number: int = ANY
+
+
+class ProbeBook(Event, frozen=True):
+    """The connection shall ask how far the venue's book of `symbol` is."""
+
+    symbol: str
+
+
+class Resubscribe(Event, frozen=True):
+    """The connection shall subscribe to the streams of `symbol`, anew if it had."""
+
+    symbol: str
+
+
+class Reconnect(Event, frozen=True):
+    """The connection shall be given up for a new one."""
+
+    reason: str
 
 
 class FrameRejected(Event, frozen=True):
