@@ -157,3 +157,14 @@ def test_drawdown_is_measured_from_the_peak() -> None:
     assert (drawdown.equity_peak, drawdown.drawdown, drawdown.drawdown_max) == (
         D(120), D(5), D(30),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["BTC-USDT", "BTC-USDT-260327"])
+def test_an_id_names_its_assets(name: str) -> None:
+    assert assets(name) == ("BTC", "USDT")
+
+
+@pytest.mark.parametrize("name", ["", "BTC", "BTC-", "-USDT", "BTC-USDT-"])
+def test_what_is_no_id_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="BASE-QUOTE"):
+        assets(name)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tickbus.config import ConfigError, Settings
 from tickbus.events import (
     BookDelta,
     BookSnapshot,
@@ -28,6 +29,7 @@ from tickbus.orderbook import BookReplica, NaiveOrderBook
 from tickbus_feed.binance import BinanceSpot, BinanceUsdm
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
+from tickbus_feed.service import build
 from tickbus_feed.venue import (
     FetchSnapshot,
     FrameRejected,
@@ -304,6 +306,26 @@ def test_answer_to_an_older_wish_is_not_taken() -> None:
     body = json.dumps({**BOOK, "lastUpdateId": 200}).encode()
     assert core.handle(SnapshotAnswer(NOW, NOW, "BTCUSDT", body, "", first.number)) == ()
     assert core.handle(SnapshotAnswer(NOW, NOW, "BTCUSDT", body, "", second.number))
+
+
+def test_dated_future_is_another_instrument_than_the_perpetual() -> None:
+    entries = [
+        {"symbol": symbol, "baseAsset": "BTC", "quoteAsset": "USDT", "status": "TRADING"}
+        for symbol in ("BTCUSDT", "BTCUSDT_260327")
+    ]
+    payload = json.dumps({"symbols": entries}).encode()
+    found = {i.instrument_id: i.symbol for i in BinanceUsdm().instruments(payload, "binance-usdm")}
+    assert found == {"BTC-USDT": "BTCUSDT", "BTC-USDT-260327": "BTCUSDT_260327"}
+
+
+def test_snapshot_size_that_the_venue_does_not_know_is_refused() -> None:
+    venue = {
+        "name": "x", "adapter": "binance-usdm", "rest_url": "http://x", "ws_url": "ws://x",
+        "ws_api_url": "ws://x", "instruments": ["BTC-USDT"], "fees": {"maker": "0", "taker": "0"},
+    }  # fmt: skip
+    wrong = Settings({"venue": venue, "feed": {"snapshot_levels": 200}})
+    with pytest.raises(ConfigError, match=r"feed.snapshot_levels = 200: .* one of 5, 10, 20"):
+        build(wrong)
 
 
 def test_instrument_listed_later_is_subscribed_on_the_connection_there_is() -> None:

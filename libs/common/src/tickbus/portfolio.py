@@ -19,10 +19,14 @@ _PRICE_STEP = Decimal("1e-10")
 
 
 def assets(instrument_id: str) -> tuple[str, str]:
-    """(base, quote) of a canonical spot id: `BTC-USDT` is ("BTC", "USDT"). Raises ValueError."""
-    base, dash, quote = instrument_id.rpartition("-")
-    if not (base and dash and quote):
-        raise ValueError(f"{instrument_id!r} is no instrument id: expected BASE-QUOTE")
+    """(base, quote) of a canonical id: `BTC-USDT` and `BTC-USDT-260327` are ("BTC", "USDT").
+
+    Raises ValueError.
+    """
+    base, _, rest = instrument_id.partition("-")
+    quote, dash, expiry = rest.partition("-")
+    if not (base and quote) or bool(dash) != bool(expiry):
+        raise ValueError(f"{instrument_id!r} is no instrument id: expected BASE-QUOTE[-EXPIRY]")
     return base, quote
 
 

@@ -197,6 +197,7 @@ class BinanceSpot:
             raise Unreadable(f"not an exchangeInfo answer: {error!r}") from error
 
     depth_weights: tuple[tuple[int, int], ...] = ((100, 5), (500, 25), (1000, 50), (5000, 250))
+    depth_limits: tuple[int, ...] = ()
 
     def depth_weight(self, levels: int) -> int:
         """What a snapshot costs, by its size."""
@@ -217,7 +218,8 @@ class BinanceUsdm(BinanceSpot):
     trade_stream = "aggTrade"
     depth_path = "/fapi/v1/depth"
     instruments_path = "/fapi/v1/exchangeInfo"
-    depth_weights = ((50, 2), (100, 5), (500, 10), (1000, 20), (5000, 20))
+    depth_weights = ((50, 2), (100, 5), (500, 10), (1000, 20))
+    depth_limits = (5, 10, 20, 50, 100, 500, 1000)
 
     def is_covered(self, diff: Diff, update_id: int) -> bool:
         """Only what ends before the snapshot's id is surely in it."""
@@ -240,9 +242,11 @@ def _instrument(entry: dict[str, Any], venue: str) -> Instrument:
 
     notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
     base, quote = entry["baseAsset"], entry["quoteAsset"]
+    # A dated future (BTCUSDT_260327) is another instrument than the perpetual: BTC-USDT-260327.
+    _, _, delivery = entry["symbol"].partition("_")
     return Instrument(
         venue=venue,
-        instrument_id=f"{base}-{quote}",
+        instrument_id=f"{base}-{quote}-{delivery}" if delivery else f"{base}-{quote}",
         symbol=entry["symbol"],
         base=base,
         quote=quote,

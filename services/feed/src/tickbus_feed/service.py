@@ -34,6 +34,11 @@ def build(settings: Settings) -> ServiceSpec:
     config = settings.section("feed", FeedConfig)
     venue = settings.venue
     adapter = dialect(venue.adapter)
+    if adapter.depth_limits and config.snapshot_levels not in adapter.depth_limits:
+        raise ConfigError(
+            f"feed.snapshot_levels = {config.snapshot_levels}: {adapter.name} takes one of"
+            f" {', '.join(map(str, adapter.depth_limits))}"
+        )
     core = FeedCore(config, venue.name, adapter)
     connection = VenueConnection(core, venue, config, adapter)
     return ServiceSpec(

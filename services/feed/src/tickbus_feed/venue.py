@@ -142,6 +142,8 @@ class Dialect(Protocol):
     name: str
     depth_path: str
     instruments_path: str
+    depth_limits: tuple[int, ...]
+    """Levels per side that a snapshot may be asked for; any number where empty."""
 
     def read(self, payload: bytes) -> Diff | MarketTrade | MarketQuote | Ignored:
         """One frame. Raises Unreadable."""
