@@ -65,12 +65,12 @@ class Desk:
 
     def trade_by_hand(self) -> None:
         """Market order, limit order, cancel, and each refusal with its reason."""
+        price = wait_for("the prices", self._prices)[0]
         bought = self.order(symbol="BTCUSDT", side="Buy", quantity=0.001, price=None)
         assert bought.status_code == 201, bought.text
         assert bought.json()["state"] == "FILLED"
-        mid = Decimal(str(self.get("/api/v1/prices")["prices"][0]["mid"]))
+        symbol, mid = price["symbol"], Decimal(str(price["mid"]))
         far = str((mid * Decimal("0.97")).quantize(Decimal("0.01")))
-        symbol = self.get("/api/v1/prices")["prices"][0]["symbol"]
         quantity = "0.001" if symbol == "BTCUSDT" else "0.1"
         resting = self.order(symbol=symbol, side="buy", quantity=quantity, price=far)
         assert resting.status_code == 201, resting.text
@@ -80,6 +80,11 @@ class Desk:
         path = f"/api/v1/orders/{resting.json()['id']}"
         wait_for("the order to be canceled", lambda: self.get(path)["state"] == "CANCELED")
         self.be_refused()
+
+    def _prices(self) -> list[dict[str, Any]]:
+        """The prices of all instruments, [] while one is missing."""
+        prices: list[dict[str, Any]] = self.get("/api/v1/prices")["prices"]
+        return prices if all(price["mid"] is not None for price in prices) else []
 
     def cancel_all(self) -> None:
         """DELETE every working order, and wait until none is left."""
