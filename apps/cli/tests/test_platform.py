@@ -57,18 +57,25 @@ def a_platform(data: Path, offset: int) -> Iterator[tuple[Desk, dict[str, Any]]]
         wait_for("the gateway to be ready", lambda: desk.get("/health")["status"] == "ready", 60)
         yield desk, summary
     finally:
+        family: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
-        family = psutil.Process(process.pid).children(recursive=True)
         try:
             out, errors = process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
-            for member in (psutil.Process(process.pid), *family):
+            process.kill()
+            for member in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.kill()
             raise
         summary["stderr"], summary["exit_code"] = errors, process.returncode
         if out.strip():
             summary.update(json.loads(out))
+
+
+def _orders_of_strategies(desk: Desk) -> int:
+    return sum(order["strategy"] != "manual" for order in desk.all("orders"))
 
 
 def equal_books(desk: Desk) -> None:
@@ -105,6 +112,8 @@ def test_it_trades_keeps_books_equal_to_the_exchange_and_continues(tmp_path: Pat
 
     with a_platform(tmp_path / "data", offset) as (desk, second):
         wait_for("the books of before", lambda: len(desk.all("fills")) >= first["fills"])
+        before = _orders_of_strategies(desk)
+        wait_for("a strategy's next order", lambda: _orders_of_strategies(desk) > before, 60)
         assert desk.ledger_of_the_exchange()["fills"], "the exchange went on, too"
         desk.trade_by_hand()
         equal_books(desk)

@@ -258,19 +258,33 @@ def placed(params: dict[str, Any], status: str = "NEW") -> dict[str, Any]:
 
 async def test_nothing_is_sent_before_the_account_was_compared() -> None:
     async with a_venue() as (venue, where), AnExecution(where) as execution:
+        venue.answers["order.place"] = placed
         venue.hold.clear()
         await until(lambda: "account.status" in venue.methods())
-        await execution.want(an_order(1))
+        for n in (1, 2):
+            await execution.want(an_order(n))
+        await execution.want(a_cancel(2))
         refused = await execution.hear(OrderRejected)
-        assert refused.reason == "VENUE_DISCONNECTED"
+        assert (refused.client_order_id, refused.reason) == ("s-r-2", "NEVER_SENT")
+        assert "order.place" not in venue.methods()
         venue.hold.set()
-        await execution.hear(AccountUpdated)
-        await execution.ready()
-        venue.answers["order.place"] = placed
-        await execution.want(an_order(2))
         await execution.hear(OrderAccepted)
-        orders = [p["newClientOrderId"] for m, p in venue.asked if m == "order.place"]
-        assert orders == ["s-r-2"]
+        opened = venue.methods().index("account.status")
+        orders = [p["newClientOrderId"] for m, p in venue.asked[opened:] if m == "order.place"]
+        assert orders == ["s-r-1"]
+
+
+async def test_what_waits_too_long_for_the_account_is_refused_unsent() -> None:
+    async with a_venue() as (venue, where), AnExecution(where) as execution:
+        venue.hold.clear()
+        await until(lambda: "account.status" in venue.methods())
+        for n in range(1, 121):
+            await execution.want(an_order(n))
+        await execution.hear(OrderRejected, n=120)
+        reasons = {e.reason for e in execution.said if isinstance(e, OrderRejected)}
+        assert reasons == {"VENUE_DISCONNECTED"}
+        assert "order.place" not in venue.methods()
+        venue.hold.set()
 
 
 async def test_order_without_an_answer_is_unknown_until_the_venue_was_asked() -> None:

@@ -5,7 +5,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -275,7 +275,11 @@ def _refuse_unknown(
     for key in value:
         if key in names:
             continue
-        near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(names)}"
         place = f"{where}.{key}" if where else str(key)
-        raise ConfigError(f"{source}: {place}: unknown key; {hint}")
+        raise ConfigError(f"{source}: {place}: unknown key; {nearest(str(key), names, 'keys')}")
+
+
+def nearest(name: str, known: Sequence[str], what: str) -> str:
+    """A hint for people: the known name most like `name`, or all of them."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known {what}: {', '.join(known) or 'none'}"

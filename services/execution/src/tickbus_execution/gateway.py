@@ -16,6 +16,7 @@ from tickbus.events import Event, SubmitOrder
 from tickbus.runtime import Context
 from tickbus.websocket import FrameStream
 from tickbus_execution import binance
+from tickbus_execution.account import Account
 from tickbus_execution.calls import Calls, VenueRefused
 from tickbus_execution.config import ExecutionConfig
 from tickbus_execution.core import ExecutionCore
@@ -27,14 +28,12 @@ from tickbus_execution.venue import (
     VenueCancel,
     VenueLost,
     VenueQuery,
-    VenueSnapshot,
     VenueSubmit,
 )
 
 CONNECT_TIMEOUT_S = 10.0
 SWEEP_S = 0.2
 CLOCK_SAMPLES = 3
-TRADES_PAGE = 1000
 LIVED_LONG_S = 60.0
 KEY_PAUSE_S = 60.0
 UNREADABLE = (msgspec.DecodeError, KeyError, ValueError, TypeError, ArithmeticError)
@@ -44,6 +43,10 @@ EVENTS_MAX = 10_000
 QUESTIONS_MAX = 1_000
 """Queries waiting to be asked; past that one is put off, and the core's timer asks again."""
 QUESTIONS_AT_ONCE = 4
+HELD_MAX = 100
+HELD_S = 2.0
+"""Orders that wait for the account to be compared, and for how long; then they are refused unsent.
+At a start everybody begins at once, and the first order should not fail for being the first."""
 INSTRUMENTS_WAIT_S = 30.0
 """For how long all instruments are waited for, once the feed has described the first."""
 
@@ -67,13 +70,14 @@ class BinanceGateway:
         )
         self._paused_until = 0.0
         self._compared = False
+        self._held: dict[str, tuple[float, VenueSubmit, tuple[Hop, ...]]] = {}
         self._buffering = False
         self._buffer: list[Event] = []
         self._events: asyncio.Queue[list[Event]] = asyncio.Queue(EVENTS_MAX)
         self._questions: asyncio.Queue[VenueQuery] = asyncio.Queue(QUESTIONS_MAX)
         self._resyncing = False
-        self._cursor: dict[str, str] | None = None
         self._stopping = False
+        self._account: Account
         self._context: Context
         self._clock: Clock
         self._log = logging.getLogger("tickbus.execution")
@@ -84,6 +88,7 @@ class BinanceGateway:
         """Begin; ready once the user stream is on and the account is reconciled."""
         self._context = context
         self._clock = context.clock
+        self._account = Account(self._calls, self._core, self._venue.instruments, context.clock)
         context.set_ready(False, f"the account at {self._venue.ws_api_url}")
         context.spawn(self._run(), "venue account")
         context.spawn(self._deliver(), "venue reports")
@@ -126,6 +131,9 @@ class BinanceGateway:
         try:
             await self._open()
             self._compared = True
+            held, self._held = self._held, {}
+            for _, wish, hops in held.values():
+                await self.submit(wish, hops)
             self._context.set_ready(True)
             while not stream.closed.done():
                 await asyncio.wait([stream.closed], timeout=self._config.reconcile_interval_s)
@@ -189,46 +197,8 @@ class BinanceGateway:
         return time.monotonic() < self._paused_until
 
     async def _reconcile(self) -> None:
-        """Compare the account: working orders, balances, fills since the last comparison.
-
-        Not since the newest fill known: one that was missed may be older than one that was not.
-        """
-        cursor = dict(self._core.fill_cursor)
-        since = cursor if self._cursor is None else self._cursor
-        open_orders: list[OrderReport] = []
-        fills: list[Any] = []
-        for name in sorted(self._core.instrument_ids() & set(self._venue.instruments)):
-            symbol = self._core.symbol(name)
-            listed = await self._calls.call("openOrders.status", {"symbol": symbol}, signed=True)
-            now = self._clock.now_ns()
-            open_orders += [binance.order_report(body, name, now) for body in listed]
-            fills += await self._fills_since(name, symbol, since.get(name))
-        asked = self._clock.now_ns() + self._calls.offset_ms * binance.MS_NS
-        body = await self._calls.call("account.status", {}, signed=True)
-        now = self._clock.now_ns()
-        account = binance.account_report(body, now, asked)
-        snapshot = VenueSnapshot(now, now, tuple(open_orders), tuple(fills))
-        # The very first look: opening balances come before anything that changes them.
-        opened = self._core.ts_opened
-        await self._context.emit([snapshot, account] if opened else [account, snapshot])
-        self._cursor = cursor
+        await self._context.emit(await self._account.look())
         self._context.telemetry.count("Reconciliation", "done")
-
-    async def _fills_since(self, name: str, symbol: str, cursor: str | None) -> list[Any]:
-        params: dict[str, Any] = {"symbol": symbol, "limit": TRADES_PAGE}
-        if cursor:
-            params["fromId"] = int(cursor) + 1
-        elif self._core.ts_opened:
-            params["startTime"] = self._core.ts_opened // binance.MS_NS + 1
-        else:
-            return []  # what was traded before our books were opened is in the opening balances
-        found: list[Any] = []
-        while True:
-            page = await self._calls.call("myTrades", params, signed=True)
-            found += [binance.foreign_fill(body, name) for body in page]
-            if len(page) < TRADES_PAGE:
-                return found
-            params = {"symbol": symbol, "limit": TRADES_PAGE, "fromId": int(page[-1]["id"]) + 1}
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -241,8 +211,10 @@ class BinanceGateway:
         if not self._compared:
             # Before the first look a fill would be in the opening balances and counted on top;
             # after a break nobody knows yet what is working.
-            detail = "never sent: the account has not been compared yet"
-            self._refuse(order, "VENUE_DISCONNECTED", detail)
+            if len(self._held) < HELD_MAX:
+                self._held[order.client_order_id] = (time.monotonic() + HELD_S, wish, hops)
+            else:
+                self._refuse(order, "VENUE_DISCONNECTED", "never sent: too many orders wait")
             return
         params = binance.order_params(order, wish.symbol)
         sent = self._calls.send(
@@ -260,6 +232,10 @@ class BinanceGateway:
     async def cancel(self, wish: VenueCancel, _: tuple[Hop, ...]) -> None:
         """Write a cancel to the socket."""
         cancel = wish.cancel
+        held = self._held.pop(cancel.client_order_id, None)
+        if held is not None:
+            self._refuse(held[1].order, "NEVER_SENT", "cancelled before it could be sent")
+            return
         params = {
             "symbol": wish.symbol,
             "origClientOrderId": cancel.client_order_id,
@@ -470,4 +446,9 @@ class BinanceGateway:
         while True:
             await asyncio.sleep(SWEEP_S)
             self._calls.expire()
+            for order_id, (deadline, wish, _) in list(self._held.items()):
+                if deadline < time.monotonic():
+                    del self._held[order_id]
+                    detail = f"never sent: no session within {HELD_S:g} s, or not compared yet"
+                    self._refuse(wish.order, "VENUE_DISCONNECTED", detail)
             self._context.telemetry.gauge("requests_pending", self._calls.pending)

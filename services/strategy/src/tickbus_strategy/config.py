@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tickbus.config import ConfigError, Settings, convert
+from tickbus.config import ConfigError, Settings, convert, nearest
 from tickbus_strategy.base import Strategy
 from tickbus_strategy.core import Seat
 from tickbus_strategy.desk import Desk, Market
@@ -72,8 +72,8 @@ def find(kind: str) -> type[Strategy]:
         return _from_file(kind)
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     if kind not in found:
-        known = ", ".join(sorted(found))
-        raise ConfigError(f"strategy kind {kind!r}: not known; there are {known} or file.py:Class")
+        hint = nearest(kind, sorted(found), "kinds")
+        raise ConfigError(f"strategy kind {kind!r}: not known; {hint} (or file.py:Class)")
     return _checked(found[kind].load(), kind)
 
 
