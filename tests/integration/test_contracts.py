@@ -55,11 +55,17 @@ from tickbus_testkit.neighbours import Neighbours
 from tickbus_testkit.processes import ServiceProcess, free_port
 
 ROOT = Path(__file__).parents[2]
-BTC = Instrument(
-    "sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"),
-    notional_min=Decimal(5),
-)  # fmt: skip
 D = Decimal
+
+
+def an_instrument(coin: str) -> Instrument:
+    return Instrument(
+        "sim", f"{coin}-USDT", f"{coin}USDT", coin, "USDT", D("0.01"), D("0.00001"),
+        notional_min=D(5),
+    )  # fmt: skip
+
+
+BTC = an_instrument("BTC")
 Start = Callable[..., ServiceProcess]
 
 pytestmark = pytest.mark.timeout(120)
@@ -293,7 +299,8 @@ async def test_risk(bus: Neighbours, start: Start) -> None:
 
 async def test_execution(bus: Neighbours, start: Start, exchange: Any) -> None:
     _, where = exchange
-    await bus.describe(BTC)
+    for coin in ("BTC", "ETH", "SOL"):
+        await bus.describe(an_instrument(coin))
     process = start("execution", **where)
     opening = await bus.hear(AccountUpdated)
     assert bus.subject(opening) == "orders.account.sim"

@@ -35,6 +35,7 @@ from tickbus.events import (
 from tickbus.events.orders import message_id
 from tickbus.runtime import Shell
 from tickbus_execution.external import EXTERNAL
+from tickbus_execution.gateway import BinanceGateway
 from tickbus_execution.service import build
 from tickbus_testkit.processes import ServiceProcess, free_port
 
@@ -45,11 +46,14 @@ BTC = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), D
 class AnExecution:
     """The whole service on a memory bus, with what it said."""
 
-    def __init__(self, address: str, secret: str = "sim-secret", **execution: Any) -> None:
+    def __init__(
+        self, address: str, *instruments: str, secret: str = "sim-secret", **execution: Any
+    ) -> None:
         venue = {
             "name": "sim", "adapter": "binance", "rest_url": f"http://{address}",
             "ws_url": f"ws://{address}", "ws_api_url": f"ws://{address}/ws-api/v3",
-            "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
+            "instruments": list(instruments or ["BTC-USDT"]),
+            "fees": {"maker": "0.001", "taker": "0.001"},
         }  # fmt: skip
         environment = {"TICKBUS_VENUE_API_KEY": "sim-key", "TICKBUS_VENUE_API_SECRET": secret}
         sections = {"venue": venue, "platform": {"mode": "simulated"}, "execution": execution}
@@ -285,6 +289,22 @@ async def test_what_waits_too_long_for_the_account_is_refused_unsent() -> None:
         assert reasons == {"VENUE_DISCONNECTED"}
         assert "order.place" not in venue.methods()
         venue.hold.set()
+
+
+async def test_instrument_that_nobody_describes_is_waited_for_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with a_venue() as (_, where), AnExecution(where, "BTC-USDT", "BTX-USDT") as execution:
+        await execution.ready()
+        (connection,) = execution.shell.spec.edges
+        assert isinstance(connection, BinanceGateway)
+        assert connection._stream is not None
+        connection._stream.abort()
+        await until(execution.shell.waiting)
+        await execution.ready()
+    said = [r for r in caplog.records if "going on without" in r.msg]
+    assert len(said) == 1
+    assert "BTX-USDT" in said[0].getMessage()
 
 
 async def test_order_without_an_answer_is_unknown_until_the_venue_was_asked() -> None:

@@ -47,8 +47,8 @@ HELD_MAX = 100
 HELD_S = 2.0
 """Orders that wait for the account to be compared, and for how long; then they are refused unsent.
 At a start everybody begins at once, and the first order should not fail for being the first."""
-INSTRUMENTS_WAIT_S = 30.0
-"""For how long all instruments are waited for, once the feed has described the first."""
+INSTRUMENTS_WAIT_S = 3.0
+"""For how long the others are waited for, once, after the feed has described the first."""
 
 
 class BinanceGateway:
@@ -70,6 +70,7 @@ class BinanceGateway:
         )
         self._paused_until = 0.0
         self._compared = False
+        self._not_described: set[str] = set()
         self._held: dict[str, tuple[float, VenueSubmit, tuple[Hop, ...]]] = {}
         self._buffering = False
         self._buffer: list[Event] = []
@@ -164,14 +165,15 @@ class BinanceGateway:
             self._put(buffered)
 
     async def _wait_for_instruments(self) -> None:
-        wanted = set(self._venue.instruments)
+        wanted = set(self._venue.instruments) - self._not_described
         give_up = float("inf")
         while missing := wanted - self._core.instrument_ids():
             what = f"instruments from the feed: {', '.join(sorted(missing))}"
             self._context.set_ready(False, what)
             now = time.monotonic()
             if now > give_up:
-                self._log.warning("going on without %s", what)
+                self._log.warning("going on without %s; are they listed at the venue?", what)
+                self._not_described = missing
                 return
             if missing != wanted:
                 give_up = min(give_up, now + INSTRUMENTS_WAIT_S)
