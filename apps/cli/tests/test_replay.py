@@ -145,11 +145,14 @@ def test_file_that_cannot_be_replayed_is_named_with_the_reason(
     assert said in error
 
 
+@pytest.mark.parametrize(
+    ("wrong", "hint"), [("momentun", "did you mean 'momentum'?"), ("x", "momentum, ping-pong")]
+)
 def test_unknown_strategy_says_which_there_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, hint: str
 ) -> None:
-    assert main(["replay", str(a_capture(tmp_path / "a.gz", 2)), "--strategy", "momentun"]) != 0
-    assert "ping-pong" in capsys.readouterr().err
+    assert main(["replay", str(a_capture(tmp_path / "a.gz", 2)), "--strategy", wrong]) != 0
+    assert hint in capsys.readouterr().err
 
 
 def _rebuild(files: list[Path], symbol: str) -> tuple[list[list[float]], list[list[float]]]:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -288,6 +289,39 @@ def test_fill_during_a_disconnect_is_found_in_the_history_of_the_account() -> No
     assert OrderFilled in kinds(out)
 
 
+def parked_timer(seconds: int = 3) -> TimerFired:
+    ts = NOW + seconds * 1_000_000_000
+    return TimerFired(ts, ts, "parked fills")
+
+
+def test_fill_of_a_stranger_is_booked_as_external_once_no_order_of_ours_can_be_meant() -> None:
+    core = a_core()
+    strange = ForeignFill("BTC-USDT", "900", a_fill("9"))
+    assert kinds(core.handle(VenueSnapshot(NOW, NOW, (), (strange,)))) == [SetTimer]
+    out: Any = core.handle(parked_timer())
+    assert kinds(out) == [OrderSubmitted, OrderAccepted, OrderFilled]
+    assert {event.strategy_id for event in out} == {"external"}
+    assert core.handle(parked_timer(6)) == []
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_own_fill_whose_order_has_no_venue_id_yet_is_never_booked_as_external(
+    restarted: bool,
+) -> None:
+    if restarted:
+        submitted = OrderSubmitted(1, 1, "s-r-1", "s", "sim", "BTC-USDT")
+        core = a_core(history=[approved(1), submitted])
+    else:
+        core = a_core(approved(), failed(Request.SUBMIT, Outcome.UNKNOWN))
+    ours = ForeignFill("BTC-USDT", "77", a_fill("9", "2"))
+    out = core.handle(VenueSnapshot(NOW, NOW, (), (ours,)))
+    assert OrderFilled not in kinds(out)
+    assert kinds(core.handle(parked_timer())) == [SetTimer], "it is still not known whose it is"
+    answered: Any = core.handle(report(VenueStatus.FILLED, "2", [a_fill("9", "2")]))
+    assert [e.client_order_id for e in answered if isinstance(e, OrderFilled)] == ["s-r-1"]
+    assert core.handle(parked_timer(6)) == []
+
+
 def test_order_placed_by_hand_enters_the_books_as_external() -> None:
     core = a_core()
     foreign = report(VenueStatus.NEW, order_id="web_abc", venue_id="900")
@@ -305,6 +339,7 @@ def test_fill_of_an_external_order_is_not_told_again_after_a_restart() -> None:
     core = a_core(history=[filled])
     found = VenueSnapshot(NOW, NOW, (), (ForeignFill("BTC-USDT", "900", a_fill("5")),))
     assert OrderFilled not in kinds(core.handle(found))
+    assert OrderFilled not in kinds(core.handle(parked_timer()))
     answer = report(
         VenueStatus.PARTIALLY_FILLED, "1", [a_fill("5")], order_id="ext-900", venue_id="900"
     )

@@ -51,6 +51,9 @@ from tickbus_execution.venue import (
 QUERY_FIRST_NS = 250_000_000
 QUERY_CAP_NS = 10_000_000_000
 NOT_FOUND_TWICE = 2
+PARKED_NS = 3_000_000_000
+"""For how long a fill of an order that the venue's id does not lead to waits for a better name."""
+PARKED_TIMER = "parked fills"
 IDS_MAX = 50_000
 """Ids of orders that are remembered; an order is over long before so many newer ones were sent."""
 
@@ -74,6 +77,7 @@ class ExecutionCore:
         self._waiting: dict[str, OrderApproved] = {}
         self._queries: dict[str, int] = {}
         self._not_found: dict[str, int] = {}
+        self._parked: dict[tuple[str, str], ForeignFill] = {}
         self._live = False
         self._ts_live = 0
         self._handlers: dict[type, Callable[[Any], Events]] = {
@@ -353,6 +357,8 @@ class ExecutionCore:
         return SetTimer(cause.ts_event, cause.ts_recv, f"query/{order_id}", cause.ts_recv + delay)
 
     def _timer(self, event: TimerFired) -> Events:
+        if event.key == PARKED_TIMER:
+            return self._look_at_parked(event)
         kind, _, order_id = event.key.partition("/")
         order = self.orders.get(order_id)
         if kind != "query" or order is None:
@@ -385,17 +391,41 @@ class ExecutionCore:
         return (self._ask(order_id, cause),)
 
     def _foreign_fill(self, cause: Event, foreign: ForeignFill) -> Events:
-        out: list[Event] = []
         known = self._by_venue_id.get(foreign.venue_order_id)
         order = self.orders.get(known) if known else None
-        if order is None:
-            fill = foreign.fill
-            report = OrderReport(
-                cause.ts_event, cause.ts_recv, "", foreign.instrument_id, foreign.venue_order_id,
-                VenueStatus.FILLED, fill.side, fill.quantity, fill.quantity,
-            )  # fmt: skip
-            order = self._find_or_adopt(report, out)
-            out += self._emit(OrderAccepted(*self._head(cause, order), foreign.venue_order_id))
+        if order is not None:
+            return self._fill(order, cause, foreign.fill, foreign.venue_order_id)
+        # It names its order by the venue's id alone. It may be ours, of which the venue's id is
+        # still on its way; booked as somebody else's, ours would stay open for ever.
+        self._parked[foreign.instrument_id, foreign.fill.fill_id] = foreign
+        return (self._look_at_parked_later(cause),)
+
+    def _look_at_parked_later(self, cause: Event) -> SetTimer:
+        at_ns = cause.ts_recv + PARKED_NS
+        return SetTimer(cause.ts_event, cause.ts_recv, PARKED_TIMER, at_ns)
+
+    def _look_at_parked(self, cause: Event) -> Events:
+        out: list[Event] = []
+        parked, self._parked = self._parked, {}
+        nameless = {o.instrument_id for o in self.orders.living() if not o.venue_order_id}
+        for foreign in parked.values():
+            known = self._by_venue_id.get(foreign.venue_order_id, "") in self.orders
+            if known or foreign.instrument_id in nameless:
+                again = self._foreign_fill(cause, foreign)
+                out += [event for event in again if not isinstance(event, SetTimer)]
+            else:
+                out += self._external_fill(cause, foreign)
+        return [*out, self._look_at_parked_later(cause)] if self._parked else out
+
+    def _external_fill(self, cause: Event, foreign: ForeignFill) -> Events:
+        out: list[Event] = []
+        fill = foreign.fill
+        report = OrderReport(
+            cause.ts_event, cause.ts_recv, "", foreign.instrument_id, foreign.venue_order_id,
+            VenueStatus.FILLED, fill.side, fill.quantity, fill.quantity,
+        )  # fmt: skip
+        order = self._find_or_adopt(report, out)
+        out += self._emit(OrderAccepted(*self._head(cause, order), foreign.venue_order_id))
         out += self._fill(order, cause, foreign.fill, foreign.venue_order_id)
         return out
 

@@ -9,6 +9,7 @@ import msgspec
 from websockets.exceptions import WebSocketException
 
 from tickbus.backoff import delays_s
+from tickbus.bus import BusError
 from tickbus.clock import Clock
 from tickbus.codec import Hop
 from tickbus.config import ConfigError, Settings
@@ -141,7 +142,7 @@ class BinanceGateway:
                 if not stream.closed.done() and not self._paused:
                     await self._reconcile()
             return f"the session was {stream.closed.result()}"
-        except (VenueRefused, TimeoutError, WebSocketException, ConnectionError) as error:
+        except (VenueRefused, TimeoutError, WebSocketException, ConnectionError, BusError) as error:
             return f"{url}: {str(error) or type(error).__name__}"
         except UNREADABLE as error:
             self._context.quarantine(url, b"", error)
@@ -158,6 +159,8 @@ class BinanceGateway:
         try:
             await self._calls.call("userDataStream.subscribe.signature", {}, signed=True)
             await self._wait_for_instruments()
+            # Orders approved before this process lived have to be known before they are seen.
+            await self._context.caught_up()
             await self._reconcile()
         finally:
             self._buffering = False
@@ -199,7 +202,8 @@ class BinanceGateway:
         return time.monotonic() < self._paused_until
 
     async def _reconcile(self) -> None:
-        await self._context.emit(await self._account.look())
+        # In line with the answers: a fill must not be told before the answer that names its order.
+        self._put(await self._account.look())
         self._context.telemetry.count("Reconciliation", "done")
 
     # -- requests ----------------------------------------------------------------------------------

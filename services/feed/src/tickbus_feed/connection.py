@@ -72,6 +72,7 @@ class VenueConnection:
         self._fetching = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._resubscribe: asyncio.Queue[str] = asyncio.Queue(RESUBSCRIBE_MAX)
+        self._probing: set[str] = set()
         self._requests = 0
         self._context: Context
         self._clock: Clock
@@ -108,7 +109,9 @@ class VenueConnection:
 
     async def probe(self, wish: ProbeBook, _: tuple[Hop, ...]) -> None:
         """Ask how far the venue is; the answer comes in line with the frames."""
-        self._context.spawn(self._probe(wish), f"probe of {wish.symbol}")
+        if wish.symbol not in self._probing:
+            self._probing.add(wish.symbol)
+            self._context.spawn(self._probe(wish), f"probe of {wish.symbol}")
 
     async def resubscribe(self, wish: Resubscribe, _: tuple[Hop, ...]) -> None:
         """Subscribe to one symbol on the connection there is."""
@@ -138,7 +141,10 @@ class VenueConnection:
         self._put([SnapshotAnswer(now, now, wish.symbol, payload, error, wish.number)])
 
     async def _probe(self, wish: ProbeBook) -> None:
-        payload, error = await self._get_book(wish.symbol, PROBE_LEVELS)
+        try:
+            payload, error = await self._get_book(wish.symbol, PROBE_LEVELS)
+        finally:
+            self._probing.discard(wish.symbol)
         now = self._clock.now_ns()
         self._put([ProbeAnswer(now, now, wish.symbol, payload, error)])
 
@@ -299,10 +305,10 @@ class VenueConnection:
                 continue
             instrument = listed[name]
             if self._instruments.get(name) != instrument:
-                self._instruments[name] = instrument
                 key = f"{self._venue.name}.{name}"
                 await self._context.bus.kv_put("instruments", key, codec.encode_value(instrument))
                 await self._context.emit([instrument])
+                self._instruments[name] = instrument  # last: what failed before is tried again
         if not self._instruments:
             raise VenueUnavailable(
                 f"none of venue.instruments ({', '.join(self._venue.instruments)}) is listed at "

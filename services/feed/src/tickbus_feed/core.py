@@ -199,6 +199,7 @@ class FeedCore:
                 answer.ts_event, answer.ts_recv, answer.payload, f"snapshot: {error}"
             )
             return (rejected, self._fetch(sync, answer.ts_recv))
+        sync.ts_diff = max(sync.ts_diff, answer.ts_recv)  # its silence begins now
         waiting = sync.load(book, answer.ts_recv)
         if waiting is None:
             return (self._fetch(sync, answer.ts_recv),)
@@ -298,8 +299,7 @@ class FeedCore:
         """Ask the venue in good time: a stream of changes says nothing where nothing changes."""
         if not sync.synced or not self._connected:
             return ()
-        is_unheard = sync.ts_diff < sync.ts_probed
-        if is_unheard and sync.venue_id > sync.last_id and now - sync.ts_probed >= SECOND_NS:
+        if sync.ts_ahead and now - sync.ts_ahead >= SECOND_NS:
             return self._dead(sync, now)  # what the venue had then did not come since
         patience_ns = self._stale_ns << sync.quiet
         asked_lately = now - sync.ts_probed < self._stale_ns // 2
@@ -322,13 +322,16 @@ class FeedCore:
         if sync is None or not sync.synced or answer.error or sync.ts_diff >= sync.ts_probed:
             return ()  # of no use, or a change came meanwhile; the timer asks again
         try:
-            sync.venue_id = self._dialect.read_book(answer.payload).update_id
+            venue_id = self._dialect.read_book(answer.payload).update_id
         except Unreadable as error:
             self.rejected += 1
             reason = f"probe: {error}"
             return (FrameRejected(answer.ts_event, now, answer.payload, reason),)
-        if sync.venue_id > sync.last_id:
-            return ()  # the change may be on its way
+        if venue_id > sync.last_id:
+            if not sync.ts_ahead:  # the change may be on its way
+                sync.ts_ahead, sync.venue_id = now, venue_id
+            return ()
+        sync.ts_ahead = 0
         sync.ts_diff = now
         sync.quiet = min(sync.quiet + 1, QUIET_DOUBLINGS)
         return self._set_state(sync, FeedState.LIVE, "quiet: the venue has no more", now, now)

@@ -17,9 +17,9 @@ class BookSync:
     """Snapshot and changes of one symbol become a gapless sequence of our own.
 
     `epoch` changes with each synchronisation and never repeats, also over restarts: it is the time
-    (ns UTC) of the snapshot. `sequence` rises by one per change applied. `venue_id` is where the
-    venue said it is when it was asked about a silent stream, at `ts_probed`; `quiet` and `dead`
-    count how often in a row it had nothing new, or had.
+    (ns UTC) of the snapshot. `sequence` rises by one per change applied. A silent stream is asked
+    about at `ts_probed`; since `ts_ahead` the venue is known to be ahead of us, at `venue_id`;
+    `quiet` and `dead` count how often in a row it had nothing new, or had.
     """
 
     def __init__(self, symbol: str, instrument_id: str, dialect: Dialect, buffer_max: int) -> None:
@@ -35,6 +35,7 @@ class BookSync:
         self.attempts = 0
         self.fetch_number = 0
         self.ts_probed = 0
+        self.ts_ahead = 0
         self.venue_id = -1
         self.quiet = 0
         self.dead = 0
@@ -45,12 +46,12 @@ class BookSync:
     def heard(self, now_ns: int) -> None:
         """A change came: the stream is neither quiet nor dead."""
         self.ts_diff = now_ns
-        self.quiet = self.dead = 0
+        self.quiet = self.dead = self.ts_ahead = 0
 
     def reset(self) -> None:
         """Forget what was in step; changes are buffered until the next snapshot."""
         self.synced = False
-        self.venue_id = -1
+        self.ts_ahead = 0
         self._bridging = False
         self._buffer.clear()
 

@@ -3,6 +3,7 @@
 from tickbus.bus.base import (
     Bus,
     BusError,
+    Consumption,
     Handler,
     KeyHandler,
     Message,
@@ -17,6 +18,7 @@ from tickbus.bus.nats import NatsBus
 __all__ = [
     "Bus",
     "BusError",
+    "Consumption",
     "Handler",
     "KeyHandler",
     "MemoryBus",

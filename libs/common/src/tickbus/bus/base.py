@@ -40,6 +40,14 @@ class Subscription(Protocol):
         ...
 
 
+class Consumption(Subscription, Protocol):
+    """A running delivery from the ORDERS stream."""
+
+    async def caught_up(self) -> None:
+        """Return once what was stored at the beginning is handled. Raises BusError on silence."""
+        ...
+
+
 class Bus(Protocol):
     """Publish, subscribe, durable streams, request/reply and buckets of last values.
 
@@ -74,7 +82,7 @@ class Bus(Protocol):
         history: Handler | None = None,
         live: Callable[[], Awaitable[None]] | None = None,
         recall: Sequence[str] = (),
-    ) -> Subscription:
+    ) -> Consumption:
         """Durable, ordered delivery from the ORDERS stream, acknowledged when `handler` returns.
 
         `history` first gets, in order, every matching message acknowledged before, and all there is

@@ -7,6 +7,7 @@ from typing import Any
 
 from tickbus.bus.base import (
     BusError,
+    Consumption,
     Handler,
     KeyHandler,
     Message,
@@ -47,6 +48,10 @@ class _Delivery:
         await self._queue.put(message)
 
     async def idle(self) -> None:
+        await self._queue.join()
+
+    async def caught_up(self) -> None:
+        """What was stored at the beginning is handled."""
         await self._queue.join()
 
     async def _run(self) -> None:
@@ -133,7 +138,7 @@ class MemoryBus:
         history: Handler | None = None,
         live: Callable[[], Awaitable[None]] | None = None,
         recall: Sequence[str] = (),
-    ) -> Subscription:
+    ) -> Consumption:
         """Durable, ordered delivery; see `Bus.consume`."""
         if durable in self._durables:
             await self._durables[durable].stop()

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from tickbus import __version__, codec, subjects
-from tickbus.bus import Bus, BusError, Message, Subscription
+from tickbus.bus import Bus, BusError, Consumption, Message, Subscription
 from tickbus.clock import Clock, WallClock
 from tickbus.codec import Envelope, Hop, MalformedMessage
 from tickbus.events import Event, Recovered, ServiceStatus, SetTimer, SetTradingState, TimerFired
@@ -39,6 +39,13 @@ class Context:
         The first hop begins at the first event's `ts_recv`, when the edge received it.
         """
         await self._shell.run(events, hops)
+
+    async def caught_up(self) -> None:
+        """Return once the core has handled what the stream held when this process began.
+
+        Raises BusError when the stream is silent for two minutes.
+        """
+        await self._shell.caught_up()
 
     async def publish(self, events: Sequence[Event], hops: tuple[Hop, ...] = ()) -> None:
         """Straight to the bus, past the core."""
@@ -81,6 +88,7 @@ class Shell:
         self._sinks: dict[type, Sink] = dict(spec.sinks)
         self._waiting: dict[str, str] = {"start": "the start of the service"}
         self._subscriptions: list[Subscription] = []
+        self._consumption: asyncio.Future[Consumption | None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._started = time.monotonic()
@@ -112,9 +120,11 @@ class Shell:
         await self._keep(self.bus.respond(subjects.STATUS, self._status))
         for bucket in self.spec.watch:
             await self._keep(self.bus.kv_watch(bucket, self._on_key(bucket)))
+        self._consumption = asyncio.get_running_loop().create_future()
         if self.spec.consume:
-            await self._consume()
+            self._consumption.set_result(await self._consume())
         else:
+            self._consumption.set_result(None)
             await self._go_live()
         # Only now: what the core says of the market before it is live would be lost.
         for subject in self.spec.subscribe:
@@ -124,19 +134,26 @@ class Shell:
         self.spawn(self._watch_loop(), "loop lag")
         self.set_waiting("start", "")
 
-    async def _consume(self) -> None:
+    async def _consume(self) -> Consumption:
         self.set_waiting("history", "the history of the ORDERS stream")
-        await self._keep(
-            self.bus.consume(
-                self.spec.durable or self.spec.name,
-                self.spec.consume,
-                self._on_message,
-                history=self._on_history if self.spec.recover else None,
-                live=self._go_live,
-                recall=self.spec.recall,
-            )
+        consumption = await self.bus.consume(
+            self.spec.durable or self.spec.name,
+            self.spec.consume,
+            self._on_message,
+            history=self._on_history if self.spec.recover else None,
+            live=self._go_live,
+            recall=self.spec.recall,
         )
+        self._subscriptions.append(consumption)
         self.set_waiting("history", "")
+        return consumption
+
+    async def caught_up(self) -> None:
+        """Return once what the stream held at the start is handled. Raises BusError."""
+        assert self._consumption is not None, "start first"
+        consumption = await asyncio.shield(self._consumption)
+        if consumption is not None:
+            await consumption.caught_up()
 
     async def _go_live(self) -> None:
         """History is over: tell the core, start the edges, then do what the core wants."""
