@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -160,4 +161,57 @@ async def test_a_handler_too_slow_loses_the_newest_and_is_told() -> None:
                 await asyncio.sleep(0.01)
         slow.set()
         assert set(told) == {"md.>"}
+        await bus.close()
+
+
+async def test_process_that_was_taken_over_does_not_come_back() -> None:
+    async with nats_server() as server:
+        old = await NatsBus.connect(server.url, "old")
+        new = await NatsBus.connect(server.url, "new")
+        told, got_old, got_new = list[str](), list[bytes](), list[bytes]()
+        old.on_taken_over = told.append
+
+        async def by_old(message: Message) -> None:
+            got_old.append(message.payload)
+
+        async def by_new(message: Message) -> None:
+            got_new.append(message.payload)
+
+        reader = await old.consume("risk", ["orders.>"], by_old)
+        await reader._renew()  # its own renewal is nobody's takeover
+        assert told == []
+        await new.consume("risk", ["orders.>"], by_new)
+        await reader._renew()  # as the watchdog does after some silence
+        assert told == ["risk"]
+        await new.publish_durable("orders.intent.a", b"1", "1")
+        async with asyncio.timeout(5):
+            while not got_new:
+                await asyncio.sleep(0.01)
+        assert (got_old, got_new) == ([], [b"1"])
+        assert len(await new._js.consumers_info("ORDERS")) == 1
+        await old.close()
+        await new.close()
+
+
+async def test_renewals_that_fail_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with nats_server() as server:
+        bus = await NatsBus.connect(server.url, "test")
+
+        async def keep(_: Message) -> None: ...
+
+        reader = await bus.consume("risk", ["orders.>"], keep)
+        takers = len(bus._lane._transport.takers)
+        tasks = len(asyncio.all_tasks())
+        make, failures = bus._js.add_consumer, iter(range(4))
+
+        async def fail_first(*arguments: Any, **more: Any) -> Any:
+            if next(failures, None) is not None:
+                raise TimeoutError("not now")
+            return await make(*arguments, **more)
+
+        monkeypatch.setattr(bus._js, "add_consumer", fail_first)
+        await reader._renew()
+        assert len(bus._lane._transport.takers) == takers
+        assert len(asyncio.all_tasks()) == tasks
+        await reader.stop()
         await bus.close()

@@ -127,6 +127,20 @@ def test_ids_never_repeat_also_not_after_a_restart_with_the_same_run() -> None:
     assert order.client_order_id == "s-r-3"
 
 
+def test_ids_of_cancels_do_not_repeat_either() -> None:
+    first = a_core(Buyer)
+    given = first.handle(a_quote())
+    given += first.handle(a_top())
+    again = a_core(Buyer, start=False)
+    again.handle(INSTRUMENT)
+    for event in given:
+        again.handle(event)
+    again.handle(Recovered(NOW, NOW))
+    cancels = wishes(CancelOrder, [*given, *again.handle(a_top())])
+    assert len(cancels) == 2
+    assert cancels[0].command_id != cancels[1].command_id
+
+
 def test_nothing_is_asked_of_it_before_history_and_instrument_are_known() -> None:
     core = a_core(Buyer, start=False)
     assert core.handle(a_quote()) == []
@@ -298,7 +312,8 @@ def settings(**entry: Any) -> Settings:
     [
         ({"params": {"windows_s": 3}}, "did you mean 'window_s'"),
         ({"params": {"order_notional": -3}}, "order_notional"),
-        ({"kind": "momentun"}, "ping-pong"),
+        ({"kind": "momentun"}, "did you mean 'momentum'"),
+        ({"kind": "nothing-like-it"}, "ping-pong"),
         ({"kind": "nowhere.py:X"}, "nowhere.py"),
         ({"id": "far-too-long-for-an-order-id"}, "id"),
         ({"instrument": "BTC-USDT"}, "did you mean 'instruments'"),

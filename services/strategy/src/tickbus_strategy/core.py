@@ -1,6 +1,6 @@
 """Hosts strategies: routes events to them, keeps their orders and positions, collects their wishes.
 
-Consumes: Trade, Quote, BookTop, FeedStatus, Instrument; the strategies' own SubmitOrder (after a
+Consumes: Trade, Quote, BookTop, FeedStatus, Instrument; the strategies' own intents (after a
 restart: their memory), OrderApproved, OrderDenied and order events; TimerFired, Recovered.
 Produces: SubmitOrder, CancelOrder, CancelAllOrders, SetTimer, StrategyFailed.
 Invariants: a strategy is called only while live, with its instrument known and its book not stale;
@@ -12,6 +12,8 @@ from typing import Any
 
 from tickbus.events import (
     BookTop,
+    CancelAllOrders,
+    CancelOrder,
     CancelRejected,
     Event,
     FeedStatus,
@@ -75,6 +77,8 @@ class StrategyCore:
             FeedStatus: self._feed,
             Instrument: self._instrument,
             SubmitOrder: self._own,
+            CancelOrder: self._own_cancel,
+            CancelAllOrders: self._own_cancel,
             TimerFired: self._timer,
             Recovered: self._recovered,
         }
@@ -136,6 +140,11 @@ class StrategyCore:
             seat.desk.see(event)
             seat.desk.remember_id(event.client_order_id)
             seat.desk.orders.fold(event)
+        return ()
+
+    def _own_cancel(self, event: CancelOrder | CancelAllOrders) -> Events:
+        for seat in self._by_strategy.get(event.strategy_id, ())[:1]:
+            seat.desk.remember_command(event.command_id)
         return ()
 
     def _order_event(self, event: Event) -> Events:

@@ -71,6 +71,12 @@ class Desk:
         if head == f"{self.strategy_id}-{self._run_id}" and number.isdigit():
             self._number = max(self._number, int(number))
 
+    def remember_command(self, command_id: str) -> None:
+        """Nor that of a cancel: its repeat would be taken for the first, and be lost."""
+        head, _, number = command_id.rpartition("-c")
+        if head == f"{self.strategy_id}-{self._run_id}" and number.isdigit():
+            self._cancels = max(self._cancels, int(number))
+
     def take(self) -> list[Event]:
         """The wishes made since the last call."""
         out, self._out = self._out, []

@@ -83,6 +83,8 @@ class NatsBus:
         self._closing = False
         self.on_slow: Callable[[str], None] = lambda subject: None
         """Called with the subject on which this process lost messages by being too slow."""
+        self.on_taken_over: Callable[[str], None] = lambda durable: None
+        """Called with the durable that a newer process reads now; this one must do nothing more."""
 
     @classmethod
     async def connect(cls, url: str, name: str, *, timeout_s: float = 5.0) -> "NatsBus":
@@ -241,6 +243,9 @@ class NatsBus:
         await subscription.start()
         return subscription
 
+    def _told_taken_over(self, durable: str) -> None:
+        self.on_taken_over(durable)
+
     def _told_slow(self, subject: str) -> None:
         self.on_slow(subject)
 
@@ -268,8 +273,9 @@ class NatsBus:
         if live is not None:
             await live()
         reader = StreamReader(
-            self._lane, self._js, names.ORDERS_STREAM, subjects, handler, floor + 1, durable
-        )
+            self._lane, self._js, names.ORDERS_STREAM, subjects, handler, floor + 1, durable,
+            self._told_taken_over,
+        )  # fmt: skip
         await reader.start()
         for name in stale:
             with contextlib.suppress(nats.js.errors.NotFoundError):

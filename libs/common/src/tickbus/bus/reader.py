@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import nats.errors
 import nats.js.errors
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 
 from tickbus.backoff import delays_s
 from tickbus.bus.base import BusError, Handler, Message
@@ -41,9 +42,7 @@ async def take_over(js: JetStreamContext, stream: str, durable: str) -> tuple[in
     order is kept, and a process that should be dead gets no more messages.
     """
     floor, stale = 0, []
-    for info in await _consumers(js, stream):
-        if info.name.rpartition("-")[0] != durable:
-            continue
+    for info in await _incarnations(js, stream, durable):
         stale.append(info.name)
         if info.ack_floor is not None:
             floor = max(floor, info.ack_floor.stream_seq)
@@ -53,13 +52,13 @@ async def take_over(js: JetStreamContext, stream: str, durable: str) -> tuple[in
     return floor, stale
 
 
-async def _consumers(js: JetStreamContext, stream: str) -> list[Any]:
-    found: list[Any] = []
+async def _incarnations(js: JetStreamContext, stream: str, durable: str) -> list[ConsumerInfo]:
+    found: list[ConsumerInfo] = []
     while True:
         page = await js.consumers_info(stream, offset=len(found))
         found.extend(page)
         if len(page) < 256:
-            return found
+            return [info for info in found if info.name.rpartition("-")[0] == durable]
 
 
 class StreamReader:
@@ -67,7 +66,8 @@ class StreamReader:
 
     `start_sequence` 0 means the last value of each subject, then what follows. Whenever the server
     skips a delivery, goes silent or forgets the consumer, a new consumer is made behind the last
-    message handled. A handler's time is not limited, but nothing else is delivered meanwhile.
+    message handled, unless a newer process has made one: then `on_taken_over` is told, and it ends.
+    A handler's time is not limited, but nothing else is delivered meanwhile.
     """
 
     def __init__(
@@ -79,7 +79,9 @@ class StreamReader:
         handler: Handler,
         start_sequence: int,
         durable: str = "",
+        on_taken_over: Callable[[str], None] = lambda durable: None,
     ) -> None:
+        self._on_taken_over = on_taken_over
         self._lane = lane
         self._client = lane.client
         self._js = js
@@ -98,6 +100,8 @@ class StreamReader:
         self._heard = 0.0
         self._pending = -1
         self._consumer = ""
+        self._made: datetime | None = None
+        self._own_names: deque[str] = deque(maxlen=1000)
         self._subscription: DirectSubscription | None = None
         self._generation = 0
         self._stopped = False
@@ -113,8 +117,9 @@ class StreamReader:
     async def stop(self) -> None:
         """Deliver nothing more; a durable keeps its place, another consumer is deleted."""
         self._stopped = True
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        for task in (self._watchdog, self._renewal):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
         await self._unsubscribe()
         if self._ack_timer is not None:
             self._ack_timer.cancel()
@@ -137,6 +142,8 @@ class StreamReader:
 
     async def _renew(self) -> None:
         async with self._lock:
+            if await self._is_taken_over():
+                return
             await self._unsubscribe()
             deadline = time.monotonic() + 30
             for delay_s in delays_s(0.05, 2.0):
@@ -145,9 +152,26 @@ class StreamReader:
                     return
                 except (nats.errors.Error, TimeoutError) as error:
                     problem = str(error) or type(error).__name__
+                    await self._unsubscribe()
                 if time.monotonic() + delay_s > deadline:
                     raise BusError(f"cannot read {self._stream}: {problem}")
                 await asyncio.sleep(delay_s)
+
+    async def _is_taken_over(self) -> bool:
+        """Whether a newer process reads our durable: then it is not made anew, but given up."""
+        made = self._made
+        if not self._durable or made is None:
+            return False
+        try:
+            known = await _incarnations(self._js, self._stream, self._durable)
+        except (nats.errors.Error, TimeoutError):
+            return False  # the server answers nobody now; it is asked again when one is made
+        # The server's clock decides, as the hosts of two processes may differ in theirs.
+        if not any(info.created > made for info in known if info.name not in self._own_names):
+            return False
+        self._stopped = True
+        self._on_taken_over(self._durable)
+        return True
 
     async def _create(self) -> None:
         inbox = self._client.new_inbox()
@@ -170,7 +194,7 @@ class StreamReader:
         await self._subscription.start()
         old = self._consumer
         info = await self._js.add_consumer(self._stream, self._config(inbox))
-        self._consumer = info.name
+        self._consumer, self._made = info.name, info.created
         self._heard = time.monotonic()
         if self._pending < 0:  # else a delivery overtook this answer and knows better
             self._pending = info.num_pending or 0
@@ -190,6 +214,7 @@ class StreamReader:
         )
         if self._durable:
             config.durable_name = f"{self._durable}-{time.time_ns()}"
+            self._own_names.append(config.durable_name)
             config.ack_policy = AckPolicy.ALL
             config.ack_wait = ACK_WAIT_S
             config.max_ack_pending = ACK_PENDING_MAX

@@ -108,6 +108,7 @@ async def _serve(name: str, build: Build, settings: Settings, log: logging.Logge
     url = f"http://{server.host}:{server.port}/metrics"
     shell = Shell(spec, bus, instance=settings.instance, telemetry=telemetry, metrics_url=url)
     shell.stopping = stopping
+    bus.on_taken_over = _ending(shell)
     # What lives now lives to the end; the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -128,6 +129,14 @@ async def _serve(name: str, build: Build, settings: Settings, log: logging.Logge
         await server.stop()
     log.info("stopped")
     return 0
+
+
+def _ending(shell: Shell) -> Callable[[str], None]:
+    def end(durable: str) -> None:
+        error = BusError(f"another process reads as {durable!r} now: two would do everything twice")
+        shell.fail(error, "reading the ORDERS stream")
+
+    return end
 
 
 def metrics_server(
