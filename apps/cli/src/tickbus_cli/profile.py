@@ -8,6 +8,8 @@ from typing import Annotated
 
 import msgspec
 
+from tickbus import scheduling
+from tickbus.config import ConfigError
 from tickbus_cli.errors import CliError
 
 SIM_KEYS = {"TICKBUS_VENUE_API_KEY": "sim-key", "TICKBUS_VENUE_API_SECRET": "sim-secret"}
@@ -189,9 +191,20 @@ class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ]  # fmt: skip
 
 
-NICE = {"ledger": "idle", "api": "10", "exchange": "5", "book": "3"}
-"""Where all share few cores, what stands between a tick and its order runs first. The ledger is
-behind by what the machine has no time for, and loses nothing: the stream keeps it."""
+SCHEDULING = {"ledger": "idle", "exchange": "normal"}
+"""Where all share few processors, what stands between a tick and its order, or between a user and
+the kill switch, runs first (`realtime`, where permitted). The ledger is behind by what the machine
+has no time for, and loses nothing: the stream keeps it. The exchange is not of the platform."""
+
+
+def scheduling_of(base: Mapping[str, str], service: str) -> str:
+    """The scheduling class of a service or server; one variable overrides all. Raises CliError."""
+    try:
+        return scheduling.checked(
+            base.get(scheduling.VARIABLE) or SCHEDULING.get(service, "realtime")
+        )
+    except ConfigError as error:
+        raise CliError(str(error)) from None
 
 
 def child_environment(
@@ -206,7 +219,7 @@ def child_environment(
     environment = {**base, **shared}
     environment["TICKBUS_METRICS_PORT"] = str(chosen.metrics(service))
     environment["TICKBUS_LOG_FORMAT"] = "json"
-    environment.setdefault("TICKBUS_NICE", NICE.get(service, "0"))
+    environment[scheduling.VARIABLE] = scheduling_of(base, service)
     environment["TICKBUS_API_PORT"] = str(chosen.api)
     environment.pop("TICKBUS_INSTANCE", None)
     for name in (*KEYS, *(f"{key}_FILE" for key in KEYS), "TICKBUS_POSTGRES_DSN"):

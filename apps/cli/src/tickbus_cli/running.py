@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from tickbus import scheduling
 from tickbus.bus import Bus, BusError, NatsBus
 from tickbus.codec import MalformedMessage
 from tickbus.ledger_api import PortfolioAnswer
@@ -19,7 +21,14 @@ from tickbus_cli import cancelling
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
 from tickbus_cli.monitor import Snapshot, observe, portfolio_of
-from tickbus_cli.profile import SERVICES, ExchangeSection, Ports, Profile, child_environment
+from tickbus_cli.profile import (
+    SERVICES,
+    ExchangeSection,
+    Ports,
+    Profile,
+    child_environment,
+    scheduling_of,
+)
 from tickbus_cli.supervisor import Child, Crash, ready_when
 from tickbus_embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres
 from tickbus_embedded.ports import require_free
@@ -108,7 +117,8 @@ class Platform:
         """Start everything and wait until it is ready. Raises CliError, EmbeddedError, Stopped."""
         plan = self.plan
         self.require_ports()
-        nats = EmbeddedNats(plan.data.nats, port=plan.ports.nats)
+        place = partial(scheduling.take, scheduling_of(self.plan.environment, "nats"))
+        nats = EmbeddedNats(plan.data.nats, port=plan.ports.nats, before=place)
         postgres = EmbeddedPostgres(plan.data.postgres)
         await self.unless_stopped(
             _both(self._serve("nats", nats), self._serve("postgres", postgres))

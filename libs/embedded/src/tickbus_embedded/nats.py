@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,7 +22,8 @@ class EmbeddedNats:
     """One nats-server whose streams live in `data_dir` and survive a restart.
 
     `port` 0 chooses a free one at the first start. `monitor_port` adds the server's own HTTP
-    pages. Sizes are bounds: what would exceed a store is refused by the server.
+    pages. Sizes are bounds: what would exceed a store is refused by the server. `before` runs in
+    the new process before the server does (to set its priority, say), and must not raise.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class EmbeddedNats:
         file_bytes_max: int = 8 * 1024 * MIB,
         start_timeout_s: float = 20.0,
         stop_timeout_s: float = 10.0,
+        before: Callable[[], object] | None = None,
     ) -> None:
+        self._before = before
         self.data_dir = data_dir.resolve()
         self.host = host
         self.port = port
@@ -72,6 +76,7 @@ class EmbeddedNats:
             [nats_binary(), "--config", str(config)],
             self.data_dir / "nats.log",
             stop_signal=signal.SIGTERM,
+            before=self._before,
         )
         await self._process.start(self._answers, self._start_timeout_s)
 

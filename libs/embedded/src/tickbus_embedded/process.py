@@ -22,7 +22,8 @@ class ServerProcess:
 
     `stop_signal` asks the server to end in order; where the system can (Linux with setpriv),
     the kernel sends the same signal when the parent dies, however it dies. The kernel means the
-    parent's *thread*: start servers from a thread that lives as long as they shall.
+    parent's *thread*: start servers from a thread that lives as long as they shall. `before` runs
+    in the child before the server does, and must not raise.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class ServerProcess:
         *,
         stop_signal: signal.Signals,
         privileges: Sequence[str] = (),
+        before: Callable[[], object] | None = None,
     ) -> None:
+        self._before = before
         self.name = name
         self.log_path = log_path
         self._command = [*guard(stop_signal, privileges), *command]
@@ -62,6 +65,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=self._before,
             )
         try:
             async with asyncio.timeout(timeout_s):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from tickbus import scheduling
 from tickbus.backoff import delays_s
 from tickbus.bus import BusError, NatsBus
 from tickbus.config import ConfigError, Settings, load
@@ -42,29 +43,15 @@ def main(name: str, build: Build) -> None:
     )
     log = logging.getLogger(f"tickbus.{name}")
     try:
-        _be_nice(os.environ.get("TICKBUS_NICE", "0"))
+        place = scheduling.checked(os.environ.get(scheduling.VARIABLE) or "normal")
         run_id = os.environ.get("TICKBUS_RUN_ID") or base36(time.time_ns() // 1_000_000)
         instance = os.environ.get("TICKBUS_INSTANCE") or str(os.getpid())
         settings = load(arguments.config, run_id=run_id, instance=instance)
-        code = _run(_serve(name, build, settings, log))
+        code = _run(_serve(name, build, settings, log, place))
     except ConfigError as error:
         log.critical("%s", error)
         code = EXIT_CONFIG
     sys.exit(code)
-
-
-def _be_nice(text: str) -> None:
-    """Give way to other processes of this machine by `text` steps, 0 to 19; at `idle` to all."""
-    if text == "idle":
-        try:
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-            return
-        except (AttributeError, OSError):  # not Linux, or not allowed: the next best
-            text = "19"
-    if not text.isdigit() or int(text) > 19:
-        raise ConfigError(f"TICKBUS_NICE={text!r}: must be 0 (no) to 19 (gives way), or idle")
-    if int(text):
-        os.nice(int(text))
 
 
 def base36(number: int) -> str:
@@ -86,11 +73,14 @@ def _run(coroutine: Coroutine[Any, Any, int]) -> int:
         return runner.run(coroutine)
 
 
-async def _serve(name: str, build: Build, settings: Settings, log: logging.Logger) -> int:
+async def _serve(
+    name: str, build: Build, settings: Settings, log: logging.Logger, place: str
+) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    scheduling.serve_in(place)
     spec = build(settings)
     telemetry = Telemetry(name)
     shell: Shell | None = None
