@@ -20,7 +20,7 @@ from tickbus_embedded import EmbeddedNats
 
 # About what the platform has with benchmarks/tick_to_order.yaml: rare orders are slow orders, so a
 # floor with more of them would be another floor.
-TICKS_PER_S = 650
+TICKS_PER_S = 1_400
 TICKS_PER_ORDER = 24
 SECONDS = 12
 WARM_UP = 0.25
