@@ -453,12 +453,11 @@ async def test_status_lists_who_answers(platform: Platform) -> None:
     assert body["risk"] is None
 
 
-async def test_instruments_metrics_and_documentation_are_served(platform: Platform) -> None:
+async def test_instruments_metrics_and_paths_are_served(platform: Platform) -> None:
     listed = (await platform.http.get("/api/v1/instruments")).json()["instruments"]
     assert [i["symbol"] for i in listed] == ["BTCUSDT", "ETHUSDT"]
     assert listed[0]["lot_size"] == "0.00001"
     assert "tickbus_api_events_total" in (await platform.http.get("/metrics")).text
-    assert (await platform.http.get("/docs")).status_code == 200
     paths = (await platform.http.get("/openapi.json")).json()["paths"]
     assert set(paths["/api/v1/orders"]) == {"get", "post", "delete"}
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from tickbus import __version__
@@ -23,7 +24,8 @@ What cannot be done is answered with RFC 9457 problem details: branch on `code`.
 
 def create_app(gateway: Gateway) -> FastAPI:
     """The ASGI app over `gateway`."""
-    app = FastAPI(
+    # Its pages come with what they need: a desk without the internet reads them too.
+    app = FastAPIOffline(
         title="tickbus",
         version=__version__,
         description=_DESCRIPTION,
