@@ -1,5 +1,7 @@
 """Subject strings: the only place where they are built or taken apart."""
 
+from functools import lru_cache
+
 from tickbus.events.base import Event
 from tickbus.events.book import BookDepth, BookTop
 from tickbus.events.control import RiskState
@@ -47,6 +49,7 @@ _MARKET = {
     BookTop: "book.top",
     BookDepth: "book.depth",
 }
+_FLEETING = frozenset((*_MARKET, RiskState, PortfolioUpdated))
 _AT_VENUE = (
     OrderSubmitted,
     OrderAccepted,
@@ -60,6 +63,7 @@ _AT_VENUE = (
 _cache: dict[tuple[type, str, str], str] = {}
 
 
+@lru_cache(maxsize=10_000)
 def token(text: str) -> str:
     """`text` as one subject token. Raises ValueError where it could not be one.
 
@@ -147,4 +151,4 @@ def _market_subject(event: Event) -> str:
 
 def is_durable(event: Event) -> bool:
     """Whether the event travels on the order path (JetStream), where nothing may be lost."""
-    return type(event) not in _MARKET and not isinstance(event, RiskState | PortfolioUpdated)
+    return type(event) not in _FLEETING

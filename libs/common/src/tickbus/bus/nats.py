@@ -186,8 +186,8 @@ class NatsBus:
 
     async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> Stored:
         """Stored once per `message_id`; see `Bus.publish_durable`."""
-        deadline = time.monotonic() + DURABLE_TIMEOUT_S
-        for delay_s in delays_s(0.05, 2.0):
+        deadline, delays = time.monotonic() + DURABLE_TIMEOUT_S, None
+        while True:
             try:
                 answer = await self._ask_to_store(subject, payload, message_id)
                 ack = _puback.decode(answer.payload) if answer.payload else _PubAck()
@@ -196,6 +196,8 @@ class NatsBus:
                 problem = str((ack.error or {}).get("description", "no stream takes it"))
             except (nats.errors.Error, TimeoutError) as error:
                 problem = str(error) or type(error).__name__
+            delays = delays or delays_s(0.05, 2.0)
+            delay_s = next(delays)
             if time.monotonic() + delay_s > deadline:
                 raise BusError(
                     f"{subject!r} ({message_id}) could not be stored in {DURABLE_TIMEOUT_S:g} s: "
@@ -203,7 +205,6 @@ class NatsBus:
                 )
             log.warning("bus: %s (%s) not stored yet: %s", subject, message_id, problem)
             await asyncio.sleep(delay_s)
-        raise AssertionError("delays_s is endless")
 
     async def _ask_to_store(self, subject: str, payload: bytes, message_id: str) -> Delivery:
         self._number += 1

@@ -259,10 +259,10 @@ class Shell:
         if envelope is None:
             return
         hops = envelope.hops
-        if hops:
+        await self._handle(envelope.events, hops, received)
+        if hops:  # told last: nothing waits for it
             last = hops[-1]
             self.telemetry.observe_ns(f"{last.service}>{self.spec.name}", received - last.ts_sent)
-        await self._handle(envelope.events, hops, received)
 
     async def _on_history(self, message: Message) -> None:
         envelope = self._decode(message)
