@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -91,7 +92,7 @@ async def test_stream_that_died_alone_is_subscribed_anew(exchange: str) -> None:
         assert isinstance(connection, VenueConnection)
         assert connection._stream is not None
         names = ["btcusdt@depth@100ms", "btcusdt@trade", "btcusdt@bookTicker"]
-        connection._request(connection._stream, "UNSUBSCRIBE", names)
+        await connection._request(connection._stream, "UNSUBSCRIBE", names)
         await feed.until(lambda: feed.shell.telemetry.errors.get("resubscribed"))
         await feed.until(lambda: feed.epochs["BTC-USDT"] > first["BTC-USDT"])
         await feed.until(lambda: not feed.shell.waiting())
@@ -106,6 +107,31 @@ async def test_instrument_that_is_not_listed_is_named_and_the_others_go_on(
         await feed.until(lambda: not feed.shell.waiting())
     assert "BTX-USDT is not listed" in caplog.text
     assert "BTC-USDT" in caplog.text
+
+
+async def test_list_that_could_not_be_read_again_is_asked_for_soon(
+    exchange: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickbus_feed.connection.delays_s", lambda *_: iter([0.01] * 9))
+    async with AFeed(exchange, "BTC-USDT", instruments_interval_s=1.0) as feed:
+        await feed.until(lambda: not feed.shell.waiting())
+        (connection,) = feed.shell.spec.edges
+        assert isinstance(connection, VenueConnection)
+        asked = 0
+
+        async def fail_twice() -> None:
+            nonlocal asked
+            asked += 1
+            # From now on the usual interval would take longer than this test.
+            connection._config = msgspec.structs.replace(
+                connection._config, instruments_interval_s=3600.0
+            )
+            if asked < 3:
+                raise VenueUnavailable("not now")
+
+        monkeypatch.setattr(connection, "_load_instruments", fail_twice)
+        await feed.until(lambda: asked == 3)
+        assert feed.shell.telemetry.errors["instruments_not_refreshed"] == 2
 
 
 async def test_venue_that_cannot_be_reached_is_waited_for_by_name() -> None:

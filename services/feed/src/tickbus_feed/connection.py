@@ -73,6 +73,7 @@ class VenueConnection:
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._resubscribe: asyncio.Queue[str] = asyncio.Queue(RESUBSCRIBE_MAX)
         self._probing: set[str] = set()
+        self._speaking = asyncio.Lock()
         self._requests = 0
         self._context: Context
         self._clock: Clock
@@ -171,13 +172,15 @@ class VenueConnection:
             names = self._dialect.streams([symbol])
             with contextlib.suppress(WebSocketException):
                 for method in ("UNSUBSCRIBE", "SUBSCRIBE"):
-                    self._request(stream, method, names)
-                    await asyncio.sleep(SUBSCRIBE_PAUSE_S)
+                    await self._request(stream, method, names)
 
-    def _request(self, stream: FrameStream, method: str, names: list[str]) -> None:
-        self._requests += 1
-        request = {"method": method, "params": names, "id": self._requests}
-        stream.send(msgspec.json.encode(request).decode())
+    async def _request(self, stream: FrameStream, method: str, names: list[str]) -> None:
+        """Send, and keep the line for the pause that the venue's limit of messages asks for."""
+        async with self._speaking:
+            self._requests += 1
+            request = {"method": method, "params": names, "id": self._requests}
+            stream.send(msgspec.json.encode(request).decode())
+            await asyncio.sleep(SUBSCRIBE_PAUSE_S)
 
     # -- frames ------------------------------------------------------------------------------------
 
@@ -249,10 +252,8 @@ class VenueConnection:
         now = self._clock.now_ns()
         self._put([VenueConnected(now, now)])
         names = self._dialect.streams([i.symbol for i in self._instruments.values()])
-        for number, begin in enumerate(range(0, len(names), SUBSCRIBE_BATCH)):
-            if number:
-                await asyncio.sleep(SUBSCRIBE_PAUSE_S)
-            self._request(stream, "SUBSCRIBE", names[begin : begin + SUBSCRIBE_BATCH])
+        for begin in range(0, len(names), SUBSCRIBE_BATCH):
+            await self._request(stream, "SUBSCRIBE", names[begin : begin + SUBSCRIBE_BATCH])
 
     async def _until_closed(self, stream: FrameStream) -> str:
         limit = self._config.first_event_s
@@ -287,12 +288,19 @@ class VenueConnection:
 
     async def _refresh(self) -> None:
         while True:
-            await asyncio.sleep(self._config.instruments_interval_s)
-            try:
-                await self._load_instruments()
-            except (VenueUnavailable, Unreadable, BusError) as error:
-                self._context.telemetry.error("instruments_not_refreshed")
-                self._log.warning("the list of instruments stays as it was: %s", error)
+            interval_s = self._config.instruments_interval_s
+            await asyncio.sleep(interval_s)
+            for delay_s in delays_s(1.0, interval_s):
+                try:
+                    await self._load_instruments()
+                    break
+                except (VenueUnavailable, Unreadable, BusError) as error:
+                    self._context.telemetry.error("instruments_not_refreshed")
+                    self._log.warning(
+                        "the list of instruments stays as it was: %s; again in %.1f s",
+                        error, delay_s,
+                    )  # fmt: skip
+                await asyncio.sleep(delay_s)
 
     async def _load_instruments(self) -> None:
         """Read the venue's list; keep what is configured, in the bus and in the core."""
