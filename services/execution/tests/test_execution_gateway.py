@@ -278,6 +278,20 @@ async def test_nothing_is_sent_before_the_account_was_compared() -> None:
         assert orders == ["s-r-1"]
 
 
+async def test_rehearsed_order_never_reaches_the_venue() -> None:
+    async with a_venue() as (venue, where), AnExecution(where) as execution:
+        venue.answers["order.place"] = placed
+        await execution.ready()
+        rehearse = execution.shell.spec.rehearse
+        assert rehearse is not None
+        for n in (1, 2, 3):
+            assert rehearse(an_order(n, "60000").order) is None
+        await execution.want(an_order(4))
+        await execution.hear(OrderAccepted)
+        orders = [p["newClientOrderId"] for m, p in venue.asked if m == "order.place"]
+        assert orders == ["s-r-4"]
+
+
 async def test_what_waits_too_long_for_the_account_is_refused_unsent() -> None:
     async with a_venue() as (venue, where), AnExecution(where) as execution:
         venue.hold.clear()

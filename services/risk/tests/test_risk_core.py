@@ -107,6 +107,18 @@ def verdict(core: RiskCore, order: SubmitOrder) -> DenialReason | None:
     return None
 
 
+def test_rehearsal_leaves_no_trace() -> None:
+    core, twin = a_core(order_rate_per_s_max=1), a_core(order_rate_per_s_max=1)
+    for _ in range(3):
+        assert isinstance(core.rehearse(an_order(1)), OrderApproved)
+    for n in (1, 1, 2):  # approved; its id is used; the rate is
+        assert core.handle(an_order(n)) == twin.handle(an_order(n))
+
+
+def test_rehearsal_before_anything_is_known_does_nothing() -> None:
+    assert RiskCore(a_config()).rehearse(an_order()) is None
+
+
 def test_a_sound_order_is_approved() -> None:
     assert verdict(a_core(), an_order()) is None
     assert verdict(a_core(), an_order(order_type=OrderType.MARKET, price=None)) is None

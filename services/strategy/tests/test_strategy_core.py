@@ -36,6 +36,7 @@ from tickbus_strategy import Strategy
 from tickbus_strategy.config import entries, find, seats
 from tickbus_strategy.core import Seat, StrategyCore, StrategyFailed
 from tickbus_strategy.desk import Desk, Market
+from tickbus_strategy.service import build
 from tickbus_strategy.strategies.momentum import Momentum, MomentumParams
 from tickbus_strategy.strategies.ping_pong import PingPong, PingPongParams
 
@@ -323,6 +324,14 @@ def test_mistake_in_the_configuration_is_named(entry: dict[str, Any], said: str)
     config = settings(**entry)
     with pytest.raises(ConfigError, match=said):
         seats(config, entries(config))
+
+
+def test_rehearsal_uses_a_desk_of_its_own() -> None:
+    spec = build(settings())
+    assert spec.rehearse is not None
+    order = a_core(Buyer).handle(a_quote())[0]
+    ids = [getattr(spec.rehearse(order), "client_order_id", "") for _ in range(3)]
+    assert ids == ["s-0-1"] * 3
 
 
 def test_strategy_is_loaded_from_a_file(tmp_path: Any) -> None:

@@ -39,10 +39,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class PlatformConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What this installation is; `mode` is simulated, paper, testnet, live or dry_run."""
+    """What this installation is; `mode` is simulated, paper, testnet, live or dry_run.
+
+    `rehearse_every_ms`: how often the order path is rehearsed to keep it warm; 0 is never.
+    """
 
     name: str = "tickbus"
     mode: typing.Literal["simulated", "paper", "testnet", "live", "dry_run"] = "simulated"
+    rehearse_every_ms: typing.Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
 
 
 class BusConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -107,6 +107,11 @@ def denied(strategy_id: str) -> str:
     return f"orders.denied.{strategy_id}"
 
 
+def rehearsal(service: str, instance: str) -> str:
+    """Where one process sends itself orders that are not meant."""
+    return f"rehearsal.{token(service)}.{token(instance)}"
+
+
 def ledger_query(name: str) -> str:
     """Where the ledger answers the query `name`."""
     return f"control.ledger.{name}"

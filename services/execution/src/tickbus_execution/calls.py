@@ -63,20 +63,21 @@ class Calls:
         if self.stream is None:
             return False
         self._number += 1
-        if signed:
-            now_ms = time.time_ns() // binance.MS_NS + self.offset_ms
-            text = binance.signed(
-                self._number, method, params, self._key, self._secret, now_ms,
-                self._recv_window_ms,
-            )  # fmt: skip
-        else:
-            text = binance.request(self._number, method, params)
         try:
-            self.stream.send(text)
+            self.stream.send(self.text(self._number, method, params, signed=signed))
         except WebSocketException:
             return False  # the state of the session forbids it: not a byte was written
         self._pending[self._number] = _Pending(time.monotonic() + self._timeout_s, done)
         return True
+
+    def text(self, number: int, method: str, params: dict[str, Any], *, signed: bool = True) -> str:
+        """A request as it would be sent now."""
+        if not signed:
+            return binance.request(number, method, params)
+        now_ms = time.time_ns() // binance.MS_NS + self.offset_ms
+        return binance.signed(
+            number, method, params, self._key, self._secret, now_ms, self._recv_window_ms
+        )
 
     async def call(self, method: str, params: dict[str, Any], *, signed: bool) -> Any:
         """One request and its result. Raises VenueRefused, TimeoutError, ConnectionError."""

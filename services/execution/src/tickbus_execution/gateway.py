@@ -235,6 +235,10 @@ class BinanceGateway:
         if hops[0].service == "feed":
             telemetry.observe_ns("tick_to_order", now - hops[0].ts_recv)
 
+    def rehearse(self, order: SubmitOrder) -> None:
+        """Write and sign the request of an order that is not meant; it never gets to the socket."""
+        self._calls.text(0, "order.place", binance.order_params(order, order.instrument_id))
+
     async def cancel(self, wish: VenueCancel, _: tuple[Hop, ...]) -> None:
         """Write a cancel to the socket."""
         cancel = wish.cancel

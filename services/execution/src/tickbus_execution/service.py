@@ -32,6 +32,7 @@ def build(settings: Settings) -> ServiceSpec:
         return ServiceSpec(
             name="execution",
             core=core,
+            rehearse=gateway.rehearse,
             consume=consume,
             recall=recall,
             watch=("instruments",),

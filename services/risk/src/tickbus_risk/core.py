@@ -43,7 +43,7 @@ from tickbus.events import (
     TradingState,
 )
 from tickbus.order import Order
-from tickbus_risk.checks import Denial, Request, first_denial
+from tickbus_risk.checks import Denial, Request, decimal, first_denial
 from tickbus_risk.config import Limits, RiskConfig
 from tickbus_risk.state import Rate, RiskBook
 
@@ -115,6 +115,16 @@ class RiskCore:
         approved = OrderApproved(order.ts_event, order.ts_recv, order)
         self._just_approved = approved
         return (approved,)
+
+    def rehearse(self, order: SubmitOrder) -> OrderApproved | None:
+        """Judge an order at the market's price, and remember nothing of it."""
+        request = self._request(order)
+        if request.instrument is None or request.top is None:
+            return None
+        lot, price = request.instrument.quantity_min, decimal(request.top.bid)
+        order = msgspec.structs.replace(order, quantity=lot, price=price)
+        first_denial(request._replace(order=order))
+        return OrderApproved(order.ts_event, order.ts_recv, order)
 
     def _request(self, order: SubmitOrder) -> Request:
         key = (order.venue, order.instrument_id)

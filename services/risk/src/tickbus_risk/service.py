@@ -9,9 +9,11 @@ from tickbus_risk.core import RiskCore
 
 def build(settings: Settings) -> ServiceSpec:
     """The declaration of the service. Raises ConfigError, in particular for a missing limit."""
+    core = RiskCore(settings.section("risk", RiskConfig))
     return ServiceSpec(
         name="risk",
-        core=RiskCore(settings.section("risk", RiskConfig)),
+        core=core,
+        rehearse=core.rehearse,
         subscribe=(subjects.BOOK_TOP_ALL, subjects.market("status")),
         consume=(
             subjects.INTENTS_ALL,

@@ -1,13 +1,16 @@
 """The declaration of the strategy service."""
 
 import logging
+from functools import partial
 
 from tickbus import subjects
 from tickbus.codec import Hop
 from tickbus.config import Settings
+from tickbus.events import Event, FeeSchedule, SubmitOrder
 from tickbus.runtime import Context, ServiceSpec
 from tickbus_strategy.config import entries, seats
 from tickbus_strategy.core import StrategyCore, StrategyFailed
+from tickbus_strategy.desk import Desk, Market
 
 log = logging.getLogger("tickbus.strategy")
 
@@ -36,6 +39,14 @@ class FailureReport:
             self._context.telemetry.gauge("strategies_failed", len(self._core.failed))
 
 
+def rehearse(fees: FeeSchedule, order: SubmitOrder) -> Event:
+    """Wish for an order at a desk that nobody sits at."""
+    desk = Desk(order.strategy_id, "0", fees)
+    market = Market(order.venue, order.instrument_id)
+    desk.submit(market, order.side, order.quantity, order.price, order.time_in_force, False, False)
+    return desk.take()[0]
+
+
 def build(settings: Settings) -> ServiceSpec:
     """Every enabled strategy, or the one named by TICKBUS_STRATEGY_ID."""
     chosen = entries(settings)
@@ -47,6 +58,7 @@ def build(settings: Settings) -> ServiceSpec:
     return ServiceSpec(
         name="strategy",
         core=core,
+        rehearse=partial(rehearse, settings.venue.fees),
         subscribe=(
             *(subjects.market("trade", v, i) for v, i in wanted),
             *(subjects.market("quote", v, i) for v, i in wanted),

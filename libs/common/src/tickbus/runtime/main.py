@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tickbus import scheduling
@@ -17,6 +18,7 @@ from tickbus.bus import BusError, NatsBus
 from tickbus.config import ConfigError, Settings, load
 from tickbus.runtime import logs
 from tickbus.runtime.http import HttpServer, health_app
+from tickbus.runtime.rehearsal import Rehearsal
 from tickbus.runtime.shell import Shell
 from tickbus.runtime.spec import ServiceSpec
 from tickbus.runtime.telemetry import Telemetry
@@ -81,7 +83,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     scheduling.serve_in(place)
-    spec = build(settings)
+    spec = _rehearsing(build(settings), settings)
     telemetry = Telemetry(name)
     shell: Shell | None = None
 
@@ -119,6 +121,17 @@ async def _serve(
         await server.stop()
     log.info("stopped")
     return 0
+
+
+def _rehearsing(spec: ServiceSpec, settings: Settings) -> ServiceSpec:
+    every_s = settings.platform.rehearse_every_ms / 1000
+    if spec.rehearse is None or not every_s:
+        return spec
+    venue = settings.venue
+    rehearsal = Rehearsal(
+        spec.name, settings.instance, spec.rehearse, every_s, venue.name, venue.instruments[0]
+    )
+    return replace(spec, edges=(*spec.edges, rehearsal))
 
 
 def _ending(shell: Shell) -> Callable[[str], None]:

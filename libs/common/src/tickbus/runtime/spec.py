@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tickbus.bus import Responder
 from tickbus.codec import Hop
-from tickbus.events import Event
+from tickbus.events import Event, SubmitOrder
 
 if TYPE_CHECKING:
     from tickbus.runtime.shell import Context
 
+Rehearse = Callable[[SubmitOrder], Event | None]
 Sink = Callable[[Any, tuple[Hop, ...]], Awaitable[None]]
 
 
@@ -45,7 +46,8 @@ class ServiceSpec:
     come back while it runs, except where the stream kept an earlier word under the same id.
     `watch`: buckets (`instruments`, `control`) whose values go to the core. `sinks`: output types
     that a local coroutine takes instead of the bus. `responders`: request subjects. `durable`: the
-    consumer's name, by default the service's.
+    consumer's name, by default the service's. `rehearse`: what it does with an order that is not
+    meant, up to what it would say; changes and sends nothing.
     """
 
     name: str
@@ -59,3 +61,4 @@ class ServiceSpec:
     responders: Mapping[str, Responder] = field(default_factory=dict)
     edges: tuple[Edge, ...] = ()
     durable: str = ""
+    rehearse: Rehearse | None = None

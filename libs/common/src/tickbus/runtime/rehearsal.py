@@ -1,0 +1,90 @@
+"""Keeps the way of an order warm: a made-up order takes it again and again, and never arrives.
+
+Code that has not run for some milliseconds waits for memory at every step, and orders are rare. So,
+where `platform.rehearse_every_ms` asks for it, each service on the way sends itself an order over
+the bus, decides on it with `ServiceSpec.rehearse`, and encodes what it would say, without saying
+it. It costs processor time all day and buys it back at the moment when it counts.
+"""
+
+import asyncio
+from decimal import Decimal
+
+from tickbus import codec, subjects
+from tickbus.bus import BusError, Message, Subscription
+from tickbus.codec import Hop, MalformedMessage
+from tickbus.events import Event, OrderType, Side, SubmitOrder, TimeInForce
+from tickbus.events.orders import message_id
+from tickbus.runtime.shell import Context
+from tickbus.runtime.spec import Rehearse
+
+NOBODY = "rehearsal"
+
+
+class Rehearsal:
+    """The edge that rehearses, every `every_s`, for one instrument of a venue."""
+
+    def __init__(
+        self, service: str, instance: str, rehearse: Rehearse, every_s: float, venue: str,
+        instrument_id: str,
+    ) -> None:  # fmt: skip
+        self._service = service
+        self._subject = subjects.rehearsal(service, instance)
+        self._rehearse = rehearse
+        self._every_s = every_s
+        self._order = SubmitOrder(
+            ts_event=0, ts_recv=0, client_order_id=NOBODY, strategy_id=NOBODY, venue=venue,
+            instrument_id=instrument_id, side=Side.BUY, order_type=OrderType.LIMIT,
+            quantity=Decimal(1), price=Decimal(1), time_in_force=TimeInForce.IOC,
+        )  # fmt: skip
+        self._subscription: Subscription | None = None
+        self._failed = False
+        self._context: Context
+
+    async def start(self, context: Context) -> None:
+        """Begin. Raises BusError."""
+        self._context = context
+        self._subscription = await context.bus.subscribe(self._subject, self._on_order)
+        context.spawn(self._send(), "rehearsal")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._subscription is not None:
+            await self._subscription.stop()
+
+    async def _send(self) -> None:
+        payload = codec.encode([self._order], (Hop(NOBODY, 0, 0),))
+        while not self._failed:
+            await asyncio.sleep(self._every_s)
+            try:
+                await self._context.bus.publish(self._subject, payload)
+            except BusError:
+                await asyncio.sleep(1.0)  # the bus is away; there is nothing to keep warm for
+
+    async def _on_order(self, message: Message) -> None:
+        try:
+            envelope = codec.decode(message.payload)
+        except MalformedMessage as error:
+            self._context.quarantine(message.subject, message.payload, error)
+            return
+        for event in envelope.events:
+            if isinstance(event, SubmitOrder) and not self._failed:
+                self._go(event, envelope.hops)
+
+    def _go(self, order: SubmitOrder, hops: tuple[Hop, ...]) -> None:
+        try:
+            would_say = self._rehearse(order)
+            if would_say is not None:
+                self._write(would_say, hops)
+        except Exception as error:
+            self._failed = True
+            self._context.telemetry.error("rehearsal_failed")
+            self._context.log.error("no more rehearsals: %r", error, exc_info=error)
+            return
+        self._context.telemetry.count(type(order).__name__, "rehearsed")
+
+    def _write(self, event: Event, hops: tuple[Hop, ...]) -> None:
+        if subjects.is_durable(event):
+            now = self._context.clock.now_ns()
+            subjects.of(event)
+            codec.encode([event], (*hops, Hop(self._service, now, now)))
+            message_id(event)
