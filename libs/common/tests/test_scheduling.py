@@ -70,3 +70,15 @@ def test_process_that_never_pauses_loses_its_place_and_gets_it_back() -> None:
         "asyncio.run(main())"
     )
     assert in_another_process(code) == "back"
+
+
+@linux
+def test_no_realtime_where_its_bound_cannot_be_set() -> None:
+    code = (
+        "import asyncio, os, resource; from tickbus import scheduling\n"
+        "resource.setrlimit(resource.RLIMIT_RTTIME, (1000, 1000))\n"
+        "async def main(): scheduling.serve_in('realtime')\n"
+        "asyncio.run(main())\n"
+        "print(os.sched_getscheduler(0))"
+    )
+    assert in_another_process(code) == str(os.SCHED_OTHER)

@@ -50,26 +50,35 @@ def take(name: str) -> bool:
 
 def serve_in(name: str) -> None:
     """`take`, in a running event loop, with the bound that `realtime` needs."""
+    if name == "realtime" and not _bound(asyncio.get_running_loop()):
+        name = "normal"
     if not take(name):
         log.info("scheduling %s is not permitted here (it takes CAP_SYS_NICE): runs as usual", name)
-    elif name == "realtime":
-        _bound(asyncio.get_running_loop())
 
 
-def _bound(loop: asyncio.AbstractEventLoop) -> None:
+def _bound(loop: asyncio.AbstractEventLoop) -> bool:
+    """See to it that computing without a pause ends in the usual class; False if that fails."""
+    if sys.platform != "linux":
+        return True  # there is no class to bound
+
     import resource  # not everywhere
-
-    def again() -> None:
-        take("realtime")
 
     def give_way(_: int, __: FrameType | None) -> None:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        loop.call_soon_threadsafe(gave_way)  # a signal may have come in the midst of anything
+
+    def gave_way() -> None:
         log.warning(
             "computed for %g s without a pause: gives way to others for %g s", BUSY_S, AWAY_S
         )
-        loop.call_later(AWAY_S, again)
+        loop.call_later(AWAY_S, take, "realtime")
 
     # The soft limit sends the signal; the hard one, which would kill, stays as it is.
-    signal.signal(signal.SIGXCPU, give_way)
     _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
-    resource.setrlimit(resource.RLIMIT_RTTIME, (int(BUSY_S * 1e6), hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_RTTIME, (int(BUSY_S * 1e6), hard))
+    except (ValueError, OSError) as error:
+        log.info("no realtime scheduling without a limit to it: %s", error)
+        return False
+    signal.signal(signal.SIGXCPU, give_way)
+    return True
