@@ -13,9 +13,20 @@ RUN python -m venv --without-pip /opt/tickbus \
  && /opt/build/bin/uv pip install --quiet --python /opt/tickbus/bin/python --compile-bytecode \
       --require-hashes --only-binary :all: -r requirements/runtime.txt
 
+# The compiled order book. Without a compiler the plain one takes its place: the same, but slower.
+FROM packages AS orderbook
+COPY tools/headers.sh libs/orderbook ./
+RUN mkdir wheels \
+ && if sh headers.sh; then \
+      /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels .; \
+    else \
+      echo "no compiler to be had: the order book will be the plain one" >&2; \
+    fi
+
 # The shared library and one service, beside the packages.
 FROM packages AS service
 ARG SERVICE
+COPY --from=orderbook /build/wheels wheels
 COPY libs/common libs/common
 COPY services/${SERVICE} services/${SERVICE}
 RUN test -n "${SERVICE}" || { echo "name the service: --build-arg SERVICE=feed" >&2; exit 1; }; \

@@ -17,8 +17,8 @@ help: ## print this map
 
 setup: $(READY) ## create .venv with the pinned packages (the other verbs do it when needed)
 
-# Done again only when a pin or a member's pyproject.toml changes.
-$(READY): $(PINS) $(MEMBERS:%=%/pyproject.toml) tools/setup.sh
+# Done again only when a pin, a member's pyproject.toml or the C source changes.
+$(READY): $(PINS) $(MEMBERS:%=%/pyproject.toml) $(wildcard libs/orderbook/src/*/*.c) tools/setup.sh
 	@tools/setup.sh $(VENV) $(MEMBERS)
 	@touch $@
 

@@ -1,10 +1,14 @@
 """Order books: the fast one equals the obvious one, and a replica never claims what it lost."""
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tickbus.events import BookDelta, BookSnapshot, Levels, Side
-from tickbus.orderbook import BookReplica, NaiveOrderBook, OrderBook
+from tickbus.ladders import PlainLadders
+from tickbus.orderbook import IS_COMPILED, BookReplica, NaiveOrderBook, OrderBook
 
 PRICES = st.integers(1, 40).map(lambda n: n / 4)
 SIZES = st.sampled_from([0.0, 0.0, 0.5, 1.0, 2.25])
@@ -17,18 +21,19 @@ def a_book(bids: Levels = ((100.0, 1.0), (99.0, 2.0)), asks: Levels = ((101.0, 3
     return book
 
 
+@pytest.mark.parametrize("kind", [OrderBook, PlainLadders])
 @given(SIDE, SIDE, st.lists(st.tuples(SIDE, SIDE), max_size=20), st.integers(0, 50))
 def test_fast_book_equals_naive_book(
-    bids: Levels, asks: Levels, changes: list[tuple[Levels, Levels]], levels: int
+    kind: Any, bids: Levels, asks: Levels, changes: list[tuple[Levels, Levels]], levels: int
 ) -> None:
-    fast, naive = OrderBook(), NaiveOrderBook()
+    fast, naive = kind(), NaiveOrderBook()
     for each in (fast, naive):
         each.load(bids, asks)
     for change in changes:
         fast.apply(*change)
         naive.apply(*change)
         assert fast.depth(levels) == naive.depth(levels)
-    assert fast.levels() == naive.depth(1_000)
+    assert fast.depth(1_000) == naive.depth(1_000)
     assert len(fast) == len(naive.bids) + len(naive.asks)
     best_bids, best_asks = naive.depth(1)
     assert fast.best_bid == (best_bids[0] if best_bids else None)
@@ -36,6 +41,46 @@ def test_fast_book_equals_naive_book(
     if best_bids and best_asks:
         assert fast.is_crossed == (best_bids[0][0] >= best_asks[0][0])
         assert fast.mid == (best_bids[0][0] + best_asks[0][0]) / 2
+
+
+@pytest.mark.parametrize("kind", [OrderBook, PlainLadders])
+@given(SIDE, SIDE, st.integers(0, 12))
+def test_truncating_keeps_the_best_and_says_what_went(
+    kind: Any, bids: Levels, asks: Levels, keep: int
+) -> None:
+    fast, naive = kind(), NaiveOrderBook()
+    for each in (fast, naive):
+        each.load(bids, asks)
+    all_bids, all_asks = naive.depth(1_000)
+    assert fast.truncate(keep) == (all_bids[keep:], all_asks[keep:])
+    assert fast.depth(1_000) == (all_bids[:keep], all_asks[:keep])
+
+
+def test_the_compiled_book_is_what_a_working_copy_uses() -> None:
+    assert IS_COMPILED, "run `make setup` with a C compiler installed"
+
+
+@pytest.mark.parametrize(
+    "bids",
+    [((1.0,),), ((1.0, 2.0, 3.0),), ((1.0, "x"),), ((float("nan"), 1.0),), ((1.0, float("inf")),),
+     (5,), 7],
+)  # fmt: skip
+def test_compiled_book_refuses_what_is_no_level(bids: Any) -> None:
+    book = a_book()
+    with pytest.raises((TypeError, ValueError)):
+        book.load(bids, ())
+    assert book.best_bid == (100.0, 1.0), "nothing changed"
+    with pytest.raises((TypeError, ValueError)):
+        book.apply(bids, ())
+
+
+def test_views_of_the_top() -> None:
+    book = a_book(bids=((100.0, 3.0), (99.0, 1.0)), asks=((101.0, 1.0),))
+    assert (book.spread, book.mid) == (1.0, 100.5)
+    assert book.micro_price == 100.75, "more bids than asks: it leans up"
+    assert (book.imbalance(1), book.imbalance(2)) == (0.5, 0.6)
+    empty = OrderBook()
+    assert (empty.spread, empty.mid, empty.micro_price, empty.imbalance()) == (None,) * 4
 
 
 def test_removing_an_unknown_level_is_fine() -> None:

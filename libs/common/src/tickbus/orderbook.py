@@ -1,106 +1,61 @@
 """Order books of floats: a fast one, an obvious one, and a replica that knows its gaps."""
 
-from bisect import bisect_left, insort
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from tickbus.events import BookDelta, BookSnapshot, Levels, Side
+from tickbus.ladders import PlainLadders
 
 Level = tuple[float, float]
 
+if TYPE_CHECKING:
+    _Ladders = PlainLadders
+else:
+    try:
+        from tickbus_orderbook import Ladders as _Ladders
+    except ImportError:  # no compiler where this was installed
+        _Ladders = PlainLadders
 
-class OrderBook:
+IS_COMPILED = _Ladders is not PlainLadders
+
+
+class OrderBook(_Ladders):
     """Price levels of one instrument, aggregated by price (L2).
 
     A price is the float that the venue's decimal string parses to, so equal strings are equal keys.
-    Each side is a dict of sizes and a sorted list of prices with the best one last: most changes
-    happen near the best price, where an insertion moves the least memory.
+    The sorted sides come from `tickbus_orderbook` (C) where that is installed, else from
+    `PlainLadders`: load, apply, depth, truncate, best_bid, best_ask, mid, is_crossed.
     """
 
-    __slots__ = ("_ask_keys", "_asks", "_bid_keys", "_bids")
-
-    def __init__(self) -> None:
-        self._bids: dict[float, float] = {}
-        self._asks: dict[float, float] = {}
-        self._bid_keys: list[float] = []  # ascending
-        self._ask_keys: list[float] = []  # negated, ascending
-
-    def __len__(self) -> int:
-        """How many levels both sides have together."""
-        return len(self._bids) + len(self._asks)
-
-    def load(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
-        """Replace the whole book; of a price given twice the last size counts, 0 means none."""
-        self._bids = {price: size for price, size in dict(bids).items() if size}
-        self._asks = {price: size for price, size in dict(asks).items() if size}
-        self._bid_keys = sorted(self._bids)
-        self._ask_keys = sorted(-price for price in self._asks)
-
-    def apply(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
-        """Set absolute sizes; size 0 removes the level, and removing an unknown one is fine."""
-        # Twice the same loop: a helper for both sides costs a fifth of the time.
-        sizes, keys = self._bids, self._bid_keys
-        for price, size in bids:
-            if size:
-                if price not in sizes:
-                    insort(keys, price)
-                sizes[price] = size
-            elif sizes.pop(price, None) is not None:
-                del keys[bisect_left(keys, price)]
-        sizes, keys = self._asks, self._ask_keys
-        for price, size in asks:
-            if size:
-                if price not in sizes:
-                    insort(keys, -price)
-                sizes[price] = size
-            elif sizes.pop(price, None) is not None:
-                del keys[bisect_left(keys, -price)]
+    __slots__ = ()
 
     @property
-    def best_bid(self) -> Level | None:
-        """(price, size) of the highest bid, None without bids."""
-        if not self._bid_keys:
+    def spread(self) -> float | None:
+        """Best ask minus best bid, in quote currency; None unless there are both."""
+        bid, ask = self.best_bid, self.best_ask
+        return ask[0] - bid[0] if bid and ask else None
+
+    @property
+    def micro_price(self) -> float | None:
+        """The mid weighted by the sizes of the other side: where the next price leans to."""
+        bid, ask = self.best_bid, self.best_ask
+        if bid is None or ask is None:
             return None
-        price = self._bid_keys[-1]
-        return price, self._bids[price]
+        return (bid[0] * ask[1] + ask[0] * bid[1]) / (bid[1] + ask[1])
 
-    @property
-    def best_ask(self) -> Level | None:
-        """(price, size) of the lowest ask, None without asks."""
-        if not self._ask_keys:
-            return None
-        price = -self._ask_keys[-1]
-        return price, self._asks[price]
-
-    @property
-    def mid(self) -> float | None:
-        """Half way between best bid and ask; None unless there are both."""
-        if not self._bid_keys or not self._ask_keys:
-            return None
-        return (self._bid_keys[-1] - self._ask_keys[-1]) / 2
-
-    @property
-    def is_crossed(self) -> bool:
-        """Whether the best bid is at or above the best ask, which no real book is for long."""
-        bids, asks = self._bid_keys, self._ask_keys
-        return bool(bids and asks and bids[-1] >= -asks[-1])
+    def imbalance(self, levels: int = 1) -> float | None:
+        """(bid size - ask size) / (both) over the best `levels`: -1 to 1, above 0 more bids."""
+        bids, asks = self.depth(levels)
+        bid, ask = sum(size for _, size in bids), sum(size for _, size in asks)
+        return (bid - ask) / (bid + ask) if bid + ask else None
 
     def size_at(self, side: Side, price: float) -> float:
         """The size at `price` among the bids (BUY) or asks (SELL), 0 without such a level."""
-        return (self._bids if side is Side.BUY else self._asks).get(price, 0.0)
-
-    def depth(self, levels: int) -> tuple[Levels, Levels]:
-        """The best `levels` of each side as (bids, asks), best first."""
-        if levels <= 0:
-            return (), ()
-        bids, asks = self._bids, self._asks
-        return (
-            tuple((p, bids[p]) for p in reversed(self._bid_keys[-levels:])),
-            tuple((-p, asks[-p]) for p in reversed(self._ask_keys[-levels:])),
-        )
+        return self.size_of(side is Side.BUY, price)
 
     def levels(self) -> tuple[Levels, Levels]:
         """Every level of both sides as (bids, asks), best first. Slow."""
-        return self.depth(max(1, len(self)))
+        return self.depth(len(self))
 
     def sweep(self, side: Side, size: float, limit: float | None = None) -> list[Level]:
         """What an order of `size` to BUY (or SELL) would take, best first: (price, size) pairs.
@@ -109,16 +64,19 @@ class OrderBook:
         book is not changed.
         """
         buy = side is Side.BUY
-        keys, sizes = (self._ask_keys, self._asks) if buy else (self._bid_keys, self._bids)
         taken: list[Level] = []
-        for key in reversed(keys):
-            price = -key if buy else key
-            if size <= 0 or (limit is not None and (price > limit if buy else price < limit)):
-                break
-            part = min(size, sizes[price])
-            taken.append((price, part))
-            size -= part
-        return taken
+        looked, wanted = 0, 8
+        while True:
+            levels = self.depth(wanted)[1 if buy else 0]
+            for price, there in levels[looked:]:
+                if size <= 0 or (limit is not None and (price > limit if buy else price < limit)):
+                    return taken
+                part = min(size, there)
+                taken.append((price, part))
+                size -= part
+            if size <= 0 or len(levels) < wanted:
+                return taken
+            looked, wanted = wanted, wanted * 4
 
 
 class NaiveOrderBook:
