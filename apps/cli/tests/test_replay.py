@@ -131,7 +131,7 @@ def test_malformed_frames_are_counted_and_the_rest_goes_on(
         ("none.gz", None, "no such file"),
         ("words.txt", b"hello\nworld\n", "not a capture"),
         ("empty.txt", b"", "not a capture"),
-        ("other.txt", b'1700000000000000000 {"x":1}\n', "no Binance market data"),
+        ("other.txt", b'1700000000000000000 {"x":1}\n', "no market data of a known venue"),
     ],
 )
 def test_file_that_cannot_be_replayed_is_named_with_the_reason(
@@ -208,7 +208,7 @@ def test_slow_work_is_caught_up_with_and_not_waited_for_twice() -> None:
     assert slept == [1.0]
 
 
-@pytest.mark.parametrize("wrong", [["--speed", "2x"], ["--venue", "kraken"]])
+@pytest.mark.parametrize("wrong", [["--speed", "2x"], ["--venue", "krakken"]])
 def test_what_cannot_be_chosen_is_refused_with_the_choice(
     wrong: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -208,6 +208,20 @@ async def test_gather_collects_every_answer(bus: Bus) -> None:
     assert await bus.gather("control.nobody", b"", 0.1) == []
 
 
+async def test_value_is_swapped_only_by_who_saw_the_last_one(bus: Bus) -> None:
+    assert await bus.kv_read("budget", "venue.牛") == (b"", 0)
+    assert await bus.kv_swap("budget", "venue.牛", b"first", 0)
+    value, revision = await bus.kv_read("budget", "venue.牛")
+    assert value == b"first"
+    assert not await bus.kv_swap("budget", "venue.牛", b"blind", 0)
+    results = await asyncio.gather(
+        *(bus.kv_swap("budget", "venue.牛", b"%d" % n, revision) for n in range(5))
+    )
+    assert sorted(results) == [False, False, False, False, True]
+    value, _ = await bus.kv_read("budget", "venue.牛")
+    assert value == b"%d" % results.index(True)
+
+
 async def test_watch_gives_current_values_then_changes(bus: Bus) -> None:
     await bus.kv_put("instruments", "sim.BTC-USDT", b"old")
     await bus.kv_put("instruments", "sim.BTC-USDT", b"current")

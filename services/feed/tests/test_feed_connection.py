@@ -10,13 +10,16 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from tickbus.bus import MemoryBus, Message
+from tickbus.clock import WallClock
 from tickbus.codec import decode
 from tickbus.config import Settings
 from tickbus.events import BookSnapshot, FeedState, FeedStatus
 from tickbus.runtime import Shell
 from tickbus.websocket import FrameStream
+from tickbus_feed.adapter import Request
+from tickbus_feed.budget import WeightBudget
 from tickbus_feed.connection import VenueConnection
-from tickbus_feed.rest import RestClient, VenueUnavailable, WeightBudget
+from tickbus_feed.rest import RestClient, VenueUnavailable
 from tickbus_feed.service import build
 from tickbus_testkit.processes import ServiceProcess, free_port
 
@@ -90,9 +93,8 @@ async def test_stream_that_died_alone_is_subscribed_anew(exchange: str) -> None:
         first = dict(feed.epochs)
         (connection,) = feed.shell.spec.edges
         assert isinstance(connection, VenueConnection)
-        assert connection._stream is not None
         names = ["btcusdt@depth@100ms", "btcusdt@trade", "btcusdt@bookTicker"]
-        await connection._request(connection._stream, "UNSUBSCRIBE", names)
+        await connection._lines[""]._links[-1].request(names, begin=False)
         await feed.until(lambda: feed.shell.telemetry.errors.get("resubscribed"))
         await feed.until(lambda: feed.epochs["BTC-USDT"] > first["BTC-USDT"])
         await feed.until(lambda: not feed.shell.waiting())
@@ -197,20 +199,20 @@ async def test_venue_that_asks_for_silence_gets_it() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(429, headers={"Retry-After": "7"})
 
-    budget = WeightBudget()
+    budget = WeightBudget(MemoryBus(), WallClock(), "venue.default")
     client = RestClient("http://venue", budget)
     client._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     with pytest.raises(VenueUnavailable, match=r"429, the venue asks for 7 s of silence"):
-        await client.get("/api/v3/depth", 5, symbol="BTCUSDT")
+        await client.get(Request("/api/v3/depth", {"symbol": "BTCUSDT"}, 5))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(budget.acquire(1), 0.2)
     await client.close()
 
 
 async def test_weight_is_counted_as_the_venue_counts_it() -> None:
-    budget = WeightBudget(limit=100)
+    budget = WeightBudget(MemoryBus(), WallClock(), "venue.default", limit=100)
     await budget.acquire(10)
-    budget.learn(httpx.Headers({"X-MBX-USED-WEIGHT-1M": "75"}))
+    await budget.learn(httpx.Headers({"X-MBX-USED-WEIGHT-1M": "75"}))
     assert budget.used == 75
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(budget.acquire(10), 0.2)

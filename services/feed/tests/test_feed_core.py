@@ -26,7 +26,7 @@ from tickbus.events import (
     Trade,
 )
 from tickbus.orderbook import BookReplica, NaiveOrderBook
-from tickbus_feed.binance import BinanceSpot, BinanceUsdm
+from tickbus_feed.adapter import Unreadable
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.service import build
@@ -38,11 +38,11 @@ from tickbus_feed.venue import (
     Reconnect,
     Resubscribe,
     SnapshotAnswer,
-    Unreadable,
     VenueConnected,
     VenueDisconnected,
     VenueFrame,
 )
+from tickbus_feed.venues.binance import Binance, BinanceUsdm
 
 SECOND = 1_000_000_000
 NOW = 1_000 * SECOND
@@ -55,11 +55,12 @@ def an_instrument(symbol: str = "BTCUSDT", name: str = "BTC-USDT") -> Instrument
 
 
 def a_feed(*events: Event, futures: bool = False) -> FeedCore:
-    dialect = BinanceUsdm() if futures else BinanceSpot()
+    dialect = BinanceUsdm() if futures else Binance()
     core = FeedCore(FeedConfig(), "sim", dialect)
     core.handle(an_instrument())
     core.handle(an_instrument("ETHUSDT", "ETH-USDT"))
-    for event in (VenueConnected(NOW, NOW), *events):
+    connected = (VenueConnected(NOW, NOW, line) for line in core.streams)
+    for event in (*connected, *events):
         core.handle(event)
     return core
 
@@ -92,7 +93,7 @@ def only(kind: type, events: Iterable[Event]) -> list[Any]:
 
 
 def test_connected_feed_asks_for_every_book() -> None:
-    core = FeedCore(FeedConfig(), "sim", BinanceSpot())
+    core = FeedCore(FeedConfig(), "sim", Binance())
     core.handle(an_instrument())
     out = core.handle(VenueConnected(NOW, NOW))
     assert [wish.symbol for wish in only(FetchSnapshot, out)] == ["BTCUSDT"]
@@ -382,7 +383,7 @@ def test_answers_and_foreign_messages_are_counted_as_ignored() -> None:
 def test_no_bytes_make_the_adapter_do_anything_but_refuse(payload: bytes) -> None:
     for wrapped in (payload, b'{"stream":"btcusdt@depth","data":' + payload + b"}"):
         try:
-            BinanceSpot().read(wrapped)
+            Binance().read(wrapped)
         except Unreadable:
             continue
 

@@ -16,10 +16,10 @@ from tickbus_cli.bench_frames import a_market, an_instrument
 from tickbus_cli.profile import find_configuration
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.venue import VenueSubmit
-from tickbus_feed.binance import BinanceSpot
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.venue import FetchSnapshot, SnapshotAnswer, VenueConnected, VenueFrame
+from tickbus_feed.venues.binance import Binance
 from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import RiskCore
 from tickbus_strategy.config import StrategyEntry, seats
@@ -127,7 +127,7 @@ def _cores() -> Sequence[Core]:
         market_data_age_ms_max=10_000,
     )
     return (
-        FeedCore(FeedConfig(), VENUE, BinanceSpot()),
+        FeedCore(FeedConfig(), VENUE, Binance()),
         StrategyCore(seats(settings, [entry])),
         RiskCore(limits),
         ExecutionCore(VENUE),

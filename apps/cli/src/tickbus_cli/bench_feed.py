@@ -14,10 +14,10 @@ from tickbus.events import BookDelta, BookSnapshot, FeedStatus, Instrument
 from tickbus_book.config import BookConfig
 from tickbus_book.core import BookCore
 from tickbus_cli.bench_frames import a_market, an_instrument
-from tickbus_feed.binance import BinanceSpot
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.venue import SnapshotAnswer, VenueConnected, VenueFrame
+from tickbus_feed.venues.binance import Binance
 
 CAPTURE = "binance/spot/btcusdt_20240808.gz"
 ROUNDS = 3
@@ -61,7 +61,7 @@ def _decode_only(frames: list[bytes]) -> float:
 
 def _whole_path(messages: list[CapturedMessage]) -> tuple[float, int]:
     """Seconds for every message through feed and book, with each event encoded for the bus."""
-    feed = FeedCore(FeedConfig(), "binance", BinanceSpot())
+    feed = FeedCore(FeedConfig(), "binance", Binance())
     instrument: Instrument = an_instrument("BTCUSDT")
     feed.handle(instrument)
     book = BookCore(BookConfig())

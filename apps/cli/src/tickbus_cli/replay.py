@@ -7,19 +7,19 @@ capture with the same configuration gives the same report, byte for byte.
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tickbus.captures import CaptureError, Captures
 from tickbus_cli.errors import CliError
 from tickbus_cli.profile import find_configuration
+from tickbus_cli.progress import progress_bar
 from tickbus_cli.replay_report import render
 from tickbus_cli.replay_run import Replayer, ReplayOptions, settings_for
+from tickbus_feed.service import adapters
 
 SPEEDS = {"max": 0.0, "1x": 1.0, "10x": 10.0}
 
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="YAML file merged over the default configuration; repeat for several",
     )  # fmt: skip
     parser.add_argument(
-        "--venue", default="", choices=["binance", "binance-usdm"],
+        "--venue", default="", choices=sorted(adapters()),
         help="adapter to read the capture with (default: by what the frames look like)",
     )  # fmt: skip
     parser.add_argument(
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_for([default, *(Path(file) for file in arguments.config)])
     try:
         replayer = Replayer(options, settings)
-        with _progress(sys.stderr.isatty()) as on_progress:
+        with progress_bar("replaying", sys.stderr.isatty()) as on_progress:
             captures = Captures(options.captures, on_progress)
             replayer.run(captures, _pace(SPEEDS[arguments.speed]))
     except CaptureError as error:
@@ -71,21 +71,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         render(report, Console())
     return 1 if report["messages"]["crossed"] else 0
-
-
-@contextmanager
-def _progress(shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the terminal, or nothing."""
-    if not shown:
-        yield lambda done, total: None
-        return
-    columns = (
-        TextColumn("replaying"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("replaying", total=1.0)
-        yield lambda done, total: progress.update(task, completed=done / total if total else 1.0)
 
 
 def _pace(

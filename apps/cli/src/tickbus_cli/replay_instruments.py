@@ -1,24 +1,37 @@
-"""What a capture trades: by the venue's own list if it holds one, else by the digits it shows."""
+"""What a capture holds: whose it is, and what is traded in it, by its own list or its digits."""
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlparse
 
 import msgspec
 
-from tickbus.captures import CaptureError, Captures
+from tickbus.captures import CapturedMessage, CaptureError, Captures
 from tickbus.events import Instrument
-from tickbus_feed.venue import Dialect, Unreadable
+from tickbus_feed.adapter import Adapter, Diff, MarketTrade, Unreadable, Whole
+from tickbus_feed.service import adapter_named, adapters
 
 SAMPLE_FRAMES = 5_000
-QUOTES = (
-    "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "EUR", "TRY", "BRL", "JPY", "GBP", "BTC", "ETH", "BNB",
-    "USD",
-)  # fmt: skip
-_SYMBOL = re.compile(rb'"s":"([^"]+)"')
-_LEVEL = re.compile(rb'\["([0-9.]+)","([0-9.]+)"\]')
-_TRADE = re.compile(rb'"p":"([0-9.]+)","q":"([0-9.]+)"')
+_LEVELS_MEASURED = 50
+
+
+def recognize(captures: Sequence[str]) -> Adapter:
+    """The adapter whose frames a capture holds. Raises CaptureError when it is nobody's."""
+    known = {name: adapter_named(name) for name in sorted(adapters())}
+    frames = 0
+    for message in Captures(captures):
+        frames += message.kind == "frame"
+        payload = message.payload if message.kind == "frame" else b""
+        for adapter in known.values():
+            if adapter.recognizes(message.url, payload):
+                return adapter
+        if frames >= SAMPLE_FRAMES:
+            break
+    raise CaptureError(
+        f"{captures[0]}: no market data of a known venue in its first {frames} frames; known are"
+        f" {', '.join(known)} (--venue names one)"
+    )
 
 
 class Sample(NamedTuple):
@@ -27,85 +40,100 @@ class Sample(NamedTuple):
     `digits`: per symbol, how many decimals prices and sizes have at most, ending zeros left out.
     """
 
-    adapter: str
+    adapter: Adapter
     digits: dict[str, tuple[int, int]]
     listings: list[bytes]
 
     @classmethod
-    def take(cls, captures: Sequence[str]) -> Self:
-        """Read the beginning of `captures`. Raises CaptureError when no Binance stream is there."""
+    def take(cls, captures: Sequence[str], venue: str = "") -> Self:
+        """Read the beginning of `captures`. Raises CaptureError when no market data is there."""
+        adapter = adapter_named(venue) if venue else recognize(captures)
         digits: dict[str, tuple[int, int]] = {}
         listings: list[bytes] = []
-        adapter, frames = "", 0
+        frames = 0
         for message in Captures(captures):
-            if message.kind == "rest" and "exchangeInfo" in message.url:
+            if is_listing(message, adapter):
                 listings.append(message.payload)
             if message.kind != "frame":
                 continue
             frames += 1
-            payload = message.payload
-            if not adapter and b'"depthUpdate"' in payload:
-                adapter = "binance-usdm" if b'"pu":' in payload else "binance"
-            _measure(payload, digits)
+            try:
+                read = adapter.read(message.payload, adapter.route_of(message.url))
+            except Unreadable:
+                continue
+            for one in read:
+                _measure(one, digits)
             if frames >= SAMPLE_FRAMES:
                 break
         if not digits:
             raise CaptureError(
-                f"{captures[0]}: no Binance market data in its first {frames} frames; replay reads"
-                " captures of Binance spot and futures streams"
+                f"{captures[0]}: no market data of {adapter.name} in its first {frames} frames"
             )
-        return cls(adapter or "binance", digits, listings)
+        return cls(adapter, digits, listings)
 
 
-def _measure(payload: bytes, digits: dict[str, tuple[int, int]]) -> None:
-    symbol = _SYMBOL.search(payload)
-    if symbol is None:
+def is_listing(message: CapturedMessage, adapter: Adapter) -> bool:
+    """Whether a message is an answer with the venue's list of instruments."""
+    path = urlparse(message.url).path
+    return message.kind == "rest" and any(
+        path.endswith(request.path.rpartition("/")[2]) for request in adapter.instruments_requests()
+    )
+
+
+def _measure(message: Any, digits: dict[str, tuple[int, int]]) -> None:
+    if isinstance(message, MarketTrade):
+        levels: Sequence[tuple[float, float]] = ((message.price, message.size),)
+    elif isinstance(message, Diff | Whole):
+        levels = (*message.bids[:_LEVELS_MEASURED], *message.asks[:_LEVELS_MEASURED])
+    else:
         return
-    prices, sizes = digits.get(symbol.group(1).decode(), (0, 0))
-    for price, size in (*_LEVEL.findall(payload), *_TRADE.findall(payload)):
+    prices, sizes = digits.get(message.symbol, (0, 0))
+    for price, size in levels:
         prices, sizes = max(prices, _decimals(price)), max(sizes, _decimals(size))
-    digits[symbol.group(1).decode()] = (prices, sizes)
+    digits[message.symbol] = (prices, sizes)
 
 
-def _decimals(number: bytes) -> int:
-    return len(number.partition(b".")[2].rstrip(b"0"))
+def _decimals(number: float) -> int:
+    exponent = Decimal(repr(number)).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def describe(sample: Sample, dialect: Dialect, venue: str) -> tuple[list[Instrument], str]:
+def describe(sample: Sample, venue: str) -> tuple[list[Instrument], str]:
     """The instruments of a capture, sorted by id, and where their description comes from."""
+    adapter = sample.adapter
     listed: dict[str, Instrument] = {}
     for listing in sample.listings:
         try:
-            listed |= {i.symbol: i for i in dialect.instruments(listing, venue)}
+            listed |= {adapter.key(i): i for i in adapter.instruments(listing, venue)}
         except Unreadable as error:
-            raise CaptureError(f"the capture's exchangeInfo cannot be read: {error}") from error
+            raise CaptureError(
+                f"the capture's list of instruments cannot be read: {error}"
+            ) from error
     found: list[Instrument] = []
     sources = set()
-    for symbol, (prices, sizes) in sorted(sample.digits.items()):
-        instrument = listed.get(symbol)
+    for key, (prices, sizes) in sorted(sample.digits.items()):
+        instrument = listed.get(key)
         sources.add("exchangeInfo in the capture" if instrument else "digits seen in the capture")
         if instrument is None:
-            instrument = _guess(symbol, venue, prices, sizes)
+            instrument = guessed(adapter, key, venue, prices, sizes)
         # A list read today says what may be traded today; the recording is of when it was.
         found.append(msgspec.structs.replace(instrument, trading=True))
     return sorted(found, key=lambda i: i.instrument_id), " and ".join(sorted(sources))
 
 
-def _guess(symbol: str, venue: str, prices: int, sizes: int) -> Instrument:
-    name = symbol.partition("_")[0]
-    quote = next((q for q in QUOTES if name.endswith(q) and name != q), "")
-    if not quote:
+def guessed(adapter: Adapter, key: str, venue: str, prices: int = 8, sizes: int = 8) -> Instrument:
+    """An instrument that no list describes. Raises CaptureError when its name tells nothing."""
+    try:
+        instrument_id, base, quote = adapter.guess(key)
+    except ValueError as error:
         raise CaptureError(
-            f"{symbol}: its quote asset cannot be told; add the venue's exchangeInfo answer to the"
-            " captures"
-        )
-    base = name[: -len(quote)]
-    contract = symbol[len(name) :].replace("_", "-")
+            f"{error}; add the venue's list of instruments to the captures"
+        ) from error
     return Instrument(
         venue=venue,
-        instrument_id=f"{base}-{quote}" if not contract else f"{base}{contract}-{quote}",
-        symbol=symbol,
-        base=f"{base}{contract}" if contract else base,
+        instrument_id=instrument_id,
+        symbol=key.rpartition(":")[2],
+        base=base,
         quote=quote,
         tick_size=Decimal(1).scaleb(-prices),
         lot_size=Decimal(1).scaleb(-sizes),

@@ -5,11 +5,10 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlparse
 
 import msgspec
 
-from tickbus.captures import CapturedMessage, CaptureError, Captures, Problem
+from tickbus.captures import CaptureError, Captures, Problem
 from tickbus.config import ConfigError, Settings, load
 from tickbus.events import (
     AccountUpdated,
@@ -40,6 +39,7 @@ from tickbus.events import (
 from tickbus.simulation import Node, Simulation
 from tickbus_book.config import BookConfig
 from tickbus_book.core import BookCore
+from tickbus_cli.capture_feed import CaptureFeed
 from tickbus_cli.replay_instruments import Sample, describe
 from tickbus_cli.replay_report import build_report
 from tickbus_execution.config import ExecutionConfig, PaperConfig
@@ -47,8 +47,6 @@ from tickbus_execution.core import ExecutionCore
 from tickbus_execution.paper import PaperExecution, PaperVenue
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
-from tickbus_feed.service import dialect
-from tickbus_feed.venue import SnapshotAnswer, VenueConnected, VenueFrame
 from tickbus_ledger.config import LedgerConfig
 from tickbus_ledger.core import TIMER, LedgerCore
 from tickbus_risk.config import RiskConfig
@@ -83,13 +81,12 @@ class Replayer:
     """One replay: made from the capture's beginning, run once, then asked for its report."""
 
     def __init__(self, options: ReplayOptions, settings: Settings) -> None:
-        sample = Sample.take(options.captures)
-        adapter = options.adapter or sample.adapter
-        self.dialect = dialect(adapter)
-        self.venue = adapter
-        self.instruments, self.described_by = describe(sample, self.dialect, adapter)
+        sample = Sample.take(options.captures, options.adapter)
+        self.adapter = sample.adapter
+        self.venue = sample.adapter.name
+        self.instruments, self.described_by = describe(sample, self.venue)
         self.traded = self._traded(options)
-        self.entries = _entries(settings, options.strategy, self.traded, adapter)
+        self.entries = _entries(settings, options.strategy, self.traded, self.venue)
         self.counts: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
         self.denials: Counter[str] = Counter()
@@ -111,7 +108,7 @@ class Replayer:
 
     def _wire(self, settings: Settings) -> None:
         venue, fees = self.venue, settings.venue.fees
-        self.feed = FeedCore(settings.section("feed", FeedConfig), venue, self.dialect)
+        self.feed = FeedCore(settings.section("feed", FeedConfig), venue, self.adapter)
         self.book = BookCore(settings.section("book", BookConfig))
         self.strategy = StrategyCore(seats(settings, self.entries))
         risk = RiskCore(settings.section("risk", RiskConfig))
@@ -150,32 +147,25 @@ class Replayer:
     def run(self, captures: Captures, wait: Callable[[int], None]) -> None:
         """Feed every message of `captures`; `wait` may delay, by the message's time."""
         simulation = self.simulation
+        capture = CaptureFeed(self.feed, self.adapter, self._feed)
         for message in captures:
             now = message.ts_recv
             if not self.ts_first:
                 self.ts_first = now
                 simulation.start(now)
-                simulation.feed("feed", VenueConnected(now, now), now)
+                capture.open_lines(now)
             self.ts_last = max(self.ts_last, now)
             self.kinds[message.kind] += 1
             wait(now)
-            event = self._event(message)
-            if event is not None:
-                simulation.feed("feed", event, now)
-                simulation.advance(now)
+            capture.take(message)
             if now - self._ts_ledger > LEDGER_INTERVAL_NS:
                 self._value(now)
         simulation.drain(self.ts_last)
         self._value(self.ts_last)
 
-    def _event(self, message: CapturedMessage) -> Event | None:
-        now = message.ts_recv
-        if message.kind == "frame":
-            return VenueFrame(now, now, message.payload)
-        if message.kind == "rest" and "depth" in message.url:
-            symbol = parse_qs(urlparse(message.url).query).get("symbol", [""])[0]
-            return SnapshotAnswer(now, now, symbol.upper(), message.payload)
-        return None
+    def _feed(self, event: Event, now: int) -> None:
+        self.simulation.feed("feed", event, now)
+        self.simulation.advance(now)
 
     def _value(self, now: int) -> None:
         self._ts_ledger = now

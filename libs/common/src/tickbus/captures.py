@@ -1,12 +1,14 @@
 """Recorded raw venue messages, read in the order in which they were received.
 
-Three formats are known by what their lines look like, plain, gzip or zstd:
+Formats are known by what their lines look like, plain, gzip, zstd or a zip of one file:
 
 * `<local receive time> <json>`: stream frames, and REST depth answers without a `stream`; the time
   in ns, or µs where it has 16 digits.
 * `URL <-> t`, `URL <- t: msg`, `t: msg`, `URL -> t: body`: connected, sent, received, REST answer;
   `t` in seconds. A capture may be spread over several files.
-* JSON lines with `t` (header, http, connect, send, recv), `ts` and `data`.
+* JSON lines with `t` (header, http, connect, disconnect, send, recv), `ts`, `conn` and `data`, or
+  `b64` where a message was no text; what `tickbus feed --record` writes.
+* JSON lines that are the frames themselves, with the venue's own time in ms as `ts` or `E`.
 """
 
 import gzip
@@ -15,7 +17,9 @@ import io
 import json
 import os
 import re
+import zipfile
 import zlib
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -24,14 +28,15 @@ from typing import BinaryIO, NamedTuple
 import zstandard
 
 KNOWN = (
-    "known are `<time> <json>` lines, `t: message` lines with their `URL -> t: body` answers, and"
-    " JSON lines with t, ts and data"
+    "known are `<time> <json>` lines, `t: message` lines with their `URL -> t: body` answers,"
+    " JSON lines with t, ts and data, and the bare frames, a line each"
 )
 SNIFF_LINES = 200
 
 _TIMED = re.compile(rb"^(\d{16,19}) (\{.*)$", re.DOTALL)
 _RECEIVED = re.compile(rb"^(\d+(?:\.\d+)?): (.*)$", re.DOTALL)
 _MARKED = re.compile(rb"^(\w+://\S+) (<->|<-|->) (\d+(?:\.\d+)?)(?:: (.*))?$", re.DOTALL)
+_OWN_TIME = re.compile(rb'"(?:ts|E)":"?(\d{13})\b')
 _STREAM = re.compile(rb'"stream":"([^"@]+)@')
 
 
@@ -42,8 +47,10 @@ class CaptureError(Exception):
 class CapturedMessage(NamedTuple):
     """One recorded message.
 
-    `kind`: frame (from the stream), rest (an answer, see `url`), sent, connect. `ts_recv`: ns UTC
-    by the recorder's clock. `source` and `line` say where it stands.
+    `kind`: frame (from the stream), rest (an answer, see `url`), sent, connect, disconnect.
+    `ts_recv`: ns UTC by the recorder's clock. `url` of a frame is where its connection was made to,
+    "" where the recording does not say; `link` tells connections apart, from 1 in the order in
+    which they were made, 0 where the recording does not. `source` and `line` say where it stands.
     """
 
     ts_recv: int
@@ -52,6 +59,7 @@ class CapturedMessage(NamedTuple):
     payload: bytes
     source: str
     line: int
+    link: int = 0
 
 
 class Problem(NamedTuple):
@@ -163,8 +171,19 @@ def _decompress(raw: _Counted, path: Path) -> Iterable[bytes]:
         reader = zstandard.ZstdDecompressor().stream_reader(buffered, read_across_frames=True)
         return io.BufferedReader(reader, 128 * 1024)
     if magic[:2] == b"PK":
-        raise CaptureError(f"{path}: a zip archive; unpack it first, {KNOWN}")
+        return _unzip(path)
     return buffered
+
+
+def _unzip(path: Path) -> Iterable[bytes]:
+    try:
+        archive = zipfile.ZipFile(path)
+        names = archive.namelist()
+        if len(names) != 1:
+            raise CaptureError(f"{path}: a zip archive of {len(names)} files; unpack it first")
+        return archive.open(names[0])
+    except zipfile.BadZipFile as error:
+        raise CaptureError(f"{path}: a damaged zip archive: {error}") from error
 
 
 def _chain(
@@ -180,9 +199,11 @@ def _reader(path: Path, head: list[bytes]) -> Read:
         if _TIMED.match(line):
             return _timed(_symbol(head, path))
         if _MARKED.match(line) or _RECEIVED.match(line) or line.startswith(b"configuration: "):
-            return _marked
-        if line.startswith(b"{") and b'"t"' in line[:80]:
-            return _json_lines
+            return _Marked()
+        if line.startswith(b"{") and line[:5] == b'{"t":':
+            return _JsonLines()
+        if line.startswith((b"{", b"[")) and _OWN_TIME.search(line):
+            return _bare
     shown = head[0][:60] if head else b""
     raise CaptureError(f"{path}: not a capture (it begins with {shown!r}); {KNOWN}")
 
@@ -211,30 +232,60 @@ def _timed(symbol: str) -> Read:
     return read
 
 
-def _marked(line: bytes, source: str, number: int) -> CapturedMessage | None:
-    if line.startswith(b"configuration: "):
-        return None
-    received = _RECEIVED.match(line)
-    if received is not None:
-        ts_recv, payload = _ns(received.group(1)), received.group(2)
-        return CapturedMessage(ts_recv, "frame", "", payload, source, number)
-    marked = _MARKED.match(line)
-    if marked is None:
-        raise ValueError(f"neither `t: message` nor `URL -> t: body`: {line[:60]!r}")
-    url, mark, time, payload = marked.groups()
-    kind = {b"<->": "connect", b"<-": "sent", b"->": "rest"}[mark]
-    return CapturedMessage(_ns(time), kind, url.decode(), payload or b"", source, number)
+class _Marked:
+    """Reads `URL <-> t`, `URL <- t: msg`, `t: msg` and `URL -> t: body`."""
+
+    def __init__(self) -> None:
+        self._connected_to = ""
+
+    def __call__(self, line: bytes, source: str, number: int) -> CapturedMessage | None:
+        if line.startswith(b"configuration: "):
+            return None
+        received = _RECEIVED.match(line)
+        if received is not None:
+            ts_recv, payload = _ns(received.group(1)), received.group(2)
+            return CapturedMessage(ts_recv, "frame", self._connected_to, payload, source, number)
+        marked = _MARKED.match(line)
+        if marked is None:
+            raise ValueError(f"neither `t: message` nor `URL -> t: body`: {line[:60]!r}")
+        url, mark, time, payload = marked.groups()
+        kind = {b"<->": "connect", b"<-": "sent", b"->": "rest"}[mark]
+        if kind == "connect":
+            self._connected_to = url.decode()
+        return CapturedMessage(_ns(time), kind, url.decode(), payload or b"", source, number)
 
 
-def _json_lines(line: bytes, source: str, number: int) -> CapturedMessage | None:
-    entry = json.loads(line, parse_float=Decimal)
-    kind = {"recv": "frame", "http": "rest", "send": "sent", "connect": "connect"}.get(entry["t"])
-    if kind is None or "ts" not in entry:
-        return None
-    stamp = Decimal(entry["ts"])
-    ts_recv = int(stamp * 1_000_000_000) if stamp < 10**11 else int(stamp)
-    url = str(entry.get("url") or entry.get("conn") or "")
-    return CapturedMessage(ts_recv, kind, url, str(entry.get("data", "")).encode(), source, number)
+_KINDS = {
+    "recv": "frame", "http": "rest", "send": "sent", "connect": "connect",
+    "disconnect": "disconnect",
+}  # fmt: skip
+
+
+class _JsonLines:
+    """Reads JSON lines with t, ts, conn and data."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, tuple[str, int]] = {}
+
+    def __call__(self, line: bytes, source: str, number: int) -> CapturedMessage | None:
+        entry = json.loads(line, parse_float=Decimal)
+        kind = _KINDS.get(entry["t"])
+        if kind is None or "ts" not in entry:
+            return None
+        stamp = Decimal(entry["ts"])
+        ts_recv = int(stamp * 1_000_000_000) if stamp < 10**11 else int(stamp)
+        if kind == "connect":
+            self._links[entry["conn"]] = (str(entry.get("addr", "")), len(self._links) + 1)
+        url, link = self._links.get(str(entry.get("conn")), (str(entry.get("url") or ""), 0))
+        payload = b64decode(entry["b64"]) if "b64" in entry else str(entry.get("data", "")).encode()
+        return CapturedMessage(ts_recv, kind, url, payload, source, number, link)
+
+
+def _bare(line: bytes, source: str, number: int) -> CapturedMessage:
+    own = _OWN_TIME.search(line)
+    if own is None:
+        raise ValueError(f"a frame without a time of its own: {line[:60]!r}")
+    return CapturedMessage(int(own.group(1)) * 1_000_000, "frame", "", line, source, number)
 
 
 def _ns(seconds: bytes) -> int:

@@ -6,7 +6,15 @@ from tickbus.events.base import Event
 from tickbus.events.book import BookDepth, BookTop
 from tickbus.events.control import RiskState
 from tickbus.events.ledger import PortfolioUpdated
-from tickbus.events.market import BookDelta, BookSnapshot, FeedStatus, Quote, Trade
+from tickbus.events.market import (
+    BookDelta,
+    BookSnapshot,
+    FeedStatus,
+    Funding,
+    Liquidation,
+    Quote,
+    Trade,
+)
 from tickbus.events.orders import (
     AccountUpdated,
     CancelAllOrders,
@@ -46,6 +54,8 @@ _MARKET = {
     BookDelta: "md.delta",
     BookSnapshot: "md.snapshot",
     FeedStatus: "md.status",
+    Liquidation: "md.liquidation",
+    Funding: "md.funding",
     BookTop: "book.top",
     BookDepth: "book.depth",
 }
@@ -78,7 +88,10 @@ def token(text: str) -> str:
 
 
 def market(kind: str, venue: str = "*", instrument_id: str = "*") -> str:
-    """`md.<kind>.<venue>.<instrument>`; kind is trade, quote, delta, snapshot or status."""
+    """`md.<kind>.<venue>.<instrument>`.
+
+    Kinds: trade, quote, delta, snapshot, status, liquidation, funding.
+    """
     return f"md.{kind}.{venue}.{instrument_id}"
 
 

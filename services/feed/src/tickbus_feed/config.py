@@ -16,6 +16,10 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `first_event_s`: a connection without any frame for so long is made again. `snapshot_levels`:
     depth asked for per side. `buffer_max`: changes kept per instrument while its snapshot is on its
     way. `instruments_interval_s`: how often the venue's list of instruments is read again.
+    `overlap_s`: how long a connection that takes over runs beside the one it replaces.
+    `clock_interval_s`: how often the venue's clock is compared with ours. `egress`: processes with
+    the same word share the venue's request budget; it stands for the address they are seen from.
+    `record`: a directory for the raw frames, "" for none.
     """
 
     keyframe_interval_s: Positive = 5.0
@@ -24,3 +28,7 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     snapshot_levels: Annotated[int, msgspec.Meta(ge=5, le=5000)] = 1000
     buffer_max: Annotated[int, msgspec.Meta(ge=100)] = 5000
     instruments_interval_s: Positive = 1800.0
+    overlap_s: Positive = 10.0
+    clock_interval_s: Positive = 120.0
+    egress: str = "default"
+    record: str = ""

@@ -1,82 +1,78 @@
-"""The feed's IO: the venue's stream, its snapshots and its list of instruments."""
+"""The feed's IO: the venue's streams, its books over REST and its list of instruments."""
 
 import asyncio
-import contextlib
 import difflib
 import logging
-import time
 from collections.abc import Awaitable, Callable
-
-import msgspec
-from websockets.exceptions import WebSocketException
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from tickbus import codec
 from tickbus.backoff import delays_s
 from tickbus.bus import BusError
-from tickbus.clock import Clock
 from tickbus.codec import Hop
-from tickbus.config import VenueConfig
+from tickbus.config import ConfigError, VenueConfig
 from tickbus.events import Event, FeedState, Instrument
 from tickbus.runtime import Context
 from tickbus.websocket import FrameStream
+from tickbus_feed.adapter import Adapter, Unreadable
+from tickbus_feed.budget import WeightBudget
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
-from tickbus_feed.rest import RestClient, VenueUnavailable, WeightBudget
+from tickbus_feed.line import Line, Wiring
+from tickbus_feed.links import route_of
+from tickbus_feed.recorder import Recorder
+from tickbus_feed.rest import RestClient, VenueUnavailable
+from tickbus_feed.silence import PROBE_LEVELS
 from tickbus_feed.venue import (
-    Dialect,
     FetchSnapshot,
     FrameRejected,
     ProbeAnswer,
     ProbeBook,
     Reconnect,
+    Renew,
     Resubscribe,
     SnapshotAnswer,
-    Unreadable,
-    VenueConnected,
-    VenueDisconnected,
-    VenueFrame,
 )
 
-CONNECT_TIMEOUT_S = 10.0
-SUBSCRIBE_BATCH = 100
-SUBSCRIBE_PAUSE_S = 0.3
-"""Binance allows 5 messages a second from us, pongs included."""
 PENDING_PAUSE = 20_000
 PENDING_RESUME = 2_000
-"""Frames waiting for the core: above the first the socket is not read, below the second again."""
+"""Frames waiting for the core: above the first the sockets are not read, below the second again."""
 BATCH_MAX = 512
 SNAPSHOTS_AT_ONCE = 4
-LIVED_LONG_S = 60.0
-PROBE_LEVELS = 5
 RESUBSCRIBE_MAX = 1_000
-"""Symbols waiting to be subscribed; past that the connection is given up and subscribes to all."""
+"""Symbols waiting to be subscribed; past that the connections are given up and subscribe to all."""
+PROGRESS_S = 5.0
 
 
 class VenueConnection:
-    """Keeps the core fed: connects, subscribes, fetches snapshots, and again after each break."""
+    """Keeps the core fed: connects, subscribes, fetches books, and again after each break.
+
+    `first` are the instruments that are subscribed and fetched before all others.
+    """
 
     def __init__(
-        self, core: FeedCore, venue: VenueConfig, config: FeedConfig, dialect: Dialect
-    ) -> None:
+        self, core: FeedCore, venue: VenueConfig, config: FeedConfig, adapter: Adapter,
+        first: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
         self._core = core
         self._venue = venue
         self._config = config
-        self._dialect = dialect
-        self._budget = WeightBudget()
-        self._rest = RestClient(venue.rest_url, self._budget)
+        self._adapter = adapter
+        self._first = first
         self._pending: list[Event] = []
         self._arrived = asyncio.Event()
-        self._stream: FrameStream | None = None
+        self._lines: dict[str, Line] = {}
         self._paused = False
-        self._heard = 0.0
         self._fetching = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._fetches: dict[str, asyncio.Task[None]] = {}
-        self._resubscribe: asyncio.Queue[str] = asyncio.Queue(RESUBSCRIBE_MAX)
+        self._resubscribe: asyncio.Queue[Resubscribe] = asyncio.Queue(RESUBSCRIBE_MAX)
         self._probing: set[str] = set()
-        self._speaking = asyncio.Lock()
-        self._requests = 0
+        self._recorder: Recorder | None = None
         self._context: Context
-        self._clock: Clock
+        self._budget: WeightBudget
+        self._rest: RestClient
+        self._wiring: Wiring
         self._log: logging.Logger = logging.getLogger("tickbus.feed")
         self._instruments: dict[str, Instrument] = {}
         self._said_unlisted: set[str] = set()
@@ -86,6 +82,23 @@ class VenueConnection:
         self._context = context
         self._clock = context.clock
         self._log = context.log
+        host = urlsplit(self._venue.rest_url).netloc.replace(":", "-")
+        key = f"{host}.{self._config.egress}"
+        self._budget = WeightBudget(context.bus, context.clock, key)
+        self._rest = RestClient(self._venue.rest_url, self._budget)
+        if self._config.record:
+            self._recorder = Recorder(Path(self._config.record), self._venue.name)
+            try:
+                self._recorder.start()
+            except OSError as error:
+                raise ConfigError(
+                    f"feed.record = {self._config.record!r}: {error}; name a directory that this"
+                    " process may write to"
+                ) from error
+        self._wiring = Wiring(
+            self._venue.name, self._venue.ws_url, self._adapter, self._config, context.clock,
+            self._put, context.telemetry.error, self._recorder,
+        )  # fmt: skip
         context.set_ready(False, f"the venue at {self._venue.rest_url}")
         context.spawn(self._run(), "venue connection")
         context.spawn(self._consume(), "frames")
@@ -93,10 +106,11 @@ class VenueConnection:
         context.spawn(self._resubscribing(), "subscriptions")
 
     async def stop(self) -> None:
-        """Close the stream."""
-        if self._stream is not None:
-            await self._stream.close()
+        """Close the streams and the recording."""
+        await asyncio.gather(*(line.close() for line in self._lines.values()))
         await self._rest.close()
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
 
     # -- sinks: what the core asks of us -----------------------------------------------------------
 
@@ -115,20 +129,23 @@ class VenueConnection:
             self._context.spawn(self._probe(wish), f"probe of {wish.symbol}")
 
     async def resubscribe(self, wish: Resubscribe, _: tuple[Hop, ...]) -> None:
-        """Subscribe to one symbol on the connection there is."""
+        """Subscribe to one symbol on the connections there are."""
         try:
-            self._resubscribe.put_nowait(wish.symbol)
+            self._resubscribe.put_nowait(wish)
         except asyncio.QueueFull:
-            self._give_up("too many streams to subscribe to anew")
+            for line in self._lines.values():
+                line.give_up("too many streams to subscribe to anew")
 
     async def reconnect(self, wish: Reconnect, _: tuple[Hop, ...]) -> None:
         """Begin anew."""
-        self._give_up(wish.reason)
+        if wish.line in self._lines:
+            self._lines[wish.line].give_up(wish.reason)
 
-    def _give_up(self, reason: str) -> None:
-        self._log.warning("giving the connection up: %s", reason)
-        if self._stream is not None:
-            self._stream.abort()
+    async def renew(self, wish: Renew, _: tuple[Hop, ...]) -> None:
+        """Take over before the venue ends the connection."""
+        self._log.info("%s", wish.reason)
+        if wish.line in self._lines:
+            self._lines[wish.line].renew(wish.link)
 
     async def reject(self, rejected: FrameRejected, _: tuple[Hop, ...]) -> None:
         """Keep a frame that nobody could read."""
@@ -151,50 +168,58 @@ class VenueConnection:
 
     async def _get_book(self, symbol: str, levels: int) -> tuple[bytes, str]:
         """The body of the answer, or b"" and what went wrong."""
+        request = self._adapter.book_request(symbol, levels)
+        if request is None:
+            return b"", f"{self._adapter.name} has no books to ask for"
         async with self._fetching:
             try:
-                weight = self._dialect.depth_weight(levels)
-                path = self._dialect.depth_path
-                return await self._rest.get(path, weight, symbol=symbol, limit=levels), ""
+                body = await self._rest.get(request)
             except VenueUnavailable as problem:
                 self._context.telemetry.error("snapshot_failed")
                 self._log.warning("no snapshot of %s: %s", symbol, problem)
                 return b"", str(problem)
+        if self._recorder is not None:
+            self._recorder.answered(self._clock.now_ns(), self._rest.url(request), body)
+        return body, ""
 
     async def _resubscribing(self) -> None:
         while True:
-            symbol = await self._resubscribe.get()
-            stream = self._stream
-            if stream is None:
-                continue  # the next connection subscribes to all
-            self._log.warning("subscribing to %s anew", symbol)
-            self._context.telemetry.error("resubscribed")
-            names = self._dialect.streams([symbol])
-            with contextlib.suppress(WebSocketException):
-                for method in ("UNSUBSCRIBE", "SUBSCRIBE"):
-                    await self._request(stream, method, names)
+            wish = await self._resubscribe.get()
+            delay_s = (wish.at_ns - self._clock.now_ns()) / 1e9
+            if delay_s > 0.01:
+                # Not in the way of the others; a later wish for the same symbol does no harm.
+                self._context.spawn(self._later(wish, delay_s), f"subscription of {wish.symbol}")
+                continue
+            await self._subscribe_anew(wish.symbol)
 
-    async def _request(self, stream: FrameStream, method: str, names: list[str]) -> None:
-        """Send, and keep the line for the pause that the venue's limit of messages asks for."""
-        async with self._speaking:
-            self._requests += 1
-            request = {"method": method, "params": names, "id": self._requests}
-            stream.send(msgspec.json.encode(request).decode())
-            await asyncio.sleep(SUBSCRIBE_PAUSE_S)
+    async def _later(self, wish: Resubscribe, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        await self._subscribe_anew(wish.symbol)
+
+    async def _subscribe_anew(self, symbol: str) -> None:
+        sync = self._core.syncs.get(symbol)
+        if sync is None:
+            return
+        self._log.warning("subscribing to %s anew", symbol)
+        self._context.telemetry.error("resubscribed")
+        wanted = self._adapter.routes(symbol)
+        for name in sync.lines:
+            line = self._lines.get(name)
+            if line is not None:
+                await line.resubscribe(wanted[route_of(name)])
 
     # -- frames ------------------------------------------------------------------------------------
-
-    def _on_messages(self, messages: list[bytes]) -> None:
-        now = self._clock.now_ns()
-        self._heard = time.monotonic()
-        self._put([VenueFrame(now, now, message) for message in messages])
 
     def _put(self, events: list[Event]) -> None:
         self._pending.extend(events)
         self._arrived.set()
-        if len(self._pending) > PENDING_PAUSE and self._stream is not None and not self._paused:
+        if len(self._pending) > PENDING_PAUSE and not self._paused:
             self._paused = True
-            self._stream.pause()
+            for stream in self._streams():
+                stream.pause()
+
+    def _streams(self) -> list[FrameStream]:
+        return [stream for line in self._lines.values() for stream in line.streams]
 
     async def _consume(self) -> None:
         while True:
@@ -205,84 +230,48 @@ class VenueConnection:
                 await self._context.emit(batch)
                 if self._paused and len(self._pending) < PENDING_RESUME:
                     self._paused = False
-                    if self._stream is not None:
-                        self._stream.resume()
+                    for stream in self._streams():
+                        stream.resume()
 
-    # -- the connection's life ---------------------------------------------------------------------
+    # -- the connections ---------------------------------------------------------------------------
 
     async def _run(self) -> None:
         await self._retry("instruments", self._load_instruments)
         self._context.spawn(self._refresh(), "instruments")
-        delays = delays_s(0.5, 30.0)
-        while True:
-            started = time.monotonic()
-            reason = await self._connection()
-            now = self._clock.now_ns()
-            self._put([VenueDisconnected(now, now, reason)])
-            self._context.telemetry.error("disconnected")
-            if time.monotonic() - started > LIVED_LONG_S:
-                delays = delays_s(0.5, 30.0)
-            delay_s = next(delays)
-            self._log.warning("%s; again in %.1f s", reason, delay_s)
-            await asyncio.sleep(delay_s)
+        self._open_lines()
 
-    async def _connection(self) -> str:
-        """Serve one connection to its end; why it ended."""
-        url = f"{self._venue.ws_url.rstrip('/')}/stream"
-        try:
-            self._stream = await FrameStream.connect(
-                url, self._on_messages, timeout_s=CONNECT_TIMEOUT_S
-            )
-        except (OSError, TimeoutError, WebSocketException) as error:
-            return (
-                f"no stream at {url}: {str(error) or type(error).__name__}; is the venue up, and"
-                " venue.ws_url right?"
-            )
-        try:
-            await self._subscribe(self._stream)
-            return await self._until_closed(self._stream)
-        except WebSocketException as error:
-            return f"{url}: {error}"
-        finally:
-            stream, self._stream, self._paused = self._stream, None, False
-            stream.abort()
-
-    async def _subscribe(self, stream: FrameStream) -> None:
-        self._heard = time.monotonic()
-        now = self._clock.now_ns()
-        self._put([VenueConnected(now, now)])
-        names = self._dialect.streams([i.symbol for i in self._instruments.values()])
-        for begin in range(0, len(names), SUBSCRIBE_BATCH):
-            await self._request(stream, "SUBSCRIBE", names[begin : begin + SUBSCRIBE_BATCH])
-
-    async def _until_closed(self, stream: FrameStream) -> str:
-        limit = self._config.first_event_s
-        while True:
-            done, _ = await asyncio.wait([stream.closed], timeout=1.0)
-            if done:
-                return f"the stream was {stream.closed.result()}"
-            silent = time.monotonic() - self._heard
-            if silent > limit:
-                # An acknowledged subscription that never delivers looks just like this.
-                return f"the stream was silent for {silent:.0f} s"
+    def _open_lines(self) -> None:
+        """A line for every name that the core has streams for."""
+        for name, streams in self._core.streams.items():
+            if name not in self._lines:
+                line = Line(name, self._wiring, lambda streams=streams: list(streams))  # type: ignore[misc]
+                self._lines[name] = line
+                self._context.spawn(line.run(), f"connection {name}".strip())
 
     async def _watch(self) -> None:
-        """Readiness and gauges, four times a second."""
+        """Readiness, gauges and progress, four times a second."""
         core, context = self._core, self._context
+        loop = asyncio.get_running_loop()
+        said, told_at = 0, loop.time()
         while True:
             await asyncio.sleep(0.25)
-            live = [s for s in core.states.values() if s is FeedState.LIVE]
+            live = sum(1 for state in core.states.values() if state is FeedState.LIVE)
             names = [n for n, s in core.states.items() if s is not FeedState.LIVE]
             for name, value in (
-                ("instruments_live", len(live)), ("gaps", core.gaps), ("resyncs", core.resyncs),
-                ("crossed", core.crossed), ("rest_weight_used", self._budget.used),
-                ("frames_waiting", len(self._pending)),
+                ("instruments_live", live), ("gaps", core.gaps), ("resyncs", core.resyncs),
+                ("crossed", core.crossed), ("checksum_failures", core.checksum_failures),
+                ("rest_weight_used", self._budget.used), ("frames_waiting", len(self._pending)),
+                ("recording_lost", self._recorder.lost if self._recorder is not None else 0),
             ):  # fmt: skip
                 context.telemetry.gauge(name, value)
             if not self._instruments:
                 continue
-            waiting = f"{len(names)} books of {self._venue.name}: {', '.join(names[:5])}"
-            context.set_ready(bool(live) and not names, waiting)
+            total = len(self._instruments)
+            if live != said and (live == total or loop.time() - told_at > PROGRESS_S):
+                said, told_at = live, loop.time()
+                self._log.info("%d of %d books are live", live, total)
+            waiting = f"{len(names)} of {total} books of {self._venue.name}: {', '.join(names[:5])}"
+            context.set_ready(live > 0 and not names, waiting)
 
     # -- instruments -------------------------------------------------------------------------------
 
@@ -304,24 +293,43 @@ class VenueConnection:
 
     async def _load_instruments(self) -> None:
         """Read the venue's list; keep what is configured, in the bus and in the core."""
-        payload = await self._rest.get(self._dialect.instruments_path, 20)
-        listed = {i.instrument_id: i for i in self._dialect.instruments(payload, self._venue.name)}
-        self._budget.limit = self._dialect.weight_limit(payload) or self._budget.limit
-        for name in self._venue.instruments:
+        listed: dict[str, Instrument] = {}
+        for request in self._adapter.instruments_requests():
+            payload = await self._rest.get(request)
+            if self._recorder is not None:
+                self._recorder.answered(self._clock.now_ns(), self._rest.url(request), payload)
+            found = self._adapter.instruments(payload, self._venue.name)
+            listed |= {i.instrument_id: i for i in found}
+            self._budget.limit = self._adapter.weight_limit(payload) or self._budget.limit
+        for name in sorted(self._venue.instruments, key=lambda n: n not in self._first):
             if name not in listed:
                 self._say_unlisted(name, list(listed))
                 continue
-            instrument = listed[name]
-            if self._instruments.get(name) != instrument:
-                key = f"{self._venue.name}.{name}"
-                await self._context.bus.kv_put("instruments", key, codec.encode_value(instrument))
-                await self._context.emit([instrument])
-                self._instruments[name] = instrument  # last: what failed before is tried again
+            await self._keep_instrument(name, listed[name])
         if not self._instruments:
             raise VenueUnavailable(
                 f"none of venue.instruments ({', '.join(self._venue.instruments)}) is listed at "
                 f"{self._venue.rest_url}"
             )
+        if self._lines:
+            self._open_lines()
+
+    async def _keep_instrument(self, name: str, instrument: Instrument) -> None:
+        before = self._instruments.get(name)
+        if before == instrument:
+            return
+        if before is not None:
+            changed = [
+                f"{field} {old} -> {new}"
+                for field in instrument.__struct_fields__
+                if (old := getattr(before, field)) != (new := getattr(instrument, field))
+            ]
+            self._log.warning("the venue changed %s: %s", name, ", ".join(changed))
+            self._context.telemetry.error("instrument_changed")
+        key = f"{self._venue.name}.{name}"
+        await self._context.bus.kv_put("instruments", key, codec.encode_value(instrument))
+        await self._context.emit([instrument])
+        self._instruments[name] = instrument  # last: what failed before is tried again
 
     def _say_unlisted(self, name: str, listed: list[str]) -> None:
         if name in self._said_unlisted:

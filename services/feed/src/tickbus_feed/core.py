@@ -2,12 +2,13 @@
 
 Consumes: VenueFrame, SnapshotAnswer, ProbeAnswer, VenueConnected, VenueDisconnected, Instrument,
 TimerFired.
-Produces: Trade, Quote, BookDelta, BookSnapshot, FeedStatus; FetchSnapshot, ProbeBook, Resubscribe,
-Reconnect, FrameRejected, SetTimer.
-Invariants: within an epoch the sequence of an instrument's deltas rises by exactly one and the book
-they build was never crossed; whatever breaks that starts a new epoch for that instrument alone. An
-instrument is LIVE only while its book is in step and its changes are recent, or while the venue
-confirmed that there were none.
+Produces: Trade, Quote, BookDelta, BookSnapshot, Liquidation, Funding, FeedStatus; FetchSnapshot,
+ProbeBook, Resubscribe, Reconnect, Renew, FrameRejected, SetTimer.
+Invariants: within an epoch the sequence of an instrument's deltas rises by exactly one, the book
+they build was never crossed and agreed with every checksum that the venue sent; whatever breaks
+that starts a new epoch for that instrument alone. An instrument is LIVE only while its book is in
+step, all its connections are open and its changes are recent, or while the venue confirmed that
+there were none.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,30 +20,40 @@ from tickbus.events import (
     Event,
     FeedState,
     FeedStatus,
+    Funding,
     Instrument,
+    Liquidation,
     Quote,
     Recovered,
     SetTimer,
     TimerFired,
     Trade,
 )
+from tickbus_feed.adapter import (
+    Adapter,
+    Diff,
+    Farewell,
+    Ignored,
+    MarketFunding,
+    MarketLiquidation,
+    MarketQuote,
+    MarketTrade,
+    Numbered,
+    Unreadable,
+    Whole,
+)
 from tickbus_feed.config import FeedConfig
+from tickbus_feed.links import Links, Place, route_of
+from tickbus_feed.silence import Silence
 from tickbus_feed.sync import BookSync
 from tickbus_feed.venue import (
     ANY,
-    Dialect,
-    Diff,
     FetchSnapshot,
     FrameRejected,
-    Ignored,
-    MarketQuote,
-    MarketTrade,
     ProbeAnswer,
-    ProbeBook,
-    Reconnect,
+    Renew,
     Resubscribe,
     SnapshotAnswer,
-    Unreadable,
     VenueConnected,
     VenueDisconnected,
     VenueFrame,
@@ -50,10 +61,6 @@ from tickbus_feed.venue import (
 
 TIMER = "feed"
 SECOND_NS = 1_000_000_000
-QUIET_DOUBLINGS = 3
-"""A market confirmed to be quiet is believed for longer, up to 8 times `stale_after_s`."""
-DEAD_MAX = 3
-"""A stream that stays dead after so many subscriptions is not the stream's trouble."""
 
 Events = Sequence[Event]
 
@@ -61,20 +68,19 @@ Events = Sequence[Event]
 class FeedCore:
     """The feed of one venue; instruments are added by giving it `Instrument`s."""
 
-    def __init__(self, config: FeedConfig, venue: str, dialect: Dialect) -> None:
+    def __init__(self, config: FeedConfig, venue: str, adapter: Adapter) -> None:
         self._venue = venue
-        self._dialect = dialect
+        self._adapter = adapter
         self._buffer_max = config.buffer_max
         self._keyframe_ns = int(config.keyframe_interval_s * SECOND_NS)
-        self._stale_ns = int(config.stale_after_s * SECOND_NS)
+        self._links = Links()
+        self._silence = Silence(self, config, adapter, self._links)
+        self.streams: dict[str, dict[str, None]] = {}
+        """The streams of each line, in the order of the instruments."""
         self.syncs: dict[str, BookSync] = {}
         self.states: dict[str, FeedState] = {}
-        self.gaps = 0
-        self.resyncs = 0
-        self.crossed = 0
         self.rejected = 0
         self.ignored: dict[str, int] = {}
-        self._connected = False
         self._handlers: dict[type, Callable[[Any], Events]] = {
             VenueFrame: self._frame,
             SnapshotAnswer: self._snapshot,
@@ -87,10 +93,35 @@ class FeedCore:
         }
         self._readers: dict[type, Callable[[VenueFrame, Any], Events]] = {
             Diff: self._diff,
+            Whole: self._whole,
             MarketTrade: self._trade,
             MarketQuote: self._quote,
+            MarketLiquidation: self._liquidation,
+            MarketFunding: self._funding,
+            Numbered: self._numbered,
+            Farewell: self._farewell,
             Ignored: self._ignore,
         }
+
+    @property
+    def gaps(self) -> int:
+        """Holes found in what the venue sent, over all instruments."""
+        return sum(sync.gaps for sync in self.syncs.values())
+
+    @property
+    def resyncs(self) -> int:
+        """Books given up and asked for anew."""
+        return sum(sync.resyncs for sync in self.syncs.values())
+
+    @property
+    def crossed(self) -> int:
+        """Books that were crossed."""
+        return sum(sync.crossed for sync in self.syncs.values())
+
+    @property
+    def checksum_failures(self) -> int:
+        """Books whose checksum was not the venue's."""
+        return sum(sync.checksum_failures for sync in self.syncs.values())
 
     def handle(self, event: Any, /) -> Events:
         """What `event` means for the market, and what the connection shall do about it."""
@@ -100,22 +131,40 @@ class FeedCore:
     # -- frames ------------------------------------------------------------------------------------
 
     def _frame(self, frame: VenueFrame) -> Events:
+        self._links.heard(frame.line, frame.link, frame.ts_recv)
         try:
-            message = self._dialect.read(frame.payload)
+            messages = self._adapter.read(frame.payload, route_of(frame.line))
         except Unreadable as error:
-            self.rejected += 1
-            reason = str(error)
-            return (FrameRejected(frame.ts_event, frame.ts_recv, frame.payload, reason),)
-        return self._readers[type(message)](frame, message)
+            return (self.reject(frame.ts_event, frame.ts_recv, frame.payload, str(error)),)
+        if len(messages) == 1:
+            message = messages[0]
+            return self._readers[type(message)](frame, message)
+        out: list[Event] = []
+        for message in messages:
+            if type(message) is Numbered and self._place(frame, message) is Place.OLD:
+                self._ignore(frame, Ignored("old frame"))
+                break
+            out.extend(self._readers[type(message)](frame, message))
+        return out
+
+    def reject(self, ts_event: int, ts_recv: int, payload: bytes, reason: str) -> FrameRejected:
+        """Count what could not be read, for the connection to keep."""
+        self.rejected += 1
+        return FrameRejected(ts_event, ts_recv, payload, reason)
 
     def _ignore(self, _: VenueFrame, message: Ignored) -> Events:
         self.ignored[message.kind] = self.ignored.get(message.kind, 0) + 1
         return ()
 
+    def _foreign(self, frame: VenueFrame, what: str) -> Events:
+        return self._ignore(frame, Ignored(f"{what} of another instrument"))
+
     def _trade(self, frame: VenueFrame, t: MarketTrade) -> Events:
         sync = self.syncs.get(t.symbol)
         if sync is None:
-            return self._ignore(frame, Ignored("trade of another instrument"))
+            return self._foreign(frame, "trade")
+        if not sync.is_new_trade(t.trade_id):
+            return self._ignore(frame, Ignored("repeated trade"))
         return (
             Trade(
                 t.ts_event, frame.ts_recv, self._venue, sync.instrument_id,
@@ -126,7 +175,7 @@ class FeedCore:
     def _quote(self, frame: VenueFrame, q: MarketQuote) -> Events:
         sync = self.syncs.get(q.symbol)
         if sync is None:
-            return self._ignore(frame, Ignored("quote of another instrument"))
+            return self._foreign(frame, "quote")
         return (
             Quote(
                 q.ts_event or frame.ts_recv, frame.ts_recv, self._venue, sync.instrument_id,
@@ -134,14 +183,36 @@ class FeedCore:
             ),
         )  # fmt: skip
 
+    def _liquidation(self, frame: VenueFrame, x: MarketLiquidation) -> Events:
+        sync = self.syncs.get(x.symbol)
+        if sync is None:
+            return self._foreign(frame, "liquidation")
+        at = (x.ts_event, frame.ts_recv, self._venue, sync.instrument_id)
+        return (Liquidation(*at, x.side, x.price, x.size),)
+
+    def _funding(self, frame: VenueFrame, f: MarketFunding) -> Events:
+        sync = self.syncs.get(f.symbol)
+        if sync is None:
+            return self._foreign(frame, "funding")
+        at = (f.ts_event, frame.ts_recv, self._venue, sync.instrument_id)
+        return (Funding(*at, f.mark_price, f.index_price, f.rate, f.ts_next),)
+
+    def _farewell(self, frame: VenueFrame, message: Farewell) -> Events:
+        return (Renew(frame.ts_event, frame.ts_recv, message.reason, frame.line, frame.link),)
+
+    # -- changes of books --------------------------------------------------------------------------
+
     def _diff(self, frame: VenueFrame, diff: Diff) -> Events:
         sync = self.syncs.get(diff.symbol)
         if sync is None:
-            return self._ignore(frame, Ignored("book of another instrument"))
-        sync.heard(frame.ts_recv)
+            return self._foreign(frame, "book")
+        if self._adapter.books_in_stream and frame.link != sync.link:
+            return self._ignore(frame, Ignored("change of a book from another connection"))
         if not sync.synced:
+            sync.ts_diff = frame.ts_recv
             sync.buffer(diff)
             return ()
+        sync.heard(frame.ts_recv)
         return self._apply(sync, diff, frame.ts_recv)
 
     def _apply(self, sync: BookSync, diff: Diff, ts_recv: int) -> Events:
@@ -149,62 +220,109 @@ class FeedCore:
         if accepted is None:
             return ()
         if not accepted:
-            self.gaps += 1
+            sync.gaps += 1
             reason = f"gap: {diff.first} after {sync.last_id}"
-            return self._resync(sync, diff, ts_recv, reason)
-        sync.apply(diff, ts_recv)
+            return self.resync(sync, diff, ts_recv, reason)
+        if diff.last == sync.last_id and not (diff.bids or diff.asks):
+            # The venue says that it is alive.
+            return self.go_live(sync, "", diff.ts_event, ts_recv)
+        changed = sync.apply(diff, ts_recv)
+        if changed is None:
+            sync.checksum_failures += 1
+            return self.resync(sync, None, ts_recv, f"checksum {diff.checksum} is not that of ours")
         if sync.book.is_crossed:
-            self.crossed += 1
-            return self._resync(sync, None, ts_recv, f"crossed at {diff.last}")
+            sync.crossed += 1
+            return self.resync(sync, None, ts_recv, f"crossed at {diff.last}")
         delta = BookDelta(
-            diff.ts_event, ts_recv, self._venue, sync.instrument_id,
-            sync.epoch, sync.sequence, diff.bids, diff.asks, diff.last,
+            diff.ts_event or ts_recv, ts_recv, self._venue, sync.instrument_id,
+            sync.epoch, sync.sequence, changed[0], changed[1], diff.last,
         )  # fmt: skip
-        live = self._set_state(sync, FeedState.LIVE, "", diff.ts_event, ts_recv)
+        live = self.go_live(sync, "", diff.ts_event, ts_recv)
         if ts_recv - sync.ts_keyframe < self._keyframe_ns:
             return (delta, *live) if live else (delta,)
-        return (delta, *live, self._keyframe(sync, diff.ts_event, ts_recv))
+        return (delta, *live, self.keyframe(sync, diff.ts_event, ts_recv))
+
+    def _whole(self, frame: VenueFrame, whole: Whole) -> Events:
+        """A book that came in the stream: a beginning, or the answer to a new subscription."""
+        sync, now = self.syncs.get(whole.symbol), frame.ts_recv
+        if sync is None:
+            return self._foreign(frame, "book")
+        if frame.link < sync.link:
+            return self._ignore(frame, Ignored("book from an older connection"))
+        sync.ts_ahead, sync.ts_diff = 0, now
+        if frame.link == sync.link and sync.is_same(whole):
+            sync.last_id = whole.update_id
+            return self._silence.confirmed(sync, now)
+        if not sync.load_whole(whole, frame.link, now):
+            sync.checksum_failures += 1
+            reason = f"checksum {whole.checksum} is not that of the venue's own book"
+            return self.resync(sync, None, now, reason)
+        if sync.book.is_crossed:
+            sync.crossed += 1
+            return self.resync(sync, None, now, "the venue's own book is crossed")
+        live = self.go_live(sync, "", whole.ts_event, now)
+        return (self.keyframe(sync, whole.ts_event, now), *live)
+
+    def _place(self, frame: VenueFrame, message: Numbered) -> Place:
+        return self._links.place(frame.line, frame.link, message.number)
+
+    def _numbered(self, frame: VenueFrame, message: Numbered) -> Events:
+        """A hole in a connection's own numbers may be in any of its books."""
+        if not self._links.take(frame.line, frame.link, message.number):
+            return ()
+        out: list[Event] = []
+        for sync in self.syncs.values():
+            if sync.link == frame.link and sync.synced:
+                sync.gaps += 1
+                reason = f"gap in the frames of the connection before {message.number}"
+                out.extend(self.resync(sync, None, frame.ts_recv, reason))
+        return out
 
     # -- synchronisation ---------------------------------------------------------------------------
 
-    def _resync(self, sync: BookSync, diff: Diff | None, ts_recv: int, reason: str) -> Events:
-        self.resyncs += 1
+    def resync(self, sync: BookSync, diff: Diff | None, ts_recv: int, reason: str) -> Events:
+        """Give the book up and ask for a whole one; `diff` is the first that it may carry on."""
+        sync.resyncs += 1
         sync.reset()
         if diff is not None:
             sync.buffer(diff)
         return (
-            *self._set_state(sync, FeedState.SYNCING, reason, ts_recv, ts_recv),
-            self._fetch(sync, ts_recv),
+            *self.set_state(sync, FeedState.SYNCING, reason, ts_recv, ts_recv),
+            self.ask(sync, ts_recv),
         )
 
-    def _fetch(self, sync: BookSync, now_ns: int) -> FetchSnapshot:
+    def ask(self, sync: BookSync, now_ns: int) -> Event:
+        """The wish for a whole book, by the venue's own way, with a back-off."""
         at_ns = sync.retry_at_ns(now_ns)
         sync.attempts += 1
+        sync.ts_asked = at_ns
+        if self._adapter.books_in_stream:
+            return Resubscribe(now_ns, now_ns, sync.symbol, at_ns)
         sync.fetch_number += 1
         return FetchSnapshot(now_ns, now_ns, sync.symbol, at_ns, sync.fetch_number)
 
     def _snapshot(self, answer: SnapshotAnswer) -> Events:
         sync = self.syncs.get(answer.symbol)
-        if sync is None or sync.synced or not self._connected:
+        if sync is None or sync.synced or not self._links.is_open(sync.line):
             return ()
         if answer.number not in (ANY, sync.fetch_number):
             return ()  # asked for before the last trouble; the answer to the newer wish follows
-        if answer.error:
-            return (self._fetch(sync, answer.ts_recv),)
-        try:
-            book = self._dialect.read_book(answer.payload)
-        except Unreadable as error:
-            self.rejected += 1
-            rejected = FrameRejected(
-                answer.ts_event, answer.ts_recv, answer.payload, f"snapshot: {error}"
-            )
-            return (rejected, self._fetch(sync, answer.ts_recv))
-        sync.ts_diff = max(sync.ts_diff, answer.ts_recv)  # its silence begins now
-        waiting = sync.load(book, answer.ts_recv)
-        if waiting is None:
-            return (self._fetch(sync, answer.ts_recv),)
         now = answer.ts_recv
-        out: list[Event] = [self._keyframe(sync, now, now)]
+        if answer.error:
+            return (self.ask(sync, now),)
+        try:
+            book = self._adapter.read_book(answer.payload)
+        except Unreadable as error:
+            rejected = self.reject(answer.ts_event, now, answer.payload, f"snapshot: {error}")
+            return (rejected, self.ask(sync, now))
+        sync.ts_diff = max(sync.ts_diff, now)  # its silence begins now
+        waiting = sync.load(book, now)
+        if waiting is None:
+            return (self.ask(sync, now),)
+        if sync.book.is_crossed:
+            sync.crossed += 1
+            return self.resync(sync, None, now, "the venue's own book is crossed")
+        out: list[Event] = [self.keyframe(sync, now, now)]
         for place, diff in enumerate(waiting, 1):
             out.extend(self._apply(sync, diff, now))
             if not sync.synced:
@@ -213,60 +331,104 @@ class FeedCore:
                     sync.buffer(later)
                 break
         if sync.synced:
-            out.extend(self._set_state(sync, FeedState.LIVE, "", now, now))
+            out.extend(self.go_live(sync, "", now, now))
         return out
 
-    def _keyframe(self, sync: BookSync, ts_event: int, ts_recv: int) -> BookSnapshot:
+    def keyframe(self, sync: BookSync, ts_event: int, ts_recv: int) -> BookSnapshot:
+        """The whole book as it is now."""
         sync.ts_keyframe = ts_recv
         bids, asks = sync.book.levels()
         return BookSnapshot(
-            ts_event, ts_recv, self._venue, sync.instrument_id,
+            ts_event or ts_recv, ts_recv, self._venue, sync.instrument_id,
             sync.epoch, sync.sequence, bids, asks, sync.last_id,
         )  # fmt: skip
 
     # -- the state of the feed ---------------------------------------------------------------------
 
-    def _set_state(
+    def set_state(
         self, sync: BookSync, state: FeedState, reason: str, ts_event: int, ts_recv: int
     ) -> Events:
+        """Say so where it changed."""
         if self.states.get(sync.instrument_id) is state:
             return ()
         self.states[sync.instrument_id] = state
+        ts_event = ts_event or ts_recv
         return (FeedStatus(ts_event, ts_recv, self._venue, sync.instrument_id, state, reason),)
 
+    def go_live(self, sync: BookSync, reason: str, ts_event: int, ts_recv: int) -> Events:
+        """LIVE, unless a connection with other data of the instrument is missing."""
+        if self.states.get(sync.instrument_id) is FeedState.LIVE:
+            return ()
+        missing = [line for line in sync.lines if not self._links.is_open(line)]
+        if missing:
+            reason = f"no connection for {' and '.join(missing)} data"
+            return self.set_state(sync, FeedState.STALE, reason, ts_event, ts_recv)
+        return self.set_state(sync, FeedState.LIVE, reason, ts_event, ts_recv)
+
     def _instrument(self, instrument: Instrument) -> Events:
-        symbol = instrument.symbol
+        symbol = self._adapter.key(instrument)
         if symbol in self.syncs:
             return ()
-        sync = BookSync(symbol, instrument.instrument_id, self._dialect, self._buffer_max)
+        sync = BookSync(
+            symbol, instrument.instrument_id, self._place_streams(symbol), self._adapter,
+            self._buffer_max,
+        )  # fmt: skip
         self.syncs[symbol] = sync
-        if not self._connected:
+        if not self._links.is_open(sync.line):
             return ()  # subscribed with all the others, once there is a connection
-        return (Resubscribe(0, 0, symbol), self._fetch(sync, 0))
+        if self._adapter.books_in_stream:
+            return (self.ask(sync, 0),)
+        return (Resubscribe(0, 0, symbol), self.ask(sync, 0))
+
+    def _place_streams(self, symbol: str) -> list[str]:
+        """A line of each route with room for the symbol's streams."""
+        lines = []
+        for route, names in self._adapter.routes(symbol).items():
+            place = 0
+            while True:
+                line = f"{route}#{place}" if place else route
+                taken = self.streams.setdefault(line, {})
+                if len(taken.keys() | set(names)) <= self._adapter.streams_max:
+                    break
+                place += 1
+            taken.update(dict.fromkeys(names))
+            lines.append(line)
+        return lines
 
     def _on_connected(self, event: VenueConnected) -> Events:
-        self._connected = True
+        if self._links.opened(event.line, event.link, event.ts_recv):
+            return ()  # it takes over from one that is still open
         out: list[Event] = []
         for sync in self.syncs.values():
+            if sync.line != event.line:
+                continue
             sync.reset()
-            sync.ts_diff = event.ts_recv
+            sync.ts_diff = sync.ts_asked = event.ts_recv
             out.extend(
-                self._set_state(sync, FeedState.SYNCING, "connected", event.ts_event, event.ts_recv)
+                self.set_state(sync, FeedState.SYNCING, "connected", event.ts_event, event.ts_recv)
             )
-            out.append(self._fetch(sync, event.ts_recv))
+            if not self._adapter.books_in_stream:
+                out.append(self.ask(sync, event.ts_recv))
         return out
 
     def _on_disconnected(self, event: VenueDisconnected) -> Events:
-        self._connected = False
+        now = event.ts_recv
+        is_open = self._links.closed(event.line, event.link)
         out: list[Event] = []
         for sync in self.syncs.values():
+            if event.line not in sync.lines:
+                continue
+            of_book = sync.line == event.line
+            if is_open and not (self._adapter.books_in_stream and sync.link == event.link):
+                continue  # another connection goes on with it
+            if not of_book:
+                if self.states.get(sync.instrument_id) is FeedState.LIVE:
+                    reason = f"no connection for {event.line} data: {event.reason}"
+                    out.extend(self.set_state(sync, FeedState.STALE, reason, now, now))
+                continue
             sync.reset()
             sync.attempts = 0
-            out.extend(
-                self._set_state(
-                    sync, FeedState.DISCONNECTED, event.reason, event.ts_event, event.ts_recv
-                )
-            )
+            out.extend(self.set_state(sync, FeedState.DISCONNECTED, event.reason, now, now))
         return out
 
     def _recovered(self, event: Recovered) -> Events:
@@ -278,60 +440,16 @@ class FeedCore:
         now = event.ts_recv
         out: list[Event] = []
         for sync in self.syncs.values():
-            state = self.states.get(sync.instrument_id)
-            silent_ns = now - sync.ts_diff
-            if state is FeedState.LIVE and silent_ns > self._stale_ns << sync.quiet:
-                reason = f"no change for {silent_ns / SECOND_NS:.1f} s"
-                out.extend(self._set_state(sync, FeedState.STALE, reason, now, now))
-            out.extend(self._silence(sync, now))
+            out.extend(self._silence.look(sync, now))
             if sync.synced and now - sync.ts_keyframe >= self._keyframe_ns:
-                out.append(self._keyframe(sync, now, now))
-            if state is not None:
+                out.append(self.keyframe(sync, now, now))
+            current = self.states.get(sync.instrument_id)
+            if current is not None:
                 # Repeated, so that whoever came late knows how things stand.
-                current = self.states[sync.instrument_id]
                 out.append(FeedStatus(now, now, self._venue, sync.instrument_id, current, ""))
         out.append(SetTimer(now, now, TIMER, now + SECOND_NS))
         return out
 
-    # -- silence: a quiet market or a dead stream? -------------------------------------------------
-
-    def _silence(self, sync: BookSync, now: int) -> Events:
-        """Ask the venue in good time: a stream of changes says nothing where nothing changes."""
-        if not sync.synced or not self._connected:
-            return ()
-        if sync.ts_ahead and now - sync.ts_ahead >= SECOND_NS:
-            return self._dead(sync, now)  # what the venue had then did not come since
-        patience_ns = self._stale_ns << sync.quiet
-        asked_lately = now - sync.ts_probed < self._stale_ns // 2
-        if now - sync.ts_diff < patience_ns // 2 or asked_lately:
-            return ()
-        sync.ts_probed = now
-        return (ProbeBook(now, now, sync.symbol),)
-
-    def _dead(self, sync: BookSync, now: int) -> Events:
-        reason = f"dead stream: the venue was at {sync.venue_id}, we are at {sync.last_id}"
-        sync.ts_diff = now
-        sync.dead += 1
-        if sync.dead > DEAD_MAX:
-            sync.dead = 0
-            return (Reconnect(now, now, f"{sync.symbol}: {reason}"),)
-        return (Resubscribe(now, now, sync.symbol), *self._resync(sync, None, now, reason))
-
     def _probed(self, answer: ProbeAnswer) -> Events:
-        sync, now = self.syncs.get(answer.symbol), answer.ts_recv
-        if sync is None or not sync.synced or answer.error or sync.ts_diff >= sync.ts_probed:
-            return ()  # of no use, or a change came meanwhile; the timer asks again
-        try:
-            venue_id = self._dialect.read_book(answer.payload).update_id
-        except Unreadable as error:
-            self.rejected += 1
-            reason = f"probe: {error}"
-            return (FrameRejected(answer.ts_event, now, answer.payload, reason),)
-        if venue_id > sync.last_id:
-            if not sync.ts_ahead:  # the change may be on its way
-                sync.ts_ahead, sync.venue_id = now, venue_id
-            return ()
-        sync.ts_ahead = 0
-        sync.ts_diff = now
-        sync.quiet = min(sync.quiet + 1, QUIET_DOUBLINGS)
-        return self._set_state(sync, FeedState.LIVE, "quiet: the venue has no more", now, now)
+        sync = self.syncs.get(answer.symbol)
+        return () if sync is None else self._silence.probed(sync, answer)

@@ -1,31 +1,38 @@
 """The declaration of the feed service."""
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from tickbus.config import ConfigError, Settings
 from tickbus.runtime import ServiceSpec
+from tickbus_feed.adapter import Adapter
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.connection import VenueConnection
 from tickbus_feed.core import FeedCore
 from tickbus_feed.venue import (
-    Dialect,
     FetchSnapshot,
     FrameRejected,
     ProbeBook,
     Reconnect,
+    Renew,
     Resubscribe,
 )
 
 GROUP = "tickbus.venues"
 
 
-def dialect(name: str) -> Dialect:
+def adapters() -> dict[str, EntryPoint]:
+    """The adapters that installed packages offer, by name."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def adapter_named(name: str, **arguments: Any) -> Adapter:
     """The adapter `name` from the entry points `tickbus.venues`. Raises ConfigError."""
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    found = adapters()
     if name not in found:
         known = ", ".join(sorted(found)) or "none: install a package that offers one"
         raise ConfigError(f"venue.adapter = {name!r}: no such adapter; installed are {known}")
-    made: Dialect = found[name].load()()
+    made: Adapter = found[name].load()(**arguments)
     return made
 
 
@@ -33,14 +40,14 @@ def build(settings: Settings) -> ServiceSpec:
     """The feed of the configured venue."""
     config = settings.section("feed", FeedConfig)
     venue = settings.venue
-    adapter = dialect(venue.adapter)
-    if adapter.depth_limits and config.snapshot_levels not in adapter.depth_limits:
+    adapter = adapter_named(venue.adapter, levels=config.snapshot_levels)
+    if adapter.levels_allowed and config.snapshot_levels not in adapter.levels_allowed:
         raise ConfigError(
             f"feed.snapshot_levels = {config.snapshot_levels}: {adapter.name} takes one of"
-            f" {', '.join(map(str, adapter.depth_limits))}"
+            f" {', '.join(map(str, adapter.levels_allowed))}"
         )
     core = FeedCore(config, venue.name, adapter)
-    connection = VenueConnection(core, venue, config, adapter)
+    connection = VenueConnection(core, venue, config, adapter, _traded(settings))
     return ServiceSpec(
         name="feed",
         core=core,
@@ -49,7 +56,19 @@ def build(settings: Settings) -> ServiceSpec:
             ProbeBook: connection.probe,
             Resubscribe: connection.resubscribe,
             Reconnect: connection.reconnect,
+            Renew: connection.renew,
             FrameRejected: connection.reject,
         },
         edges=(connection,),
+    )
+
+
+def _traded(settings: Settings) -> frozenset[str]:
+    """The instruments that a strategy trades: these are not to wait for all the others."""
+    strategies = settings.raw.get("strategies") or ()
+    return frozenset(
+        name
+        for entry in strategies
+        if isinstance(entry, dict) and entry.get("enabled", True)
+        for name in entry.get("instruments") or ()
     )

@@ -1,17 +1,21 @@
-"""What passes between a venue's adapter, which does no IO, and the connection that does."""
+"""What passes between the feed's core, which does no IO, and the connections that do."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
-
-from tickbus.events import Event, Levels, Side
+from tickbus.events import Event
 
 ANY = -1
 
 
 class VenueFrame(Event, frozen=True):
-    """One WebSocket message as received; `ts_event` = `ts_recv` until somebody has read it."""
+    """One WebSocket message as received; `ts_event` = `ts_recv` until somebody has read it.
+
+    `line` says what the connection is for: the adapter's route, and `#n` where one connection does
+    not hold all streams. `link` says which connection of that line it was: a higher number was
+    opened later.
+    """
 
     payload: bytes
+    line: str = ""
+    link: int = 0
 
 
 class SnapshotAnswer(Event, frozen=True):
@@ -35,13 +39,22 @@ class ProbeAnswer(Event, frozen=True):
 
 
 class VenueConnected(Event, frozen=True):
-    """The stream is open and subscribed; nothing of before it can be trusted to connect."""
+    """A stream is open and about to be subscribed.
+
+    Where another link of the line is open it will take over from that one; else nothing of before
+    can be trusted to connect.
+    """
+
+    line: str = ""
+    link: int = 0
 
 
 class VenueDisconnected(Event, frozen=True):
-    """The stream is gone."""
+    """The stream is gone, or could not be opened."""
 
     reason: str
+    line: str = ""
+    link: int = 0
 
 
 class FetchSnapshot(Event, frozen=True):
@@ -62,15 +75,28 @@ class ProbeBook(Event, frozen=True):
 
 
 class Resubscribe(Event, frozen=True):
-    """The connection shall subscribe to the streams of `symbol`, anew if it had."""
+    """The connection shall subscribe to the streams of `symbol`, anew if it had.
+
+    Not before `at_ns` (ns UTC).
+    """
 
     symbol: str
+    at_ns: int = 0
 
 
 class Reconnect(Event, frozen=True):
-    """The connection shall be given up for a new one."""
+    """The connection of `line` shall be given up for a new one."""
 
     reason: str
+    line: str = ""
+
+
+class Renew(Event, frozen=True):
+    """A new connection shall be made for `line` before `link`, which still works, is given up."""
+
+    reason: str
+    line: str = ""
+    link: int = 0
 
 
 class FrameRejected(Event, frozen=True):
@@ -78,105 +104,3 @@ class FrameRejected(Event, frozen=True):
 
     payload: bytes
     reason: str
-
-
-class Diff(NamedTuple):
-    """A change of a book in the venue's numbering: ids `first`..`last`, after `previous`.
-
-    `previous` is -1 where the venue does not say it.
-    """
-
-    symbol: str
-    ts_event: int
-    first: int
-    last: int
-    previous: int
-    bids: Levels
-    asks: Levels
-
-
-class MarketTrade(NamedTuple):
-    """A trade on the market in the venue's words."""
-
-    symbol: str
-    ts_event: int
-    trade_id: str
-    price: float
-    size: float
-    aggressor_side: Side
-
-
-class MarketQuote(NamedTuple):
-    """Best bid and ask as the venue pushed them; `ts_event` 0 where it has no time."""
-
-    symbol: str
-    ts_event: int
-    bid: float
-    bid_size: float
-    ask: float
-    ask_size: float
-    update_id: int
-
-
-class Book(NamedTuple):
-    """A whole book; `update_id` is the last change it includes."""
-
-    update_id: int
-    bids: Levels
-    asks: Levels
-
-
-class Ignored(NamedTuple):
-    """A message that is understood and not needed."""
-
-    kind: str
-
-
-class Unreadable(ValueError):
-    """A message that is not what the venue documents; the text says where it broke."""
-
-
-class Dialect(Protocol):
-    """A venue's wire format and its rule of sequence; everything else is alike for all venues."""
-
-    name: str
-    depth_path: str
-    instruments_path: str
-    depth_limits: tuple[int, ...]
-    """Levels per side that a snapshot may be asked for; any number where empty."""
-
-    def read(self, payload: bytes) -> Diff | MarketTrade | MarketQuote | Ignored:
-        """One frame. Raises Unreadable."""
-        ...
-
-    def read_book(self, payload: bytes) -> Book:
-        """The answer to a snapshot request. Raises Unreadable."""
-        ...
-
-    def bridges(self, diff: Diff, update_id: int) -> bool:
-        """Whether `diff` may be the first one applied to a snapshot of `update_id`."""
-        ...
-
-    def is_covered(self, diff: Diff, update_id: int) -> bool:
-        """Whether a snapshot of `update_id` already includes all of `diff`."""
-        ...
-
-    def follows(self, diff: Diff, last: int) -> bool:
-        """Whether `diff` comes right after a change that ended at `last`."""
-        ...
-
-    def streams(self, symbols: Sequence[str]) -> list[str]:
-        """The stream names to subscribe for `symbols`."""
-        ...
-
-    def instruments(self, payload: bytes, venue: str) -> list[Any]:
-        """Instruments from the venue's own list. Raises Unreadable."""
-        ...
-
-    def depth_weight(self, levels: int) -> int:
-        """What a snapshot of `levels` per side costs of the request budget."""
-        ...
-
-    def weight_limit(self, payload: bytes) -> int:
-        """The request weight per minute that the venue's list of instruments states; 0 if none."""
-        ...

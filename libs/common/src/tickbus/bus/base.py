@@ -118,6 +118,14 @@ class Bus(Protocol):
         """Keep `value` as the last value of `key`."""
         ...
 
+    async def kv_read(self, bucket: str, key: str) -> tuple[bytes, int]:
+        """The last value of `key` and its revision; (b"", 0) when there is none."""
+        ...
+
+    async def kv_swap(self, bucket: str, key: str, value: bytes, revision: int) -> bool:
+        """Keep `value` if the last one still is that of `revision`; False when it is not."""
+        ...
+
     async def kv_watch(self, bucket: str, handler: KeyHandler) -> Subscription:
         """Every current value (before it returns), then each change."""
         ...

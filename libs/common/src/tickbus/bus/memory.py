@@ -92,6 +92,7 @@ class MemoryBus:
         self._floors: dict[str, int] = {}
         self._responders: list[tuple[str, Responder]] = []
         self._buckets: dict[str, dict[str, bytes]] = {}
+        self._revisions: dict[tuple[str, str], int] = {}
         self._watches: list[tuple[str, KeyHandler]] = []
 
     async def publish(self, subject: str, payload: bytes) -> None:
@@ -219,9 +220,22 @@ class MemoryBus:
     async def kv_put(self, bucket: str, key: str, value: bytes) -> None:
         """Keep `value` as the last value of `key`."""
         self._buckets.setdefault(bucket, {})[key] = value
+        self._revisions[bucket, key] = self._revisions.get((bucket, key), 0) + 1
         for watched, handler in list(self._watches):
             if watched == bucket:
                 await handler(key, value)
+
+    async def kv_read(self, bucket: str, key: str) -> tuple[bytes, int]:
+        """The last value of `key` and its revision; (b"", 0) when there is none."""
+        value = self._buckets.get(bucket, {}).get(key, b"")
+        return value, self._revisions.get((bucket, key), 0)
+
+    async def kv_swap(self, bucket: str, key: str, value: bytes, revision: int) -> bool:
+        """Keep `value` if the last one still is that of `revision`; False when it is not."""
+        if self._revisions.get((bucket, key), 0) != revision:
+            return False
+        await self.kv_put(bucket, key, value)
+        return True
 
     async def kv_watch(self, bucket: str, handler: KeyHandler) -> Subscription:
         """Every current value, then each change."""

@@ -41,6 +41,8 @@ DUPLICATE_WINDOW_S = 600
 """For how long JetStream recognises a repeated message id; longer than any restart should take."""
 DURABLE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 2.0
+WRONG_LAST_SEQUENCE = 10071
+"""The server's code for a value that somebody changed meanwhile."""
 QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
 PENDING_BYTES_MAX = 8 * 1024 * 1024
 """Market data buffered while the server is away; past that a publish raises BusError."""
@@ -371,6 +373,32 @@ class NatsBus:
             await self._js.publish(f"$KV.{bucket}.{_escape(key)}", value)
         except (nats.errors.Error, TimeoutError) as error:
             raise BusError(f"cannot keep {bucket}/{key}: {error}") from error
+
+    async def kv_read(self, bucket: str, key: str) -> tuple[bytes, int]:
+        """The last value of `key` and its revision; (b"", 0) without one. Raises BusError."""
+        try:
+            await self._bucket(bucket)
+            subject = f"$KV.{bucket}.{_escape(key)}"
+            found = await self._js.get_last_msg(f"KV_{bucket}", subject)
+        except nats.js.errors.NotFoundError:
+            return b"", 0
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusError(f"cannot read {bucket}/{key}: {error}") from error
+        return found.data or b"", found.seq or 0
+
+    async def kv_swap(self, bucket: str, key: str, value: bytes, revision: int) -> bool:
+        """Keep `value` if the last one still is that of `revision`. Raises BusError."""
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
+        try:
+            await self._bucket(bucket)
+            await self._js.publish(f"$KV.{bucket}.{_escape(key)}", value, headers=headers)
+        except nats.js.errors.APIError as error:
+            if error.err_code == WRONG_LAST_SEQUENCE:
+                return False
+            raise BusError(f"cannot keep {bucket}/{key}: {error}") from error
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusError(f"cannot keep {bucket}/{key}: {error}") from error
+        return True
 
     async def kv_watch(self, bucket: str, handler: KeyHandler) -> StreamReader:
         """Every current value (before it returns), then each change."""

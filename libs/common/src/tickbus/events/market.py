@@ -1,4 +1,4 @@
-"""Market data as the feed publishes it: trades, quotes, book changes and the state of the feed."""
+"""Market data as the feed publishes it: trades, quotes, book changes, and the feed's own state."""
 
 from enum import StrEnum
 
@@ -67,6 +67,36 @@ class BookSnapshot(Event, frozen=True):
     venue_sequence: int
 
 
+class Liquidation(Event, frozen=True):
+    """A position that the venue closed by force; `side` is that of the forced order.
+
+    `size` is what was filled, in base units or contracts as the venue counts, at `price`, the
+    average where the venue gives it. Venues push only some of them (Binance the largest per symbol
+    and second): a sum of these is a lower bound.
+    """
+
+    venue: str
+    instrument_id: str
+    side: Side
+    price: float
+    size: float
+
+
+class Funding(Event, frozen=True):
+    """What a perpetual is valued at, and what holding it will cost.
+
+    `rate` is a fraction of notional that longs pay to shorts at `ts_next` (ns UTC; 0 unknown).
+    `index_price` 0 where the venue does not give it.
+    """
+
+    venue: str
+    instrument_id: str
+    mark_price: float
+    index_price: float
+    rate: float
+    ts_next: int
+
+
 class FeedState(StrEnum):
     """Whether what the feed says of an instrument can be trusted."""
 
@@ -85,4 +115,4 @@ class FeedStatus(Event, frozen=True):
     reason: str = ""
 
 
-MarketEvent = Trade | Quote | BookDelta | BookSnapshot | FeedStatus
+MarketEvent = Trade | Quote | BookDelta | BookSnapshot | FeedStatus | Liquidation | Funding

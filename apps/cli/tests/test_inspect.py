@@ -1,0 +1,177 @@
+"""`tickbus inspect`: every capture rebuilds to the books that other code makes of it."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tickbus_cli.main import main
+
+CAPTURES = Path(os.environ.get("TICKBUS_CAPTURES", "../shared/data"))
+needs_captures = [
+    pytest.mark.captures,
+    pytest.mark.skipif(
+        not CAPTURES.is_dir(), reason=f"no captures at {CAPTURES} (TICKBUS_CAPTURES names them)"
+    ),
+]
+_spec = importlib.util.spec_from_file_location("rebuild", Path(__file__).with_name("rebuild.py"))
+assert _spec is not None
+assert _spec.loader is not None
+rebuild: Any = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(rebuild)
+
+
+def inspect(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, dict[str, Any]]:
+    """Instruments by the venue's symbol, `-PERP` behind those that are perpetual."""
+    code = main(["inspect", *map(str, arguments), "--json", "--png", "-"])
+    assert code == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(one["gaps"] == one["resyncs"] == one["checksum_failures"] == 0 for one in found)
+    return {
+        one["symbol"] + ("-PERP" if one["venue"] == "bybit" and "PERP" in one["instrument"] else "")
+        : one for one in found
+    }  # fmt: skip
+
+
+def files(pattern: str) -> list[Path]:
+    found = sorted(CAPTURES.glob(pattern))
+    assert found, pattern
+    return found
+
+
+def assert_same_books(found: dict[str, dict[str, Any]], books: Any) -> None:
+    assert books
+    for symbol, book in books.items():
+        bids, asks = rebuild.top(book)
+        assert (found[symbol]["bids"], found[symbol]["asks"]) == (bids, asks), symbol
+        assert found[symbol]["levels"] == len(book["b"]) + len(book["a"])
+        assert found[symbol]["in_step"]
+
+
+class TestCaptures:
+    """Real recordings."""
+
+    pytestmark = needs_captures
+
+    @pytest.mark.parametrize(
+        ("pattern", "venue", "single"),
+        [
+            ("binance/spot/btcusdt_*.gz", "binance", "BTCUSDT"),
+            ("binance/usdm/btcusdt_*.gz", "binance-usdm", "BTCUSDT"),
+            ("binance/usdm/ethusdt_*.gz", "binance-usdm", "ETHUSDT"),
+            ("binance/coinm/*.gz", "binance-coinm", "BTCUSD_PERP"),
+            ("binance/capture/BINANCE_20211012_*.zst", "binance", ""),
+            ("binance/capture/BINANCE_US_*.zst", "binance", ""),
+            ("binance/capture/BINANCE_FUTURES_*.zst", "binance-usdm", ""),
+            ("binance/capture/BINANCE_DELIVERY_*.zst", "binance-coinm", ""),
+        ],
+    )
+    def test_binance(
+        self, capsys: pytest.CaptureFixture[str], pattern: str, venue: str, single: str
+    ) -> None:
+        found = inspect(capsys, *files(pattern))
+        assert {one["venue"] for one in found.values()} == {venue}
+        assert_same_books(found, rebuild.binance(files(pattern), single))
+
+    def test_kraken_with_every_checksum(self, capsys: pytest.CaptureFixture[str]) -> None:
+        paths = files("kraken/KRAKEN_20210417_*.zst")
+        books, verified = rebuild.kraken(paths)
+        assert verified == 4_269
+        found = inspect(capsys, *paths)
+        assert_same_books(found, books)
+        assert sum(one["checksums"] for one in found.values()) == verified
+        assert found["SC/EUR"]["trades"] == 6
+
+    def test_okx_with_every_checksum(self, capsys: pytest.CaptureFixture[str]) -> None:
+        found = inspect(capsys, *files("okx/*.zst"))
+        assert_same_books(found, rebuild.okx(files("okx/*.zst")))
+        assert sum(one["checksums"] for one in found.values()) == 290
+        assert found["UNI-USD-SWAP"]["instrument"] == "UNI-USD-PERP"
+
+    @pytest.mark.parametrize("pattern", ["bybit/BYBIT_*.zst", "bybit/*.zip"])
+    def test_bybit(self, capsys: pytest.CaptureFixture[str], pattern: str) -> None:
+        found = inspect(capsys, *files(pattern))
+        assert_same_books(found, rebuild.bybit(files(pattern)))
+
+    def test_coinbase(self, capsys: pytest.CaptureFixture[str]) -> None:
+        found = inspect(capsys, *files("coinbase/*.zst"))
+        assert_same_books(found, rebuild.coinbase(files("coinbase/*.zst")))
+
+    def test_current_wire_format_has_liquidations_of_any_symbol(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        found = inspect(capsys, *files("binance/wire_2026/*.txt"))
+        assert found["牛来USDT"]["instrument"] == "牛来-USDT-PERP"
+        assert sum(one["liquidations"] for one in found.values()) == 13
+        assert found["BTCUSDT"]["trades"] == 3
+
+    def test_picture_shows_price_and_spread(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        picture = tmp_path / "okx.png"
+        assert main(["inspect", *map(str, files("okx/*.zst")), "--png", str(picture)]) == 0
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        shown = capsys.readouterr().out
+        assert "UNI-USD-PERP" in shown
+        assert "okx.png" in shown.replace("\n", "")
+
+
+def a_capture(path: Path, *frames: dict[str, Any]) -> Path:
+    text = "".join(f"{1_700_000_000_000_000_000 + n} {json.dumps(f)}\n" for n, f in
+                   enumerate(frames))  # fmt: skip
+    path.write_text(text)
+    return path
+
+
+def depth(first: int, last: int, **sides: list[list[str]]) -> dict[str, Any]:
+    data = {"e": "depthUpdate", "E": 1_700_000_000_000, "s": "BTCUSDT", "U": first, "u": last}
+    return {"stream": "btcusdt@depth@100ms", "data": {**data, "b": [], "a": [], **sides}}
+
+
+BOOK = {"lastUpdateId": 100, "bids": [["9.0", "1"]], "asks": [["10.0", "1"]]}
+
+
+def test_recorded_gap_is_found_and_none_is_invented(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = a_capture(
+        tmp_path / "btcusdt_x.txt", BOOK, depth(101, 102), depth(101, 102), depth(105, 106)
+    )
+    assert main(["inspect", str(path), "--json", "--png", "-"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    one = json.loads(line)
+    assert (one["gaps"], one["resyncs"], one["in_step"]) == (1, 1, False)
+    assert (one["venue"], one["instrument"], one["symbol"]) == ("binance", "BTC-USDT", "BTCUSDT")
+    assert one["bids"] == [[9.0, 1.0]]
+
+
+def test_candles_are_of_the_interval_that_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trade(number: int, second: int, price: str) -> dict[str, Any]:
+        ms = 1_700_000_000_000 + second * 1000
+        data = {"e": "trade", "E": ms, "T": ms, "s": "BTCUSDT", "t": number, "p": price, "q": "2",
+                "m": False}  # fmt: skip
+        return {"stream": "btcusdt@trade", "data": data}
+
+    path = a_capture(
+        tmp_path / "btcusdt_x.txt", BOOK, depth(101, 101),
+        trade(1, 0, "9"), trade(2, 3, "11"), trade(2, 3, "11"), trade(3, 12, "10"),
+    )  # fmt: skip
+    assert main(["inspect", str(path), "--json", "--png", "-", "--interval", "10"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert one["trades"] == 3, "a trade that came twice is one"
+    first, second = one["candles"]
+    assert (first["open"], first["high"], first["low"], first["close"]) == (9, 11, 9, 11)
+    assert (first["volume"], first["trades"], second["volume"]) == (4, 2, 2)
+    assert one["vwap"] == 10
+
+
+@pytest.mark.parametrize("wrong", [["--interval", "0"], ["--venue", "kraaken"]])
+def test_wrong_choice_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["inspect", "x", *wrong])
+    assert wrong[1] in capsys.readouterr().err
