@@ -1,6 +1,5 @@
 """`tickbus inspect`: every capture rebuilds to the books that other code makes of it."""
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tickbus_cli.main import main
+from tickbus_testkit import rebuild
 
 CAPTURES = Path(os.environ.get("TICKBUS_CAPTURES", "../shared/data"))
 needs_captures = [
@@ -17,11 +17,6 @@ needs_captures = [
         not CAPTURES.is_dir(), reason=f"no captures at {CAPTURES} (TICKBUS_CAPTURES names them)"
     ),
 ]
-_spec = importlib.util.spec_from_file_location("rebuild", Path(__file__).with_name("rebuild.py"))
-assert _spec is not None
-assert _spec.loader is not None
-rebuild: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(rebuild)
 
 
 def inspect(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, dict[str, Any]]:

@@ -30,6 +30,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "up": Command("tickbus_cli.up", "start the whole platform on this machine"),
     "status": Command("tickbus_cli.status", "show a running platform"),
+    "feed": Command("tickbus_cli.feed", "run the feed of one venue, or record it"),
     "replay": Command("tickbus_cli.replay", "run recorded market data through the platform"),
     "inspect": Command("tickbus_cli.inspect", "show what a capture holds"),
     "bench": Command("tickbus_cli.bench", "measure latency and throughput"),

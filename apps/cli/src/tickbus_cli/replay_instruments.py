@@ -22,9 +22,11 @@ def recognize(captures: Sequence[str]) -> Adapter:
     frames = 0
     for message in Captures(captures):
         frames += message.kind == "frame"
-        payload = message.payload if message.kind == "frame" else b""
         for adapter in known.values():
-            if adapter.recognizes(message.url, payload):
+            if any(host in message.url for host in adapter.hosts):
+                return adapter
+        for adapter in known.values():
+            if message.kind == "frame" and adapter.recognizes(message.payload):
                 return adapter
         if frames >= SAMPLE_FRAMES:
             break

@@ -122,6 +122,12 @@ class Farewell(NamedTuple):
     reason: str
 
 
+class Refused(NamedTuple):
+    """The venue refused what we asked for; nothing of the market was lost by it."""
+
+    reason: str
+
+
 class Ignored(NamedTuple):
     """A message that is understood and not needed."""
 
@@ -130,7 +136,7 @@ class Ignored(NamedTuple):
 
 Message = (
     Diff | Whole | MarketTrade | MarketQuote | MarketLiquidation | MarketFunding | Numbered
-    | Farewell | Ignored
+    | Farewell | Refused | Ignored
 )  # fmt: skip
 
 
@@ -158,8 +164,13 @@ class Adapter:
     """A venue's wire format and its rule of sequence. Subclasses override what is their own."""
 
     name = ""
+    rest_url = ""
+    ws_url = ""
+    instruments_default: tuple[str, ...] = ("BTC-USDT", "ETH-USDT")
     books_in_stream = True
     """Whether a subscription begins with a whole book; else books are asked for over REST."""
+    books_numbered = True
+    """Whether changes of books are numbered; else whatever cannot be read may have been one."""
     frames_numbered = False
     """Whether each connection numbers its frames, so that silence proves that nothing was lost."""
     checksum_levels = 0
@@ -270,9 +281,9 @@ class Adapter:
     hosts: tuple[str, ...] = ()
     """What an address of this venue holds."""
 
-    def recognizes(self, url: str, payload: bytes) -> bool:
-        """Whether a recorded frame, from `url` where that is known, is this venue's."""
-        return any(host in url for host in self.hosts)
+    def recognizes(self, payload: bytes) -> bool:
+        """Whether a recorded frame of unknown origin surely is this venue's."""
+        return False
 
     def guess(self, key: str) -> tuple[str, str, str]:
         """(instrument id, base, quote) of a symbol that no list describes. Raises ValueError."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+import fnmatch
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -301,10 +302,7 @@ class VenueConnection:
             found = self._adapter.instruments(payload, self._venue.name)
             listed |= {i.instrument_id: i for i in found}
             self._budget.limit = self._adapter.weight_limit(payload) or self._budget.limit
-        for name in sorted(self._venue.instruments, key=lambda n: n not in self._first):
-            if name not in listed:
-                self._say_unlisted(name, list(listed))
-                continue
+        for name in self._wanted(listed):
             await self._keep_instrument(name, listed[name])
         if not self._instruments:
             raise VenueUnavailable(
@@ -313,6 +311,19 @@ class VenueConnection:
             )
         if self._lines:
             self._open_lines()
+
+    def _wanted(self, listed: dict[str, Instrument]) -> list[str]:
+        """What is configured and listed, the traded ones first; `*` stands for any letters."""
+        names: dict[str, None] = {}
+        for name in self._venue.instruments:
+            if "*" in name:
+                trading = sorted(n for n, i in listed.items() if i.trading)
+                names.update(dict.fromkeys(fnmatch.filter(trading, name)))
+            elif name in listed:
+                names[name] = None
+            else:
+                self._say_unlisted(name, list(listed))
+        return sorted(names, key=lambda n: n not in self._first)
 
     async def _keep_instrument(self, name: str, instrument: Instrument) -> None:
         before = self._instruments.get(name)

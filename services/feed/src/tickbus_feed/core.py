@@ -39,6 +39,7 @@ from tickbus_feed.adapter import (
     MarketQuote,
     MarketTrade,
     Numbered,
+    Refused,
     Unreadable,
     Whole,
 )
@@ -61,6 +62,8 @@ from tickbus_feed.venue import (
 
 TIMER = "feed"
 SECOND_NS = 1_000_000_000
+KINDS_MAX = 50
+"""Kinds of ignored messages that are counted by name: the names come from outside."""
 
 Events = Sequence[Event]
 
@@ -100,6 +103,7 @@ class FeedCore:
             MarketFunding: self._funding,
             Numbered: self._numbered,
             Farewell: self._farewell,
+            Refused: self._refused,
             Ignored: self._ignore,
         }
 
@@ -135,7 +139,7 @@ class FeedCore:
         try:
             messages = self._adapter.read(frame.payload, route_of(frame.line))
         except Unreadable as error:
-            return (self.reject(frame.ts_event, frame.ts_recv, frame.payload, str(error)),)
+            return self._unreadable(frame, str(error))
         if len(messages) == 1:
             message = messages[0]
             return self._readers[type(message)](frame, message)
@@ -152,8 +156,23 @@ class FeedCore:
         self.rejected += 1
         return FrameRejected(ts_event, ts_recv, payload, reason)
 
+    def _unreadable(self, frame: VenueFrame, reason: str) -> Events:
+        """Keep it; where nothing is numbered it may have been a change of any book."""
+        out: list[Event] = [self.reject(frame.ts_event, frame.ts_recv, frame.payload, reason)]
+        if not self._adapter.books_numbered:
+            for sync in self.syncs.values():
+                if sync.link == frame.link and sync.synced:
+                    out.extend(self.resync(sync, None, frame.ts_recv, "an unreadable frame"))
+        return out
+
+    def _refused(self, frame: VenueFrame, message: Refused) -> Events:
+        return (self.reject(frame.ts_event, frame.ts_recv, frame.payload, message.reason),)
+
     def _ignore(self, _: VenueFrame, message: Ignored) -> Events:
-        self.ignored[message.kind] = self.ignored.get(message.kind, 0) + 1
+        kind = message.kind
+        if kind not in self.ignored and len(self.ignored) >= KINDS_MAX:
+            kind = "other"
+        self.ignored[kind] = self.ignored.get(kind, 0) + 1
         return ()
 
     def _foreign(self, frame: VenueFrame, what: str) -> Events:

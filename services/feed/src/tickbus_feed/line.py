@@ -158,6 +158,7 @@ class Line:
         self._names = names
         self._renew = asyncio.Event()
         self._links: list[Link] = []
+        self._closing = False
         self.reason = ""
         """Why there is no connection, while there is none."""
 
@@ -186,6 +187,8 @@ class Line:
             if not life.done():
                 link, life = await self._hand_over(link, life)
                 continue
+            if self._closing:
+                return
             self.reason = life.result()
             self._ended(link, self.reason)
             self._wiring.count("disconnected")
@@ -258,6 +261,7 @@ class Line:
                 await self._links[-1].request(names, begin=begin)
 
     async def close(self) -> None:
-        """Say goodbye to the venue."""
+        """Say goodbye to the venue, for good."""
+        self._closing = True
         for stream in self.streams:
             await stream.close()

@@ -19,8 +19,6 @@ QUIET_DOUBLINGS = 3
 DEAD_MAX = 3
 """A stream that stays dead after so many subscriptions is not the stream's trouble."""
 PROBE_LEVELS = 5
-BEATING_NS = 5 * SECOND_NS
-"""A connection that numbers its frames proves that nothing was lost for as long as it speaks."""
 
 Events = Sequence[Event]
 
@@ -41,8 +39,8 @@ class Silence:
         """What to do about an instrument's silence, if anything."""
         core = self._core
         if self._adapter.frames_numbered and sync.synced:
-            heard = self._links.ts_heard(sync.line, sync.link)
-            sync.ts_diff = now if now - heard < BEATING_NS else sync.ts_diff
+            # The connection speaks and numbers its frames: nothing of this book was lost.
+            sync.ts_diff = max(sync.ts_diff, self._links.ts_heard(sync.line, sync.link))
         silent_ns = now - sync.ts_diff
         out: list[Event] = []
         is_live = core.states.get(sync.instrument_id) is FeedState.LIVE

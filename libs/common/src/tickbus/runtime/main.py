@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tickbus import scheduling
 from tickbus.backoff import delays_s
-from tickbus.bus import BusError, NatsBus
+from tickbus.bus import Bus, BusError, MemoryBus, NatsBus
 from tickbus.config import ConfigError, Settings, load
 from tickbus.runtime import logs
 from tickbus.runtime.http import HttpServer, health_app
@@ -39,7 +40,14 @@ def main(name: str, build: Build) -> None:
         "--config", action="append", default=[], metavar="FILE",
         help="YAML file; repeat to merge several (default: $TICKBUS_CONFIG or config/default.yaml)",
     )  # fmt: skip
-    arguments = parser.parse_args()
+    sys.exit(run(name, build, parser.parse_args().config))
+
+
+def run(name: str, build: Build, files: Sequence[str | Path], *, alone: bool = False) -> int:
+    """Run the service `name` to its end; its exit code.
+
+    `alone`: without a bus, for what a service does besides publishing, such as recording.
+    """
     logs.configure(
         name, os.environ.get("TICKBUS_LOG_FORMAT", ""), os.environ.get("TICKBUS_LOG_LEVEL", "")
     )
@@ -48,12 +56,11 @@ def main(name: str, build: Build) -> None:
         place = scheduling.checked(os.environ.get(scheduling.VARIABLE) or "normal")
         run_id = os.environ.get("TICKBUS_RUN_ID") or base36(time.time_ns() // 1_000_000)
         instance = os.environ.get("TICKBUS_INSTANCE") or str(os.getpid())
-        settings = load(arguments.config, run_id=run_id, instance=instance)
-        code = _run(_serve(name, build, settings, log, place))
+        settings = load(files, run_id=run_id, instance=instance)
+        return _run(_serve(name, build, settings, log, place, alone))
     except ConfigError as error:
         log.critical("%s", error)
-        code = EXIT_CONFIG
-    sys.exit(code)
+        return EXIT_CONFIG
 
 
 def base36(number: int) -> str:
@@ -76,7 +83,7 @@ def _run(coroutine: Coroutine[Any, Any, int]) -> int:
 
 
 async def _serve(
-    name: str, build: Build, settings: Settings, log: logging.Logger, place: str
+    name: str, build: Build, settings: Settings, log: logging.Logger, place: str, alone: bool
 ) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -92,15 +99,19 @@ async def _serve(
 
     server = metrics_server(name, telemetry, settings.environment, waiting)
     await server.start()
-    bus = await _connect(settings.bus_url, f"tickbus-{name}", stopping, log)
+    bus: Bus | None = MemoryBus()
+    if not alone:
+        bus = await _connect(settings.bus_url, f"tickbus-{name}", stopping, log)
     if bus is None:
         await server.stop()
         return 0
-    bus.on_slow = lambda subject: telemetry.error("messages_lost_by_being_slow")
+    if isinstance(bus, NatsBus):
+        bus.on_slow = lambda subject: telemetry.error("messages_lost_by_being_slow")
     url = f"http://{server.host}:{server.port}/metrics"
     shell = Shell(spec, bus, instance=settings.instance, telemetry=telemetry, metrics_url=url)
     shell.stopping = stopping
-    bus.on_taken_over = _ending(shell)
+    if isinstance(bus, NatsBus):
+        bus.on_taken_over = _ending(shell)
     # What lives now lives to the end; the collector need not look at it again.
     gc.collect()
     gc.freeze()

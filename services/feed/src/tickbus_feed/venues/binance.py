@@ -178,6 +178,8 @@ class Binance(Adapter):
     """Spot: consecutive changes are numbered without a hole (`U` = previous `u` + 1)."""
 
     name = "binance"
+    rest_url = "https://api.binance.com"
+    ws_url = "wss://stream.binance.com:9443"
     books_in_stream = False
     lifetime_s = 24 * 3600.0
     hosts: tuple[str, ...] = ("//stream.binance", "//api.binance", "//data-stream.binance")
@@ -243,9 +245,9 @@ class Binance(Adapter):
         """No hole between changes."""
         return diff.first <= last + 1
 
-    def recognizes(self, url: str, payload: bytes) -> bool:
-        """By its host, or a change of a spot book."""
-        return super().recognizes(url, payload) or (not url and _kind(payload) == "spot")
+    def recognizes(self, payload: bytes) -> bool:
+        """By a change of a spot book."""
+        return _kind(payload) == "spot"
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -289,6 +291,9 @@ class BinanceUsdm(Binance):
     """USD-M futures: ids have holes, and each change names the one before it (`pu`)."""
 
     name = "binance-usdm"
+    rest_url = "https://fapi.binance.com"
+    ws_url = "wss://fstream.binance.com"
+    instruments_default = ("BTC-USDT-PERP", "ETH-USDT-PERP")
     hosts = ("//fstream", "//fapi.binance")
     streams_max = 200
     pause_s = 0.15
@@ -315,9 +320,9 @@ class BinanceUsdm(Binance):
         best = tuple(side[: len(mine)] for side, mine in zip(book[1:], ours, strict=True))
         return book.update_id > last and best != ours
 
-    def recognizes(self, url: str, payload: bytes) -> bool:
-        """By its host, or a change that names the one before it."""
-        return Adapter.recognizes(self, url, payload) or (not url and _kind(payload) == "usdm")
+    def recognizes(self, payload: bytes) -> bool:
+        """By a change that names the one before it."""
+        return _kind(payload) == "usdm"
 
     def guess(self, key: str) -> tuple[str, str, str]:
         """Symbols without a date are perpetual."""
@@ -342,13 +347,16 @@ class BinanceCoinm(BinanceUsdm):
     """COIN-M futures: as USD-M, on hosts of their own and without routes."""
 
     name = "binance-coinm"
+    rest_url = "https://dapi.binance.com"
+    ws_url = "wss://dstream.binance.com"
+    instruments_default = ("BTC-USD-PERP", "ETH-USD-PERP")
     hosts = ("//dstream", "//dapi.binance")
     depth_path = "/dapi/v1/depth"
     instruments_path = "/dapi/v1/exchangeInfo"
 
-    def recognizes(self, url: str, payload: bytes) -> bool:
-        """By its host, or a futures change that names its pair beside its symbol."""
-        return Adapter.recognizes(self, url, payload) or (not url and _kind(payload) == "coinm")
+    def recognizes(self, payload: bytes) -> bool:
+        """By a futures change that names its pair beside its symbol."""
+        return _kind(payload) == "coinm"
 
     def routes(self, key: str) -> dict[str, list[str]]:
         """All on one connection."""

@@ -20,6 +20,7 @@ from tickbus_feed.adapter import (
     Millis,
     Number,
     Price,
+    Refused,
     Request,
     Size,
     Whole,
@@ -29,6 +30,8 @@ from tickbus_feed.adapter import (
 
 CATEGORIES = ("spot", "linear", "inverse")
 DEPTHS = (1, 50, 200, 1000)
+SYMBOLS_MAX = 5_000
+"""Bybit lists fewer; names that only noise makes must not fill the memory."""
 _Levels = tuple[tuple[Price, Size], ...]
 
 
@@ -92,6 +95,9 @@ class Bybit(Adapter):
     """Bybit: `u` rises by one with each change; the same symbol exists on several routes."""
 
     name = "bybit"
+    rest_url = "https://api.bybit.com"
+    ws_url = "wss://stream.bybit.com"
+    instruments_default = ("BTC-USDT", "BTC-USDT-PERP")
     batch_max = 10
     ping = b'{"op":"ping"}'
     levels_allowed = DEPTHS
@@ -114,14 +120,18 @@ class Bybit(Adapter):
         if kind == "allLiquidation":
             return [_liquidation(x, route) for x in _read_liquidations(frame.data)]
         if not frame.success:
-            raise ValueError(f"the venue refused: {frame.ret_msg}")
+            return (Refused(f"the venue refused: {frame.ret_msg}"),)
         if not (frame.topic or frame.op):
             raise ValueError("neither a topic nor an answer")
         return (Ignored(kind or frame.op),)
 
     def _ticker(self, frame: _Frame, ticker: _Ticker, route: str) -> Sequence[Message]:
         key = _key(route, ticker.symbol)
-        known = self._tickers.setdefault(key, {})
+        known = self._tickers.get(key)
+        if known is None:
+            if len(self._tickers) >= SYMBOLS_MAX:
+                self._tickers.clear()
+            known = self._tickers[key] = {}
         changed = {
             name: _read_number(value.encode())
             for name in ticker.__struct_fields__[1:]
@@ -152,9 +162,9 @@ class Bybit(Adapter):
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def recognizes(self, url: str, payload: bytes) -> bool:
-        """By its host, or a topic."""
-        return super().recognizes(url, payload) or payload.startswith(b'{"topic":"')
+    def recognizes(self, payload: bytes) -> bool:
+        """By a topic."""
+        return payload.startswith(b'{"topic":"')
 
     def guess(self, key: str) -> tuple[str, str, str]:
         """Derivatives without a date are perpetual."""

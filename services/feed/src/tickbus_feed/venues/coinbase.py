@@ -15,6 +15,7 @@ from tickbus_feed.adapter import (
     Message,
     Numbered,
     Price,
+    Refused,
     Request,
     Size,
     Whole,
@@ -83,6 +84,9 @@ class Coinbase(Adapter):
     """Coinbase: a hole in a connection's numbers may be in any of its books."""
 
     name = "coinbase"
+    rest_url = "https://api.coinbase.com"
+    ws_url = "wss://advanced-trade-ws.coinbase.com"
+    instruments_default = ("BTC-USD", "ETH-USD")
     frames_numbered = True
     hosts = ("coinbase.com",)
 
@@ -90,7 +94,7 @@ class Coinbase(Adapter):
         """A frame with its number first. Raises ValueError."""
         frame = _read_frame(payload)
         if frame.type == "error":
-            raise ValueError(f"the venue refused: {frame.message or payload[:200]!r}")
+            return (Refused(f"the venue refused: {frame.message or payload[:200]!r}"),)
         if not frame.channel:
             raise ValueError("no channel")
         out: list[Message] = [Numbered(frame.sequence_num)] if frame.sequence_num >= 0 else []
@@ -111,9 +115,9 @@ class Coinbase(Adapter):
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def recognizes(self, url: str, payload: bytes) -> bool:
-        """By its host, or a book."""
-        return super().recognizes(url, payload) or payload.startswith(b'{"channel":"l2_data"')
+    def recognizes(self, payload: bytes) -> bool:
+        """By a book."""
+        return payload.startswith(b'{"channel":"l2_data"')
 
     def routes(self, key: str) -> dict[str, list[str]]:
         """Book, trades and best bid and ask; heartbeats, which are of the connection."""

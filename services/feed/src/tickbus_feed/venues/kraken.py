@@ -17,6 +17,7 @@ from tickbus_feed.adapter import (
     Message,
     Number,
     Price,
+    Refused,
     Request,
     Size,
     Texts,
@@ -29,6 +30,7 @@ from tickbus_feed.adapter import (
 )
 
 DEPTHS = (10, 25, 100, 500, 1000)
+SYMBOLS_MAX = 5_000
 ASSETS = {"XBT": "BTC", "XDG": "DOGE"}
 """What Kraken's older interfaces call otherwise than the rest of the world."""
 
@@ -94,6 +96,10 @@ class Kraken(Adapter):
     """Kraken: a checksum with each change, no numbers; levels beyond the depth just fall off."""
 
     name = "kraken"
+    rest_url = "https://api.kraken.com"
+    ws_url = "wss://ws.kraken.com/v2"
+    instruments_default = ("BTC-USD", "ETH-USD")
+    books_numbered = False
     checksum_levels = 10
     levels_allowed = DEPTHS
     hosts = ("//ws.kraken.com", "//beta-ws.kraken.com", "//api.kraken.com")
@@ -114,10 +120,10 @@ class Kraken(Adapter):
         if frame.channel == "ticker":
             return [_quote(quote) for quote in _read_tickers(frame.data)]
         if not frame.success or frame.error:
-            raise ValueError(f"the venue refused: {frame.error or payload[:200]!r}")
+            return (Refused(f"the venue refused: {frame.error or payload[:200]!r}"),)
         if frame.method == "subscribe" and frame.result:
             done = _read_subscribed(frame.result)
-            if done.channel == "book" and done.depth:
+            if done.channel == "book" and done.depth and len(self._depths) < SYMBOLS_MAX:
                 self._depths[done.symbol] = done.depth
         if not (frame.channel or frame.method or frame.event):
             raise ValueError("neither a channel, a method nor an event")
@@ -163,10 +169,10 @@ class Kraken(Adapter):
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def recognizes(self, url: str, payload: bytes) -> bool:
-        """By its host, or a book of either interface."""
+    def recognizes(self, payload: bytes) -> bool:
+        """By a book of either interface."""
         books = payload.startswith(b'{"channel":"book"') or b'"book-' in payload[-60:]
-        return super().recognizes(url, payload) or books
+        return books
 
     def guess(self, key: str) -> tuple[str, str, str]:
         """Both assets are named, some as nobody else does."""

@@ -21,6 +21,7 @@ from tickbus_feed.adapter import (
     Millis,
     Number,
     Price,
+    Refused,
     Request,
     Size,
     Texts,
@@ -104,6 +105,8 @@ class Okx(Adapter):
     """OKX: each change of a book names the one before it."""
 
     name = "okx"
+    rest_url = "https://www.okx.com"
+    ws_url = "wss://ws.okx.com:8443"
     checksum_levels = 25
     ping = b"ping"
     hosts = ("okx.com", "okex.com")
@@ -114,7 +117,7 @@ class Okx(Adapter):
             return (Ignored("pong"),)
         frame = _read_frame(payload)
         if frame.event == "error":
-            raise ValueError(f"the venue refused: {frame.msg}")
+            return (Refused(f"the venue refused: {frame.msg}"),)
         if frame.event:
             return (Ignored(frame.event),)
         channel, symbol = frame.arg.channel, frame.arg.instId
@@ -161,9 +164,9 @@ class Okx(Adapter):
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def recognizes(self, url: str, payload: bytes) -> bool:
-        """By its host, or pushed data of a channel."""
-        return super().recognizes(url, payload) or payload.startswith(b'{"arg":{"channel"')
+    def recognizes(self, payload: bytes) -> bool:
+        """By pushed data of a channel."""
+        return payload.startswith(b'{"arg":{"channel"')
 
     def guess(self, key: str) -> tuple[str, str, str]:
         """OKX's own ids tell all."""

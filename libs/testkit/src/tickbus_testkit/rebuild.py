@@ -16,6 +16,7 @@ Book = dict[str, dict[Decimal, str]]
 
 
 def lines(path: Path) -> list[bytes]:
+    """The lines of a capture, unpacked."""
     if path.suffix == ".zst":
         import zstandard
 
@@ -60,6 +61,7 @@ def frames(paths: list[Path]) -> list[tuple[Decimal, str, Any]]:
 
 
 def top(book: Book, levels: int = 10) -> tuple[list[list[float]], list[list[float]]]:
+    """The best levels as `inspect` gives them: (bids, asks), [price, size] each."""
     bids = sorted(book["b"].items(), reverse=True)[:levels]
     asks = sorted(book["a"].items())[:levels]
     return (
@@ -69,6 +71,7 @@ def top(book: Book, levels: int = 10) -> tuple[list[list[float]], list[list[floa
 
 
 def change(book: Book, side: str, levels: Any) -> None:
+    """Set absolute sizes; 0 removes."""
     for level in levels:
         price, size = level[0], level[1]
         if Decimal(size) == 0:
@@ -78,6 +81,7 @@ def change(book: Book, side: str, levels: Any) -> None:
 
 
 def binance(paths: list[Path], single: str = "") -> dict[str, Book]:
+    """Books by symbol, of spot or futures; `single` is that of answers that name none."""
     snapshots: dict[str, Any] = {}
     diffs = defaultdict(list)
     for _, url, message in frames(paths):
@@ -135,6 +139,7 @@ def kraken(paths: list[Path]) -> tuple[dict[str, Book], int]:
 
 
 def okx(paths: list[Path]) -> dict[str, Book]:
+    """Books by instrument id."""
     books: dict[str, Book] = {}
     for _, _, message in frames(paths):
         if message.get("arg", {}).get("channel") != "books" or "data" not in message:
@@ -150,6 +155,7 @@ def okx(paths: list[Path]) -> dict[str, Book]:
 
 
 def bybit(paths: list[Path]) -> dict[str, Book]:
+    """Books by symbol, `-PERP` behind those of derivatives."""
     books: dict[str, Book] = {}
     for _, url, message in frames(paths):
         if not str(message.get("topic", "")).startswith("orderbook"):
@@ -165,6 +171,7 @@ def bybit(paths: list[Path]) -> dict[str, Book]:
 
 
 def coinbase(paths: list[Path]) -> dict[str, Book]:
+    """Books by product."""
     books: dict[str, Book] = {}
     for _, _, message in frames(paths):
         if message.get("channel") != "l2_data":
