@@ -22,6 +22,7 @@ from tickbus_feed.recorder import Recorder
 from tickbus_feed.venue import VenueConnected, VenueDisconnected, VenueFrame
 
 CONNECT_TIMEOUT_S = 10.0
+CLOSE_S = 2.0
 LIVED_LONG_S = 60.0
 RENEW_AT = 0.95
 """The part of a connection's life after which another one takes over."""
@@ -158,6 +159,7 @@ class Line:
         self._names = names
         self._renew = asyncio.Event()
         self._links: list[Link] = []
+        self._lives: set[asyncio.Task[str]] = set()
         self._closing = False
         self.reason = ""
         """Why there is no connection, while there is none."""
@@ -202,7 +204,10 @@ class Line:
     def _begin(self) -> tuple[Link, asyncio.Task[str]]:
         link = Link(self.name, self._wiring)
         self._links.append(link)
-        return link, asyncio.create_task(link.run(list(self._names())))
+        life = asyncio.create_task(link.run(list(self._names())))
+        self._lives.add(life)
+        life.add_done_callback(self._lives.discard)
+        return link, life
 
     def _ended(self, link: Link, reason: str) -> None:
         self._links.remove(link)
@@ -265,3 +270,7 @@ class Line:
         self._closing = True
         for stream in self.streams:
             await stream.close()
+        if self._lives:
+            _, late = await asyncio.wait(self._lives, timeout=CLOSE_S)
+            for life in late:
+                life.cancel()

@@ -308,8 +308,8 @@ class BinanceUsdm(Binance):
         return diff.last < update_id
 
     def bridges(self, diff: Diff, update_id: int) -> bool:
-        """The first applied change includes the snapshot's id itself."""
-        return diff.first <= update_id <= diff.last
+        """The first applied change includes the snapshot's id, or names it as the one before."""
+        return diff.first <= update_id <= diff.last or diff.previous == update_id
 
     def follows(self, diff: Diff, last: int) -> bool:
         """Each change names its predecessor."""
