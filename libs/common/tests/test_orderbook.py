@@ -43,6 +43,23 @@ def test_fast_book_equals_naive_book(
         assert fast.mid == (best_bids[0][0] + best_asks[0][0]) / 2
 
 
+@given(SIDE, SIDE, st.lists(st.tuples(SIDE, SIDE), max_size=20))
+def test_changes_that_come_sorted_are_applied_as_any_other(
+    bids: Levels, asks: Levels, changes: list[tuple[Levels, Levels]]
+) -> None:
+    fast, naive = OrderBook(), NaiveOrderBook()
+    for each in (fast, naive):
+        each.load(bids, asks)
+    for some_bids, some_asks in changes:
+        best_first = (
+            tuple(sorted(dict(some_bids).items(), reverse=True)),
+            tuple(sorted(dict(some_asks).items())),
+        )
+        fast.apply(*best_first)
+        naive.apply(*best_first)
+        assert fast.depth(1_000) == naive.depth(1_000)
+
+
 @pytest.mark.parametrize("kind", [OrderBook, PlainLadders])
 @given(SIDE, SIDE, st.integers(0, 12))
 def test_truncating_keeps_the_best_and_says_what_went(

@@ -13,6 +13,7 @@ from tickbus.events import (
     Event,
     FeedState,
     FeedStatus,
+    KeyframeWanted,
     Levels,
     SetTimer,
     TimerFired,
@@ -89,11 +90,16 @@ def test_burst_is_published_once_per_interval_and_its_last_state_is_not_forgotte
 
 def test_lost_delta_makes_the_book_stale_until_the_keyframe() -> None:
     core = a_core(a_snapshot())
-    (top,) = only(BookTop, core.handle(a_delta(SECOND + MS, 2, bids=((100.0, 9.0),))))
+    out = core.handle(a_delta(SECOND + MS, 2, bids=((100.0, 9.0),)))
+    (top,) = only(BookTop, out)
     assert isinstance(top, BookTop)
     assert (top.stale, top.bid_size) == (True, 1.0)
+    assert len(only(KeyframeWanted, out)) == 1
     assert core.depth("sim", "BTC-USDT", 0) is None
     assert core.gaps == 1
+    assert only(KeyframeWanted, core.handle(a_delta(SECOND + 2 * MS, 3))) == [], "asked just now"
+    (wish,) = core.handle(a_delta(3 * SECOND, 4))
+    assert wish == KeyframeWanted(3 * SECOND, 3 * SECOND, "sim", "BTC-USDT")
     (top,) = only(BookTop, core.handle(a_snapshot(SECOND + 2 * MS, sequence=2, bid=105.0)))
     assert isinstance(top, BookTop)
     assert (top.stale, top.bid) == (False, 105.0)

@@ -18,6 +18,7 @@ from tickbus.events import (
     FeedState,
     FeedStatus,
     Instrument,
+    KeyframeWanted,
     Quote,
     Recovered,
     SetTimer,
@@ -222,9 +223,18 @@ def test_trades_and_quotes_are_normalised() -> None:
     assert quote == Quote(NOW, NOW, "sim", "BTC-USDT", 9.0, 1.0, 9.1, 2.0, 8)
 
 
+def test_keyframe_is_repeated_for_who_asks_but_not_for_each_who_does() -> None:
+    core = a_feed(a_snapshot(100))
+    wish = KeyframeWanted(NOW + SECOND, NOW + SECOND, "sim", "BTC-USDT")
+    (keyframe,) = core.handle(wish)
+    assert isinstance(keyframe, BookSnapshot)
+    assert not core.handle(wish)
+    assert not core.handle(KeyframeWanted(NOW + SECOND, NOW + SECOND, "sim", "XRP-USDT"))
+
+
 def test_keyframe_repeats_the_book_in_the_same_epoch() -> None:
     core = a_feed(a_snapshot(100))
-    out = core.handle(diff(101, 101, bids=[["9.5", "1.0"]], ts=NOW + 6 * SECOND))
+    out = core.handle(diff(101, 101, bids=[["9.5", "1.0"]], ts=NOW + 16 * SECOND))
     delta, keyframe = out
     assert isinstance(delta, BookDelta)
     assert isinstance(keyframe, BookSnapshot)

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tickbus.events import BookDelta, BookSnapshot, Levels, Side
+from tickbus.events import BookDelta, BookSnapshot, KeyframeWanted, Levels, Side
 from tickbus.ladders import PlainLadders
 
 Level = tuple[float, float]
+WISH_NS = 1_000_000_000
+"""Between two wishes for the same book."""
 
 if TYPE_CHECKING:
     _Ladders = PlainLadders
@@ -110,16 +112,25 @@ class BookReplica:
     """A consumer's copy of one book, kept from snapshots and deltas; knows when it lost a message.
 
     While `in_step` is false the book holds the last good levels and must not be traded on; the next
-    snapshot, which the feed repeats as a keyframe, puts it in step again.
+    snapshot, which the feed repeats as a keyframe, puts it in step again. `wish` asks for one.
     """
 
-    __slots__ = ("book", "epoch", "in_step", "sequence")
+    __slots__ = ("_ts_wish", "book", "epoch", "in_step", "sequence")
 
     def __init__(self) -> None:
         self.book = OrderBook()
         self.epoch = 0
         self.sequence = 0
         self.in_step = False
+        self._ts_wish = 0
+
+    def wish(self, event: BookDelta) -> tuple[KeyframeWanted, ...]:
+        """What to say after a change that was not taken in: at most once a second, ask for all."""
+        if self.in_step or event.epoch < self.epoch or event.ts_recv - self._ts_wish < WISH_NS:
+            return ()
+        self._ts_wish = event.ts_recv
+        at = (event.ts_event, event.ts_recv, event.venue, event.instrument_id)
+        return (KeyframeWanted(*at),)
 
     def on_snapshot(self, event: BookSnapshot) -> bool:
         """Take in a snapshot; False when it was a keyframe of what is known already, or older."""

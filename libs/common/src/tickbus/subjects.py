@@ -11,6 +11,7 @@ from tickbus.events.market import (
     BookSnapshot,
     FeedStatus,
     Funding,
+    KeyframeWanted,
     Liquidation,
     Quote,
     Trade,
@@ -56,6 +57,7 @@ _MARKET = {
     FeedStatus: "md.status",
     Liquidation: "md.liquidation",
     Funding: "md.funding",
+    KeyframeWanted: "control.keyframe",
     BookTop: "book.top",
     BookDepth: "book.depth",
 }
@@ -98,6 +100,11 @@ def market(kind: str, venue: str = "*", instrument_id: str = "*") -> str:
 def book(kind: str, venue: str = "*", instrument_id: str = "*") -> str:
     """`book.<kind>.<venue>.<instrument>`; kind is top or depth."""
     return f"book.{kind}.{venue}.{instrument_id}"
+
+
+def keyframe_wishes(venue: str) -> str:
+    """Where consumers ask the feed of `venue` for whole books."""
+    return f"control.keyframe.{token(venue)}.*"
 
 
 def book_snapshot_request(venue: str) -> str:

@@ -2,7 +2,7 @@
 
 Consumes: BookSnapshot, BookDelta, FeedStatus, TimerFired.
 Produces: BookTop on each change of the best levels or of `stale`, BookDepth at most once per
-interval, SetTimer.
+interval, KeyframeWanted while a replica is not in step, SetTimer.
 Invariants: a view that is not `stale` is that of a book without a gap whose feed is live; the last
 state of a burst is always published.
 """
@@ -109,8 +109,9 @@ class BookCore:
         if not replica.on_delta(event):
             if in_step and not replica.in_step:
                 self.gaps += 1
-                return self._publish(view, event.ts_event, event.ts_recv)
-            return ()
+                stale = self._publish(view, event.ts_event, event.ts_recv)
+                return (*stale, *replica.wish(event))
+            return replica.wish(event)
         return self._publish(view, event.ts_event, event.ts_recv)
 
     def _snapshot(self, event: BookSnapshot) -> Events:

@@ -21,6 +21,7 @@ from tickbus.events import (
     FeeSchedule,
     Fill,
     Instrument,
+    KeyframeWanted,
     LiquiditySide,
     OrderApproved,
     OrderFilled,
@@ -82,7 +83,9 @@ class PaperVenue:
         match event:
             case BookDelta() | BookSnapshot():
                 market = self._market(event.instrument_id)
-                return self._fills(event, market, market.on_book(event))
+                fills = self._fills(event, market, market.on_book(event))
+                wish = market.replica.wish(event) if isinstance(event, BookDelta) else ()
+                return (*fills, *wish)
             case Trade():
                 market = self._market(event.instrument_id)
                 return self._fills(event, market, market.on_trade(event))
@@ -335,7 +338,7 @@ class PaperExecution:
                 reports += self._paper.handle(request)
             requests = []
             for report in reports:
-                if isinstance(report, SetTimer):
+                if isinstance(report, SetTimer | KeyframeWanted):
                     out.append(report)
                 else:
                     requests += self._settle(self._core.handle(report), out)

@@ -10,9 +10,10 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `feed`; times in seconds.
 
-    `keyframe_interval_s`: how often a whole book is repeated. `stale_after_s`: an instrument whose
-    book did not change for so long is STALE; at half of it the venue is asked, and if that has
-    nothing new either, the market is quiet and stays LIVE, else the stream is subscribed anew.
+    `keyframe_interval_s`: how often a whole book is repeated unasked; who lost one asks for it.
+    `stale_after_s`: an instrument whose book did not change for so long is STALE; at half of it the
+    venue is asked, and if that has nothing new either, the market is quiet and stays LIVE, else the
+    stream is subscribed anew.
     `first_event_s`: a connection without any frame for so long is made again. `snapshot_levels`:
     depth asked for per side. `buffer_max`: changes kept per instrument while its snapshot is on its
     way. `instruments_interval_s`: how often the venue's list of instruments is read again.
@@ -22,7 +23,7 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `record`: a directory for the raw frames, "" for none.
     """
 
-    keyframe_interval_s: Positive = 5.0
+    keyframe_interval_s: Positive = 15.0
     stale_after_s: Positive = 10.0
     first_event_s: Positive = 15.0
     snapshot_levels: Annotated[int, msgspec.Meta(ge=5, le=5000)] = 1000

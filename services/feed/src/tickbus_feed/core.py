@@ -1,7 +1,7 @@
 """The feed: a venue's frames become normalised, sequenced market events.
 
 Consumes: VenueFrame, SnapshotAnswer, ProbeAnswer, VenueConnected, VenueDisconnected, Instrument,
-TimerFired.
+KeyframeWanted, TimerFired.
 Produces: Trade, Quote, BookDelta, BookSnapshot, Liquidation, Funding, FeedStatus; FetchSnapshot,
 ProbeBook, Resubscribe, Reconnect, Renew, FrameRejected, SetTimer.
 Invariants: within an epoch the sequence of an instrument's deltas rises by exactly one, the book
@@ -22,6 +22,7 @@ from tickbus.events import (
     FeedStatus,
     Funding,
     Instrument,
+    KeyframeWanted,
     Liquidation,
     Quote,
     Recovered,
@@ -74,6 +75,9 @@ class FeedCore:
     def __init__(self, config: FeedConfig, venue: str, adapter: Adapter) -> None:
         self._venue = venue
         self._adapter = adapter
+        self._read = adapter.read
+        self._books_in_stream = adapter.books_in_stream
+        self._frames_numbered = adapter.frames_numbered
         self._buffer_max = config.buffer_max
         self._keyframe_ns = int(config.keyframe_interval_s * SECOND_NS)
         self._links = Links()
@@ -92,6 +96,7 @@ class FeedCore:
             VenueDisconnected: self._on_disconnected,
             Instrument: self._instrument,
             TimerFired: self._timer,
+            KeyframeWanted: self._wanted,
             Recovered: self._recovered,
         }
         self._readers: dict[type, Callable[[VenueFrame, Any], Events]] = {
@@ -135,9 +140,10 @@ class FeedCore:
     # -- frames ------------------------------------------------------------------------------------
 
     def _frame(self, frame: VenueFrame) -> Events:
-        self._links.heard(frame.line, frame.link, frame.ts_recv)
+        if self._frames_numbered:
+            self._links.heard(frame.line, frame.link, frame.ts_recv)
         try:
-            messages = self._adapter.read(frame.payload, route_of(frame.line))
+            messages = self._read(frame.payload, route_of(frame.line))
         except Unreadable as error:
             return self._unreadable(frame, str(error))
         if len(messages) == 1:
@@ -225,7 +231,7 @@ class FeedCore:
         sync = self.syncs.get(diff.symbol)
         if sync is None:
             return self._foreign(frame, "book")
-        if self._adapter.books_in_stream and frame.link != sync.link:
+        if self._books_in_stream and frame.link != sync.link:
             return self._ignore(frame, Ignored("change of a book from another connection"))
         if not sync.synced:
             sync.ts_diff = frame.ts_recv
@@ -361,6 +367,16 @@ class FeedCore:
             ts_event or ts_recv, ts_recv, self._venue, sync.instrument_id,
             sync.epoch, sync.sequence, bids, asks, sync.last_id,
         )  # fmt: skip
+
+    def _wanted(self, wish: KeyframeWanted) -> Events:
+        """Repeat a book for who lost it; once a second serves all who did."""
+        now = wish.ts_recv
+        for sync in self.syncs.values():
+            if sync.instrument_id == wish.instrument_id and sync.synced:
+                if now - sync.ts_keyframe < SECOND_NS // 2:
+                    return ()
+                return (self.keyframe(sync, now, now),)
+        return ()
 
     # -- the state of the feed ---------------------------------------------------------------------
 

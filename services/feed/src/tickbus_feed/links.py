@@ -1,6 +1,7 @@
 """The connections to a venue as the core sees them: which are open, and what they numbered."""
 
 from enum import Enum, auto
+from functools import lru_cache
 
 
 class Place(Enum):
@@ -11,6 +12,7 @@ class Place(Enum):
     OLD = auto()
 
 
+@lru_cache(maxsize=1_000)
 def route_of(line: str) -> str:
     """The adapter's route that a line belongs to."""
     return line.partition("#")[0]

@@ -3,6 +3,7 @@
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from tickbus import subjects
 from tickbus.config import ConfigError, Settings
 from tickbus.runtime import ServiceSpec
 from tickbus_feed.adapter import Adapter
@@ -51,6 +52,7 @@ def build(settings: Settings) -> ServiceSpec:
     return ServiceSpec(
         name="feed",
         core=core,
+        subscribe=(subjects.keyframe_wishes(venue.name),),
         sinks={
             FetchSnapshot: connection.fetch,
             ProbeBook: connection.probe,

@@ -115,4 +115,13 @@ class FeedStatus(Event, frozen=True):
     reason: str = ""
 
 
-MarketEvent = Trade | Quote | BookDelta | BookSnapshot | FeedStatus | Liquidation | Funding
+class KeyframeWanted(Event, frozen=True):
+    """A consumer has no sound copy of a book: the feed shall repeat it now."""
+
+    venue: str
+    instrument_id: str
+
+
+MarketEvent = (
+    Trade | Quote | BookDelta | BookSnapshot | FeedStatus | Liquidation | Funding | KeyframeWanted
+)
