@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -17,12 +18,14 @@ from tickbus.bus import BusError, MemoryBus
 from tickbus.captures import Captures
 from tickbus.clock import Clock, WallClock
 from tickbus.events import BookDelta, Event, FeedState, FeedStatus, Instrument, Trade
-from tickbus_feed.adapter import Adapter
+from tickbus_feed.adapter import Adapter, Unreadable
 from tickbus_feed.budget import SHARE, WeightBudget
+from tickbus_feed.clock_check import measure
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.line import Line, Wiring
 from tickbus_feed.recorder import Recorder
+from tickbus_feed.rest import RestClient
 from tickbus_feed.service import adapter_named
 from tickbus_feed.venue import Renew, SnapshotAnswer, VenueConnected, VenueDisconnected, VenueFrame
 from tickbus_testkit.venues import VENUES, Market, Session
@@ -349,3 +352,36 @@ async def test_account_that_cannot_be_read_is_begun_anew(caplog: pytest.LogCaptu
     await bus.kv_put("budget", "venue.default", b"\xc1 rubbish")
     await asyncio.wait_for(WeightBudget(bus, StoppedClock(), "venue.default").acquire(5), 1)
     assert "begun anew" in caplog.text
+
+
+async def test_clock_of_the_venue_is_measured_by_the_quickest_answer() -> None:
+    clock = StoppedClock()
+    trips = iter((900, 40, 500, 300, 800))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        trip_ns = next(trips) * 1_000_000
+        now = clock.ns
+        clock.ns += trip_ns
+        # 1.5 s ahead of us; the slow answers were held up on the way back.
+        server = now + min(trip_ns // 2, 20_000_000) + 1_500_000_000
+        return httpx.Response(200, json={"serverTime": server // 1_000_000})
+
+    rest = RestClient("http://venue", WeightBudget(MemoryBus(), clock, "venue.default"))
+    rest._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    assert await measure(adapter_named("binance"), rest, clock) == (1500.0, 40.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "ns"),
+    [
+        ("binance", {"serverTime": 1_700_000_000_123}, 1_700_000_000_123_000_000),
+        ("okx", {"data": [{"ts": "1700000000123"}]}, 1_700_000_000_123_000_000),
+        ("bybit", {"result": {"timeNano": "1700000000123456789"}}, 1_700_000_000_123_456_789),
+        ("coinbase", {"epochMillis": "1700000000123"}, 1_700_000_000_123_000_000),
+        ("kraken", {"result": {"unixtime": 1_700_000_000}}, 1_700_000_000_500_000_000),
+    ],
+)
+def test_clock_of_each_venue_is_read(name: str, answer: dict[str, Any], ns: int) -> None:
+    assert adapter_named(name).read_time(json.dumps(answer).encode()) == ns
+    with pytest.raises(Unreadable, match="not the time"):
+        adapter_named(name).read_time(b"{}")

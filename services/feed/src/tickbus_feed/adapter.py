@@ -300,6 +300,21 @@ class Adapter:
 
     # ----------------------------------------------------------------------------------------------
 
+    def time_request(self) -> Request | None:
+        """What to ask for the venue's clock; None where it cannot be asked."""
+        return None
+
+    def read_time(self, payload: bytes) -> int:
+        """Ns UTC of the answer to `time_request`. Raises Unreadable."""
+        try:
+            return self.parse_time(msgspec.json.decode(payload))
+        except (ValueError, LookupError, TypeError) as error:
+            raise Unreadable(f"not the time: {error!r}") from error
+
+    def parse_time(self, answer: Any) -> int:
+        """As `read_time`, of the decoded answer; may raise whatever parsing raises."""
+        raise NotImplementedError
+
     def weight_limit(self, payload: bytes) -> int:
         """The request weight per minute that the list of instruments states; 0 if none."""
         return 0

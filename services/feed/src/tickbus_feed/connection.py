@@ -18,6 +18,7 @@ from tickbus.runtime import Context
 from tickbus.websocket import FrameStream
 from tickbus_feed.adapter import Adapter, Unreadable
 from tickbus_feed.budget import WeightBudget
+from tickbus_feed.clock_check import keep_measuring
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.line import Line, Wiring
@@ -105,6 +106,11 @@ class VenueConnection:
         context.spawn(self._consume(), "frames")
         context.spawn(self._watch(), "readiness")
         context.spawn(self._resubscribing(), "subscriptions")
+        measuring = keep_measuring(
+            self._adapter, self._rest, context.clock, context.telemetry,
+            self._config.clock_interval_s,
+        )  # fmt: skip
+        context.spawn(measuring, "clock")
 
     async def stop(self) -> None:
         """Close the streams and the recording."""

@@ -269,6 +269,14 @@ class Binance(Adapter):
         """The one list there is."""
         return [Request(self.instruments_path, {}, 20)]
 
+    def time_request(self) -> Request:
+        """Beside the list of instruments."""
+        return Request(self.instruments_path.replace("exchangeInfo", "time"), {}, 1)
+
+    def parse_time(self, answer: Any) -> int:
+        """In ms."""
+        return int(answer["serverTime"]) * 1_000_000
+
     def list_instruments(self, payload: bytes, venue: str) -> list[Instrument]:
         """Every symbol of an exchangeInfo answer."""
         info = msgspec.json.decode(payload)

@@ -205,6 +205,14 @@ class Bybit(Adapter):
         path = "/v5/market/instruments-info"
         return [Request(path, {"category": c, "limit": 1000}, 1) for c in CATEGORIES]
 
+    def time_request(self) -> Request:
+        """The venue's clock."""
+        return Request("/v5/market/time", {}, 1)
+
+    def parse_time(self, answer: Any) -> int:
+        """In ns."""
+        return int(answer["result"]["timeNano"])
+
     def list_instruments(self, payload: bytes, venue: str) -> list[Instrument]:
         """Every instrument of an answer for one category."""
         result = msgspec.json.decode(payload)["result"]

@@ -140,6 +140,14 @@ class Coinbase(Adapter):
         """All products."""
         return [Request("/api/v3/brokerage/market/products", {}, 1)]
 
+    def time_request(self) -> Request:
+        """The venue's clock."""
+        return Request("/api/v3/brokerage/time", {}, 1)
+
+    def parse_time(self, answer: Any) -> int:
+        """In ms."""
+        return int(answer["epochMillis"]) * 1_000_000
+
     def list_instruments(self, payload: bytes, venue: str) -> list[Instrument]:
         """Every spot product."""
         products = msgspec.json.decode(payload)["products"]

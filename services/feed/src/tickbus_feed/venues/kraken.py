@@ -207,6 +207,14 @@ class Kraken(Adapter):
         """All pairs."""
         return [Request("/0/public/AssetPairs", {}, 1)]
 
+    def time_request(self) -> Request:
+        """The venue's clock, in whole seconds."""
+        return Request("/0/public/Time", {}, 1)
+
+    def parse_time(self, answer: Any) -> int:
+        """The middle of the second that it names."""
+        return int(answer["result"]["unixtime"]) * 1_000_000_000 + 500_000_000
+
     def list_instruments(self, payload: bytes, venue: str) -> list[Instrument]:
         """Every pair that has a name on the stream."""
         pairs = msgspec.json.decode(payload)["result"]

@@ -195,6 +195,14 @@ class Okx(Adapter):
         """Spot, perpetual and dated."""
         return [Request("/api/v5/public/instruments", {"instType": kind}, 1) for kind in KINDS]
 
+    def time_request(self) -> Request:
+        """The venue's clock."""
+        return Request("/api/v5/public/time", {}, 1)
+
+    def parse_time(self, answer: Any) -> int:
+        """In ms."""
+        return int(answer["data"][0]["ts"]) * 1_000_000
+
     def list_instruments(self, payload: bytes, venue: str) -> list[Instrument]:
         """Every instrument of an answer; options are left out."""
         listed = msgspec.json.decode(payload)["data"]
