@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tickbus.config import ConfigError
 from tickbus.events import (
     BookDelta,
     BookDepth,
     BookSnapshot,
     BookTop,
+    ConsolidatedTop,
     Event,
     FeedState,
     FeedStatus,
@@ -19,6 +23,7 @@ from tickbus.events import (
     TimerFired,
 )
 from tickbus.orderbook import NaiveOrderBook
+from tickbus.shard import Shard
 from tickbus_book.config import BookConfig
 from tickbus_book.core import BookCore
 
@@ -149,3 +154,64 @@ def test_top_is_right_or_stale_whatever_is_lost(
         if last is not None and not last.stale and last.sequence == sequence:
             asks = truth.depth(1)[1]
             assert (last.ask, last.ask_size) == (asks[0] if asks else (0.0, 0.0))
+
+
+def at(venue: str, event: BookSnapshot | BookDelta | FeedStatus) -> Event:
+    return msgspec.structs.replace(event, venue=venue)
+
+
+def test_tops_of_all_venues_stand_side_by_side() -> None:
+    core = a_core(at("okx", a_snapshot(bid=100.0)))
+    assert only(ConsolidatedTop, core.handle(at("okx", a_delta(SECOND, 1, ((100.5, 1.0),))))) == []
+    (top,) = only(ConsolidatedTop, core.handle(at("kraken", a_snapshot(bid=101.0))))
+    assert isinstance(top, ConsolidatedTop)
+    assert top.bids == (("kraken", 101.0, 1.0), ("okx", 100.5, 1.0))
+    assert top.asks == (("okx", 101.0, 1.0), ("kraken", 102.0, 1.0))
+    deep = at("okx", a_delta(SECOND + MS, 2, ((50.0, 1.0),)))
+    assert only(ConsolidatedTop, core.handle(deep)) == [], "nothing changed at the top"
+    gone = at("kraken", a_status(SECOND + 2 * MS, FeedState.STALE))
+    (top,) = only(ConsolidatedTop, core.handle(gone))
+    assert isinstance(top, ConsolidatedTop)
+    assert [venue for venue, _, _ in (*top.bids, *top.asks)] == ["okx", "okx"]
+
+
+def test_depth_tells_where_the_market_leans() -> None:
+    _, depth = a_core().handle(a_snapshot())
+    assert isinstance(depth, BookDepth)
+    assert (depth.spread, depth.micro_price, depth.imbalance) == (1.0, 100.5, 0.0)
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "DOGE-USDT"]),
+        st.sampled_from(["binance", "okx"]),
+        st.sampled_from(["snapshot", "delta", "stale", "live"]),
+    ),
+    max_size=60,
+)
+
+
+@given(EVENTS, st.integers(1, 5))
+def test_shards_together_say_what_one_says(rows: list[tuple[str, str, str]], parts: int) -> None:
+    whole = a_core()
+    shards = [(Shard(n, parts), a_core()) for n in range(1, parts + 1)]
+    sequences: dict[tuple[str, str], int] = {}
+    for place, (name, venue, kind) in enumerate(rows):
+        ts, key = SECOND + place * MS, (venue, name)
+        event: BookSnapshot | BookDelta | FeedStatus
+        if kind == "delta":
+            sequences[key] = sequences.get(key, 0) + 1
+            event = a_delta(ts, sequences[key], bids=((100.0 + place, 1.0),))
+        elif kind == "snapshot":
+            event = a_snapshot(ts, sequence=sequences.get(key, 0), bid=100.0 + place)
+        else:
+            event = a_status(ts, FeedState.STALE if kind == "stale" else FeedState.LIVE)
+        event = msgspec.structs.replace(event, venue=venue, instrument_id=name)
+        said = [list(core.handle(event)) for shard, core in shards if shard.owns(name)]
+        assert said == [list(whole.handle(event))], "one shard, and what the whole says"
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "x", "1/0", "1-3", "1/99999"])
+def test_shard_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="I/N"):
+        Shard.parse(text)

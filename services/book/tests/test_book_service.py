@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tickbus import codec
-from tickbus.bus import MemoryBus
+from tickbus.bus import MemoryBus, Message
 from tickbus.config import Settings
 from tickbus.events import BookSnapshot
 from tickbus.runtime import Shell
@@ -55,3 +56,37 @@ async def test_unknown_book_is_refused_with_what_there_is(bus: MemoryBus) -> Non
 async def test_malformed_request_is_refused_and_the_next_one_answered(bus: MemoryBus) -> None:
     assert "instrument_id" in (await ask(bus, b"\xc1", BookRefusal)).error
     assert await ask(bus, codec.encode_value(BookRequest("BTC-USDT")), BookSnapshot)
+
+
+async def test_shards_on_one_bus_publish_and_answer_what_one_would() -> None:
+    names = [f"C{n}-USDT" for n in range(12)]
+    said: dict[int, list[tuple[str, bytes]]] = {}
+    for parts in (1, 3):
+        bus, published = MemoryBus(), said.setdefault(parts, [])
+
+        async def note(message: Message, published: Any = published) -> None:
+            published.append((message.subject, message.payload))
+
+        await bus.subscribe("book.>", note)
+        shells = [
+            Shell(build(in_shard(settings(), f"{n}/{parts}")), bus, instance=str(n))
+            for n in range(1, parts + 1)
+        ]
+        for shell in shells:
+            await shell.start()
+        for name in names:
+            snapshot = msgspec.structs.replace(SNAPSHOT, instrument_id=name)
+            await bus.publish(f"md.snapshot.sim.{name}", codec.encode([snapshot]))
+        await bus.settle()
+        for name in names:
+            answer = await bus.request(SUBJECT, codec.encode_value(BookRequest(name)), 2)
+            assert codec.decode_value(answer, BookSnapshot).instrument_id == name
+        for shell in shells:
+            await shell.stop()
+    subjects = {parts: sorted(subject for subject, _ in rows) for parts, rows in said.items()}
+    assert subjects[1] == subjects[3]
+    assert len(subjects[1]) == 2 * len(names)
+
+
+def in_shard(given: Settings, shard: str) -> Settings:
+    return Settings(given.raw, {"TICKBUS_SHARD": shard})

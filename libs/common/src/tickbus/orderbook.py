@@ -21,6 +21,12 @@ else:
 IS_COMPILED = _Ladders is not PlainLadders
 
 
+def imbalance(bids: Levels, asks: Levels) -> float:
+    """(bid size - ask size) / (both), -1 to 1, above 0 with more bids; 0 unless there are both."""
+    bid, ask = sum(size for _, size in bids), sum(size for _, size in asks)
+    return (bid - ask) / (bid + ask) if bid and ask else 0.0
+
+
 class OrderBook(_Ladders):
     """Price levels of one instrument, aggregated by price (L2).
 
@@ -48,8 +54,7 @@ class OrderBook(_Ladders):
     def imbalance(self, levels: int = 1) -> float | None:
         """(bid size - ask size) / (both) over the best `levels`: -1 to 1, above 0 more bids."""
         bids, asks = self.depth(levels)
-        bid, ask = sum(size for _, size in bids), sum(size for _, size in asks)
-        return (bid - ask) / (bid + ask) if bid + ask else None
+        return imbalance(bids, asks) if bids or asks else None
 
     def size_at(self, side: Side, price: float) -> float:
         """The size at `price` among the bids (BUY) or asks (SELL), 0 without such a level."""

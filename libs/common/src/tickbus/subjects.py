@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from tickbus.events.base import Event
-from tickbus.events.book import BookDepth, BookTop
+from tickbus.events.book import BookDepth, BookTop, ConsolidatedTop
 from tickbus.events.control import RiskState
 from tickbus.events.ledger import PortfolioUpdated
 from tickbus.events.market import (
@@ -43,6 +43,7 @@ ORDER_EVENTS_ALL = "orders.event.*.*"
 ACCOUNTS_ALL = "orders.account.*"
 BOOK_TOP_ALL = "book.top.>"
 BOOK_DEPTH_ALL = "book.depth.>"
+CONSOLIDATED_ALL = "book.consolidated.*"
 RISK_STATE = "risk.state"
 LEDGER_PORTFOLIO = "ledger.portfolio"
 STATUS = "control.status"
@@ -61,7 +62,7 @@ _MARKET = {
     BookTop: "book.top",
     BookDepth: "book.depth",
 }
-_FLEETING = frozenset((*_MARKET, RiskState, PortfolioUpdated))
+_FLEETING = frozenset((*_MARKET, ConsolidatedTop, RiskState, PortfolioUpdated))
 _AT_VENUE = (
     OrderSubmitted,
     OrderAccepted,
@@ -100,6 +101,11 @@ def market(kind: str, venue: str = "*", instrument_id: str = "*") -> str:
 def book(kind: str, venue: str = "*", instrument_id: str = "*") -> str:
     """`book.<kind>.<venue>.<instrument>`; kind is top or depth."""
     return f"book.{kind}.{venue}.{instrument_id}"
+
+
+def instrument_of(subject: str) -> str:
+    """The instrument that a subject of market data or of views ends in."""
+    return subject.rpartition(".")[2]
 
 
 def keyframe_wishes(venue: str) -> str:
@@ -155,6 +161,8 @@ def of(event: Event) -> str:
             return denied(token(event.order.strategy_id))
         case AccountUpdated():
             return f"orders.account.{token(event.venue)}"
+        case ConsolidatedTop():
+            return f"book.consolidated.{token(event.instrument_id)}"
         case RiskState():
             return RISK_STATE
         case PortfolioUpdated():

@@ -3,4 +3,4 @@
 from tickbus.runtime import main
 from tickbus_book.service import build
 
-main("book", build)
+main("book", build, sharded=True)

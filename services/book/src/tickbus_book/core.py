@@ -2,7 +2,8 @@
 
 Consumes: BookSnapshot, BookDelta, FeedStatus, TimerFired.
 Produces: BookTop on each change of the best levels or of `stale`, BookDepth at most once per
-interval, KeyframeWanted while a replica is not in step, SetTimer.
+interval, ConsolidatedTop on each change of a top where several venues have the instrument,
+KeyframeWanted while a replica is not in step, SetTimer.
 Invariants: a view that is not `stale` is that of a book without a gap whose feed is live; the last
 state of a burst is always published.
 """
@@ -15,14 +16,14 @@ from tickbus.events import (
     BookDepth,
     BookSnapshot,
     BookTop,
+    ConsolidatedTop,
     Event,
     FeedState,
     FeedStatus,
-    Levels,
     SetTimer,
     TimerFired,
 )
-from tickbus.orderbook import BookReplica
+from tickbus.orderbook import BookReplica, imbalance
 from tickbus_book.config import BookConfig
 
 MS_NS = 1_000_000
@@ -58,6 +59,14 @@ class _View:
         return not self.replica.in_step or self.feed is not FeedState.LIVE
 
 
+def _best_bid(top: tuple[str, float, float]) -> tuple[float, float, str]:
+    return -top[1], -top[2], top[0]
+
+
+def _best_ask(top: tuple[str, float, float]) -> tuple[float, float, str]:
+    return top[1], -top[2], top[0]
+
+
 class BookCore:
     """Replicas and views of all instruments that it hears of."""
 
@@ -66,6 +75,8 @@ class BookCore:
         self._depth_ns = config.depth_interval_ms * MS_NS
         self._top_ns = config.top_interval_ms * MS_NS
         self._views: dict[Key, _View] = {}
+        self._venues: dict[str, list[_View]] = {}
+        self._consolidated: dict[str, tuple[Any, Any]] = {}
         self.gaps = 0
         self._handlers: dict[type, Callable[[Any], Events]] = {
             BookDelta: self._delta,
@@ -100,6 +111,7 @@ class BookCore:
         view = self._views.get(key)
         if view is None:
             view = self._views[key] = _View(*key)
+            self._venues.setdefault(event.instrument_id, []).append(view)
         return view
 
     def _delta(self, event: BookDelta) -> Events:
@@ -145,6 +157,8 @@ class BookCore:
                     *bid, *ask, replica.epoch, replica.sequence, stale,
                 )
             )  # fmt: skip
+            if len(self._venues[view.instrument_id]) > 1:
+                out.extend(self._consolidate(view.instrument_id, ts_event, ts_recv))
         if ts_recv - view.ts_depth >= self._depth_ns:
             out.append(self._depth(view, ts_event, ts_recv))
         elif not view.depth_due:
@@ -155,15 +169,23 @@ class BookCore:
 
     def _depth(self, view: _View, ts_event: int, ts_recv: int) -> BookDepth:
         view.ts_depth, view.depth_due = ts_recv, False
-        bids, asks = self._best(view)
-        replica = view.replica
+        replica, book = view.replica, view.replica.book
+        bids, asks = book.depth(self._levels)
         return BookDepth(
             ts_event, ts_recv, view.venue, view.instrument_id,
             bids, asks, replica.epoch, replica.sequence, view.stale,
+            book.spread or 0.0, book.micro_price or 0.0, imbalance(bids, asks),
         )  # fmt: skip
 
-    def _best(self, view: _View) -> tuple[Levels, Levels]:
-        return view.replica.book.depth(self._levels)
+    def _consolidate(self, instrument_id: str, ts_event: int, ts_recv: int) -> Events:
+        """The tops of all venues side by side, if they changed; a book in doubt is left out."""
+        sound = [v for v in self._venues[instrument_id] if v.top and not v.stale]
+        bids = sorted(((v.venue, v.top[0], v.top[1]) for v in sound if v.top[1]), key=_best_bid)
+        asks = sorted(((v.venue, v.top[2], v.top[3]) for v in sound if v.top[3]), key=_best_ask)
+        if self._consolidated.get(instrument_id) == (bids, asks):
+            return ()
+        self._consolidated[instrument_id] = (bids, asks)
+        return (ConsolidatedTop(ts_event, ts_recv, instrument_id, tuple(bids), tuple(asks)),)
 
     def _timer(self, event: TimerFired) -> Events:
         venue, _, instrument_id = event.key.partition("/")

@@ -8,6 +8,7 @@ from tickbus import codec, subjects
 from tickbus.codec import MalformedMessage
 from tickbus.config import Settings
 from tickbus.runtime import ServiceSpec
+from tickbus.shard import VARIABLE, Shard
 from tickbus_book.config import BookConfig
 from tickbus_book.core import BookCore
 
@@ -26,15 +27,21 @@ class BookRefusal(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 def build(settings: Settings) -> ServiceSpec:
-    """Books of every venue on the bus; answers snapshot requests for the configured venue."""
+    """Books of every venue on the bus; answers snapshot requests for the configured venue.
+
+    With TICKBUS_SHARD=I/N only those of its part of the instruments.
+    """
     core = BookCore(settings.section("book", BookConfig))
     venue = settings.venue.name
+    shard = Shard.parse(settings.environment.get(VARIABLE, ""))
 
-    async def answer(payload: bytes) -> bytes:
+    async def answer(payload: bytes) -> bytes | None:
         try:
             request = codec.decode_value(payload, BookRequest)
         except MalformedMessage as error:
             return codec.encode_value(BookRefusal(f"{error}; send [instrument_id, levels]"))
+        if not shard.owns(request.instrument_id):
+            return None  # whoever has it answers
         found = core.depth(venue, request.instrument_id, request.levels)
         if found is None:
             known = ", ".join(i for v, i in core.known() if v == venue) or "none yet"
@@ -46,5 +53,8 @@ def build(settings: Settings) -> ServiceSpec:
         name="book",
         core=core,
         subscribe=tuple(subjects.market(kind) for kind in ("snapshot", "delta", "status")),
+        wants=(lambda subject: shard.owns(subjects.instrument_of(subject)))
+        if shard.parts > 1
+        else None,
         responders={subjects.book_snapshot_request(venue): answer},
     )

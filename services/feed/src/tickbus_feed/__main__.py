@@ -3,4 +3,4 @@
 from tickbus.runtime import main
 from tickbus_feed.service import build
 
-main("feed", build)
+main("feed", build, sharded=True)

@@ -15,6 +15,7 @@ from tickbus.codec import Hop
 from tickbus.config import ConfigError, VenueConfig
 from tickbus.events import Event, FeedState, Instrument
 from tickbus.runtime import Context
+from tickbus.shard import Shard
 from tickbus.websocket import FrameStream
 from tickbus_feed.adapter import Adapter, Unreadable
 from tickbus_feed.budget import WeightBudget
@@ -50,18 +51,20 @@ PROGRESS_S = 5.0
 class VenueConnection:
     """Keeps the core fed: connects, subscribes, fetches books, and again after each break.
 
-    `first` are the instruments that are subscribed and fetched before all others.
+    `first` are the instruments that are subscribed and fetched before all others; only those of
+    `shard` are this process's.
     """
 
     def __init__(
         self, core: FeedCore, venue: VenueConfig, config: FeedConfig, adapter: Adapter,
-        first: frozenset[str] = frozenset(),
+        first: frozenset[str] = frozenset(), shard: Shard = Shard(),
     ) -> None:  # fmt: skip
         self._core = core
         self._venue = venue
         self._config = config
         self._adapter = adapter
         self._first = first
+        self._shard = shard
         self._pending: list[Event] = []
         self._arrived = asyncio.Event()
         self._lines: dict[str, Line] = {}
@@ -78,6 +81,7 @@ class VenueConnection:
         self._log: logging.Logger = logging.getLogger("tickbus.feed")
         self._instruments: dict[str, Instrument] = {}
         self._said_unlisted: set[str] = set()
+        self._listed = False
 
     async def start(self, context: Context) -> None:
         """Begin; the service is ready when every instrument is LIVE."""
@@ -272,6 +276,8 @@ class VenueConnection:
             ):  # fmt: skip
                 context.telemetry.gauge(name, value)
             if not self._instruments:
+                if self._listed:
+                    context.set_ready(True, "none of the instruments is in this shard")
                 continue
             total = len(self._instruments)
             if live != said and (live == total or loop.time() - told_at > PROGRESS_S):
@@ -310,11 +316,12 @@ class VenueConnection:
             self._budget.limit = self._adapter.weight_limit(payload) or self._budget.limit
         for name in self._wanted(listed):
             await self._keep_instrument(name, listed[name])
-        if not self._instruments:
+        if not self._instruments and self._shard.parts == 1:
             raise VenueUnavailable(
                 f"none of venue.instruments ({', '.join(self._venue.instruments)}) is listed at "
                 f"{self._venue.rest_url}"
             )
+        self._listed = True
         if self._lines:
             self._open_lines()
 
@@ -329,7 +336,8 @@ class VenueConnection:
                 names[name] = None
             else:
                 self._say_unlisted(name, list(listed))
-        return sorted(names, key=lambda n: n not in self._first)
+        ours = filter(self._shard.owns, names)
+        return sorted(ours, key=lambda n: n not in self._first)
 
     async def _keep_instrument(self, name: str, instrument: Instrument) -> None:
         before = self._instruments.get(name)

@@ -6,6 +6,7 @@ from typing import Any
 from tickbus import subjects
 from tickbus.config import ConfigError, Settings
 from tickbus.runtime import ServiceSpec
+from tickbus.shard import VARIABLE, Shard
 from tickbus_feed.adapter import Adapter
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.connection import VenueConnection
@@ -48,7 +49,8 @@ def build(settings: Settings) -> ServiceSpec:
             f" {', '.join(map(str, adapter.levels_allowed))}"
         )
     core = FeedCore(config, venue.name, adapter)
-    connection = VenueConnection(core, venue, config, adapter, _traded(settings))
+    shard = Shard.parse(settings.environment.get(VARIABLE, ""))
+    connection = VenueConnection(core, venue, config, adapter, _traded(settings), shard)
     return ServiceSpec(
         name="feed",
         core=core,

@@ -14,7 +14,8 @@ class Message(NamedTuple):
 
 Handler = Callable[[Message], Awaitable[None]]
 KeyHandler = Callable[[str, bytes], Awaitable[None]]
-Responder = Callable[[bytes], Awaitable[bytes]]
+Responder = Callable[[bytes], Awaitable[bytes | None]]
+"""Gives the answer to a request, or None to leave it to another responder."""
 
 
 class Stored(NamedTuple):

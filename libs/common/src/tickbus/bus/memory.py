@@ -187,14 +187,16 @@ class MemoryBus:
         for pattern, responder in self._responders:
             if matches(pattern, subject):
                 try:
-                    return await asyncio.wait_for(responder(payload), timeout_s)
+                    answer = await asyncio.wait_for(responder(payload), timeout_s)
                 except TimeoutError:
                     break
+                if answer is not None:
+                    return answer
         raise RequestTimeout(f"nobody answered on {subject!r} within {timeout_s:g} s")
 
     async def gather(self, subject: str, payload: bytes, wait_s: float) -> list[bytes]:
         """Every answer that comes within `wait_s` seconds."""
-        calls: list[Coroutine[Any, Any, bytes]] = [
+        calls: list[Coroutine[Any, Any, bytes | None]] = [
             self._call(responder, payload)
             for pattern, responder in self._responders
             if matches(pattern, subject)
@@ -205,10 +207,11 @@ class MemoryBus:
         done, late = await asyncio.wait(tasks, timeout=wait_s)
         for task in late:
             task.cancel()
-        return [task.result() for task in tasks if task in done and not task.exception()]
+        answers = (task.result() for task in tasks if task in done and not task.exception())
+        return [answer for answer in answers if answer is not None]
 
     @staticmethod
-    async def _call(responder: Responder, payload: bytes) -> bytes:
+    async def _call(responder: Responder, payload: bytes) -> bytes | None:
         return await responder(payload)
 
     async def respond(self, subject: str, responder: Responder) -> Subscription:

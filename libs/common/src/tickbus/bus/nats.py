@@ -348,7 +348,7 @@ class NatsBus:
 
         async def deliver(message: Msg) -> None:
             answer = await responder(message.data)
-            if message.reply:
+            if message.reply and answer is not None:
                 with contextlib.suppress(nats.errors.Error):
                     await self._client.publish(message.reply, answer)
 

@@ -1,7 +1,7 @@
 """Every message that travels on the bus, one module per subject family."""
 
 from tickbus.events.base import Event, FeeSchedule, LiquiditySide, OrderType, Side, TimeInForce
-from tickbus.events.book import BookDepth, BookEvent, BookTop
+from tickbus.events.book import BookDepth, BookEvent, BookTop, ConsolidatedTop
 from tickbus.events.control import (
     Balance,
     PlatformEvent,
@@ -64,6 +64,7 @@ __all__ = [
     "CancelApproved",
     "CancelOrder",
     "CancelRejected",
+    "ConsolidatedTop",
     "DenialReason",
     "EquityPoint",
     "Event",

@@ -23,7 +23,12 @@ class BookTop(Event, frozen=True):
 
 
 class BookDepth(Event, frozen=True):
-    """The best levels of our replica, best first, at most once per configured interval."""
+    """The best levels of our replica, best first, at most once per configured interval.
+
+    `spread` and `micro_price` (the mid weighted by the sizes of the other side) are of the best
+    level, `imbalance` is (bids - asks) / (both) of the sizes of all these levels, -1 to 1; all are
+    0 unless there are both sides.
+    """
 
     venue: str
     instrument_id: str
@@ -32,6 +37,21 @@ class BookDepth(Event, frozen=True):
     epoch: int
     sequence: int
     stale: bool = False
+    spread: float = 0.0
+    micro_price: float = 0.0
+    imbalance: float = 0.0
 
 
-BookEvent = BookTop | BookDepth
+class ConsolidatedTop(Event, frozen=True):
+    """The best bid and ask of one instrument at every venue whose book can be trusted.
+
+    `bids` and `asks` are (venue, price, size), the best price first and at equal prices the larger
+    size; the best of all is the first of each.
+    """
+
+    instrument_id: str
+    bids: tuple[tuple[str, float, float], ...]
+    asks: tuple[tuple[str, float, float], ...]
+
+
+BookEvent = BookTop | BookDepth | ConsolidatedTop

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tickbus import scheduling
+from tickbus import scheduling, shard
 from tickbus.backoff import delays_s
 from tickbus.bus import Bus, BusError, MemoryBus, NatsBus
 from tickbus.config import ConfigError, Settings, load
@@ -33,14 +33,25 @@ EXIT_BUG = 1
 EXIT_CONFIG = 2
 
 
-def main(name: str, build: Build) -> None:
-    """Run the service `name`; ends the process with 0, 1 (something broke) or 2 (configuration)."""
+def main(name: str, build: Build, *, sharded: bool = False) -> None:
+    """Run the service `name`; ends the process with 0, 1 (something broke) or 2 (configuration).
+
+    `sharded`: several processes may share the instruments.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m tickbus_{name}")
     parser.add_argument(
         "--config", action="append", default=[], metavar="FILE",
         help="YAML file; repeat to merge several (default: $TICKBUS_CONFIG or config/default.yaml)",
     )  # fmt: skip
-    sys.exit(run(name, build, parser.parse_args().config))
+    if sharded:
+        parser.add_argument(
+            "--shard", default=os.environ.get(shard.VARIABLE, ""), metavar="I/N",
+            help="this process's part of the instruments (default: $TICKBUS_SHARD or all)",
+        )  # fmt: skip
+    arguments = parser.parse_args()
+    if sharded:
+        os.environ[shard.VARIABLE] = arguments.shard
+    sys.exit(run(name, build, arguments.config))
 
 
 def run(name: str, build: Build, files: Sequence[str | Path], *, alone: bool = False) -> int:

@@ -77,6 +77,7 @@ class Shell:
     ) -> None:  # fmt: skip
         self.spec = spec
         self.bus = bus
+        self._wants = spec.wants
         self.clock: Clock = clock or WallClock()
         self.telemetry = telemetry or Telemetry(spec.name)
         self.instance = instance
@@ -254,6 +255,8 @@ class Shell:
     # -- events ------------------------------------------------------------------------------------
 
     async def _on_message(self, message: Message) -> None:
+        if self._wants is not None and not self._wants(message.subject):
+            return
         received = self.clock.now_ns()
         envelope = self._decode(message)
         if envelope is None:

@@ -46,7 +46,8 @@ class ServiceSpec:
     come back while it runs, except where the stream kept an earlier word under the same id.
     `watch`: buckets (`instruments`, `control`) whose values go to the core. `sinks`: output types
     that a local coroutine takes instead of the bus. `responders`: request subjects. `durable`: the
-    consumer's name, by default the service's. `rehearse`: what it does with an order that is not
+    consumer's name, by default the service's. `wants`: whether a message on a subject is to be read
+    at all. `rehearse`: what it does with an order that is not
     meant, up to what it would say; changes and sends nothing.
     """
 
@@ -61,4 +62,5 @@ class ServiceSpec:
     responders: Mapping[str, Responder] = field(default_factory=dict)
     edges: tuple[Edge, ...] = ()
     durable: str = ""
+    wants: Callable[[str], bool] | None = None
     rehearse: Rehearse | None = None
