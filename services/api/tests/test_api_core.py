@@ -6,6 +6,7 @@ from tickbus.events import (
     BookDepth,
     BookTop,
     CancelRejected,
+    ConsolidatedTop,
     DenialReason,
     Instrument,
     OrderAccepted,
@@ -41,6 +42,13 @@ def a_submit(order_id: str = "manual-r-1") -> SubmitOrder:
         5, 5, order_id, "manual", "sim", "BTC-USDT", Side.BUY, OrderType.LIMIT,
         Decimal("0.1"), Decimal(100),
     )  # fmt: skip
+
+
+def test_tops_of_several_venues_are_kept_by_instrument() -> None:
+    core = ApiCore()
+    top = ConsolidatedTop(1, 1, "BTC-USDT", (("okx", 100.0, 1.0),), (("kraken", 101.0, 2.0),))
+    assert core.handle(top) == ()
+    assert core.consolidated == {"BTC-USDT": top}
 
 
 def test_a_symbol_is_found_in_every_spelling() -> None:

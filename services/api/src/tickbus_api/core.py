@@ -1,6 +1,7 @@
 """What the gateway knows: instruments, prices, depth and the orders somebody may wait for.
 
-Consumes: Instrument, BookTop, BookDepth, Trade, RiskState and every event of the order path.
+Consumes: Instrument, BookTop, BookDepth, ConsolidatedTop, Trade, RiskState and every event of the
+order path.
 Produces: OrderChanged, for local waiters, each time an order took a step.
 Invariants: of the market only the last value per instrument; at most CLOSED_ORDERS_MAX orders that
 ended, the oldest forgotten first.
@@ -14,6 +15,7 @@ from tickbus.events import (
     BookDepth,
     BookTop,
     CancelRejected,
+    ConsolidatedTop,
     Event,
     Instrument,
     RiskState,
@@ -63,6 +65,7 @@ class ApiCore:
         self.tops: dict[Key, BookTop] = {}
         self.depths: dict[Key, BookDepth] = {}
         self.trades: dict[Key, Trade] = {}
+        self.consolidated: dict[str, ConsolidatedTop] = {}
         self.orders = Orders(CLOSED_ORDERS_MAX)
         self.risk: RiskState | None = None
         self.market_ts = 0
@@ -72,6 +75,7 @@ class ApiCore:
             Instrument: self._on_instrument,
             BookTop: self._on_top,
             BookDepth: self._on_depth,
+            ConsolidatedTop: self._on_consolidated,
             Trade: self._on_trade,
             RiskState: self._on_risk,
         }
@@ -131,6 +135,9 @@ class ApiCore:
 
     def _on_depth(self, event: BookDepth) -> None:
         self.depths[(event.venue, event.instrument_id)] = event
+
+    def _on_consolidated(self, event: ConsolidatedTop) -> None:
+        self.consolidated[event.instrument_id] = event
 
     def _on_trade(self, event: Trade) -> None:
         self.trades[(event.venue, event.instrument_id)] = event

@@ -17,6 +17,8 @@ from tickbus_api.views import (
     NS_PER_MS,
     NS_PER_S,
     CheckView,
+    ConsolidatedTopsView,
+    ConsolidatedView,
     DepthView,
     HealthView,
     InstrumentsView,
@@ -123,6 +125,17 @@ async def depth(
     stale_after_ns = int(gateway.config.stale_after_s * NS_PER_S)
     stale = gateway.core.price(instrument).is_stale(_now(gateway), stale_after_ns)
     return DepthView.of(instrument, found, levels, stale)
+
+
+@router.get("/api/v1/consolidated", tags=["market"])
+async def consolidated(
+    gateway: Operations, symbol: Annotated[str | None, Query(max_length=64)] = None
+) -> ConsolidatedTopsView:
+    """Best bid and ask at every venue, of the instruments that several venues have, or of one."""
+    found = gateway.core.consolidated
+    name = gateway.instrument(symbol, "").instrument_id if symbol is not None else ""
+    chosen = [found[key] for key in sorted(found) if name in ("", key)]
+    return ConsolidatedTopsView(tops=[ConsolidatedView.of(top) for top in chosen])
 
 
 @router.get("/api/v1/portfolio", tags=["books"])

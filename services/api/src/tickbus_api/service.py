@@ -61,6 +61,7 @@ def build(settings: Settings) -> ServiceSpec:
         subscribe=(
             subjects.BOOK_TOP_ALL,
             subjects.BOOK_DEPTH_ALL,
+            subjects.CONSOLIDATED_ALL,
             subjects.market("trade"),
             subjects.RISK_STATE,
         ),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from tickbus.events import BookDepth, Instrument, RiskState, ServiceStatus
+from tickbus.events import BookDepth, ConsolidatedTop, Instrument, RiskState, ServiceStatus
 from tickbus_api.core import Price
 
 NS_PER_MS = 1_000_000
@@ -85,13 +85,20 @@ class PricesView(View):
 
 
 class DepthView(View):
-    """The best levels of one book, best first, as [price, size]."""
+    """The best levels of one book, best first, as [price, size].
+
+    `imbalance` is of all levels that the book service publishes: -1 to 1, above 0 with more bids.
+    `micro_price` is the mid weighted by the sizes of the other side.
+    """
 
     symbol: str
     instrument_id: str
     venue: str
     bids: list[tuple[float, float]]
     asks: list[tuple[float, float]]
+    spread: float | None
+    micro_price: float | None
+    imbalance: float | None
     sequence: int
     updated_at: str | None
     stale: bool
@@ -105,10 +112,38 @@ class DepthView(View):
             venue=instrument.venue,
             bids=list(depth.bids[:count]),
             asks=list(depth.asks[:count]),
+            spread=depth.spread or None,
+            micro_price=depth.micro_price or None,
+            imbalance=depth.imbalance if depth.spread else None,
             sequence=depth.sequence,
             updated_at=iso(depth.ts_recv),
             stale=stale or depth.stale,
         )
+
+
+class ConsolidatedView(View):
+    """The tops of one instrument at all venues, as [venue, price, size], the best first."""
+
+    instrument_id: str
+    bids: list[tuple[str, float, float]]
+    asks: list[tuple[str, float, float]]
+    updated_at: str | None
+
+    @classmethod
+    def of(cls, top: ConsolidatedTop) -> "ConsolidatedView":
+        """The view of `top`."""
+        return cls(
+            instrument_id=top.instrument_id,
+            bids=list(top.bids),
+            asks=list(top.asks),
+            updated_at=iso(top.ts_recv),
+        )
+
+
+class ConsolidatedTopsView(View):
+    """Every instrument that several venues have."""
+
+    tops: list[ConsolidatedView]
 
 
 class InstrumentView(View):
