@@ -225,9 +225,11 @@ def test_trades_and_quotes_are_normalised() -> None:
 
 def test_keyframe_is_repeated_for_who_asks_but_not_for_each_who_does() -> None:
     core = a_feed(a_snapshot(100))
+    core.handle(diff(101, 101, ts=NOW + 2 * SECOND))
     wish = KeyframeWanted(NOW + SECOND, NOW + SECOND, "sim", "BTC-USDT")
     (keyframe,) = core.handle(wish)
     assert isinstance(keyframe, BookSnapshot)
+    assert keyframe.ts_recv == NOW + 2 * SECOND, "its time does not go back behind the change"
     assert not core.handle(wish)
     assert not core.handle(KeyframeWanted(NOW + SECOND, NOW + SECOND, "sim", "XRP-USDT"))
 

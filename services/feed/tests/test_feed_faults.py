@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tickbus import subjects
 from tickbus.events import (
     BookDelta,
     BookSnapshot,
@@ -34,6 +35,7 @@ from tickbus_feed.venue import (
     VenueDisconnected,
     VenueFrame,
 )
+from tickbus_testkit.conformance import Conformance
 from tickbus_testkit.venues import VENUES, Market, Session
 
 SECOND = 1_000_000_000
@@ -51,7 +53,8 @@ class World:
         self.session = Session(self.market)
         self.adapter = adapter_named(venue)
         self.core = FeedCore(FeedConfig(stale_after_s=4.0, first_event_s=2.0), venue, self.adapter)
-        self.now = 1_700_000_000 * SECOND
+        self.now = 1_786_400_000 * SECOND
+        self.told = Conformance(venue)
         self.link = 1
         self.subscribed = False
         self.silent = False
@@ -62,10 +65,12 @@ class World:
         self.rejected = 0
         self.books: dict[int, Any] = {}
         base, quote, *_ = self.said.instrument_id.split("-")
-        one = Decimal("0.1")
-        self.take(self.core.handle(Instrument(
-            venue, self.said.instrument_id, self.said.symbol, base, quote, one, one
-        )))  # fmt: skip
+        tick, lot = Decimal("0.1"), Decimal("0.001")
+        instrument = Instrument(
+            venue, self.said.instrument_id, self.said.symbol, base, quote, tick, lot
+        )
+        self.told.describe(instrument)
+        self.take(self.core.handle(instrument))
         self.connect()
 
     # -- the connection ----------------------------------------------------------------------------
@@ -99,6 +104,8 @@ class World:
 
     def take(self, outputs: Any) -> None:
         for event in outputs:
+            if isinstance(event, BookSnapshot | BookDelta | FeedStatus):
+                self.told.take(subjects.of(event), event, self.now)
             if isinstance(event, FetchSnapshot):
                 self.pending.append((max(event.at_ns, self.now) + STEP, event))
             elif isinstance(event, Resubscribe):
@@ -127,6 +134,7 @@ class World:
             self.fulfil(event)
         if self.now % SECOND == 0:
             self.give(TimerFired(self.now, self.now, TIMER))
+        self.told.passed(self.now)
 
     def send(self, payload: bytes, fault: str) -> None:
         if fault == "disconnect":
@@ -195,6 +203,7 @@ class World:
             assert ours in known
 
     def is_right(self) -> bool:
+        assert self.told.is_sound, [v for v in self.told.verdicts() if v.broken]
         sync = next(iter(self.core.syncs.values()))
         now = self.book_at(self.market.version)
         return self.state is FeedState.LIVE and sync.book.levels() == now

@@ -33,6 +33,7 @@ COMMANDS = {
     "feed": Command("tickbus_cli.feed", "run the feed of one venue, or record it"),
     "replay": Command("tickbus_cli.replay", "run recorded market data through the platform"),
     "inspect": Command("tickbus_cli.inspect", "show what a capture holds"),
+    "conformance": Command("tickbus_cli.conformance", "check what a feed publishes"),
     "bench": Command("tickbus_cli.bench", "measure latency and throughput"),
 }
 
@@ -86,7 +87,7 @@ def _fail(name: str, message: str, code: int = 1) -> int:
 
 
 def _help(given: Sequence[str]) -> int:
-    lines = "\n".join(f"  {name:<8} {command.help}" for name, command in COMMANDS.items())
+    lines = "\n".join(f"  {name:<12} {command.help}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="tickbus",
         usage="tickbus COMMAND [ARGUMENTS]",

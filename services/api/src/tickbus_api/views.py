@@ -112,13 +112,20 @@ class DepthView(View):
             venue=instrument.venue,
             bids=list(depth.bids[:count]),
             asks=list(depth.asks[:count]),
-            spread=depth.spread or None,
+            spread=_spread(depth),
             micro_price=depth.micro_price or None,
             imbalance=depth.imbalance if depth.spread else None,
             sequence=depth.sequence,
             updated_at=iso(depth.ts_recv),
             stale=stale or depth.stale,
         )
+
+
+def _spread(depth: BookDepth) -> float | None:
+    # Through Decimal: 100.1 - 100.0 is 0.1 to everybody but floats.
+    if not depth.bids or not depth.asks:
+        return None
+    return float(Decimal(repr(depth.asks[0][0])) - Decimal(repr(depth.bids[0][0])))
 
 
 class ConsolidatedView(View):

@@ -86,6 +86,7 @@ class FeedCore:
         """The streams of each line, in the order of the instruments."""
         self.syncs: dict[str, BookSync] = {}
         self.states: dict[str, FeedState] = {}
+        self._now = 0
         self.rejected = 0
         self.ignored: dict[str, int] = {}
         self._handlers: dict[type, Callable[[Any], Events]] = {
@@ -140,6 +141,7 @@ class FeedCore:
     # -- frames ------------------------------------------------------------------------------------
 
     def _frame(self, frame: VenueFrame) -> Events:
+        self._now = frame.ts_recv
         if self._frames_numbered:
             self._links.heard(frame.line, frame.link, frame.ts_recv)
         try:
@@ -370,7 +372,7 @@ class FeedCore:
 
     def _wanted(self, wish: KeyframeWanted) -> Events:
         """Repeat a book for who lost it; once a second serves all who did."""
-        now = wish.ts_recv
+        now = self._now  # the wish's own time is of before what was said since
         for sync in self.syncs.values():
             if sync.instrument_id == wish.instrument_id and sync.synced:
                 if now - sync.ts_keyframe < SECOND_NS // 2:
@@ -472,7 +474,7 @@ class FeedCore:
     def _timer(self, event: TimerFired) -> Events:
         if event.key != TIMER:
             return ()
-        now = event.ts_recv
+        now = self._now = max(self._now, event.ts_recv)
         out: list[Event] = []
         for sync in self.syncs.values():
             out.extend(self._silence.look(sync, now))
