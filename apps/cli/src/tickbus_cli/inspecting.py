@@ -41,6 +41,8 @@ class Reading:
         self.notional = 0.0
         self.quotes = 0
         self.liquidations = 0
+        self.in_step = False
+        """Whether the book was sound when its last message had been taken in."""
         self.ts_first = 0
         self.ts_last = 0
         self.candles: list[Candle] = []
@@ -106,6 +108,7 @@ class Inspector:
         self._candle_s = candle_s
         self._listed: dict[str, Instrument] = {}
         self._now = 0
+        self._spoken_of: set[str] = set()
         # Nothing but the recording decides what is stale, and nobody needs keyframes here.
         config = FeedConfig(keyframe_interval_s=NEVER_S)
         self.core = FeedCore(config, adapter.name, _Discovering(adapter, self))
@@ -128,7 +131,8 @@ class Inspector:
 
     def saw(self, messages: Sequence[Message]) -> None:
         """Make a symbol's instrument known when it first appears, and count its messages."""
-        for symbol in {getattr(message, "symbol", "") for message in messages} - {""}:
+        self._spoken_of = {getattr(message, "symbol", "") for message in messages} - {""}
+        for symbol in self._spoken_of:
             reading = self.readings.get(symbol) or self._discover(symbol)
             reading.heard(self._now)
 
@@ -154,8 +158,11 @@ class Inspector:
         if isinstance(event, SnapshotAnswer):
             reading = self.readings.get(event.symbol) or self._discover(event.symbol)
             reading.heard(now)
+        self._spoken_of = {event.symbol} if isinstance(event, SnapshotAnswer) else set()
         for out in self.core.handle(event):
             self._observe(out, now)
+        for symbol in self._spoken_of:
+            self.readings[symbol].in_step = self.core.syncs[symbol].synced
 
     def _observe(self, event: Event, now: int) -> None:
         if isinstance(event, Trade | Quote | BookDelta | BookSnapshot | Liquidation | Funding):
@@ -191,7 +198,7 @@ class Inspector:
             "checksums": sync.checksums,
             "checksum_failures": sync.checksum_failures,
             "crossed": sync.crossed,
-            "in_step": sync.synced,
+            "in_step": reading.in_step,
             "levels": len(sync.book),
             "bids": [list(level) for level in bids],
             "asks": [list(level) for level in asks],
