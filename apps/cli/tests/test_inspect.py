@@ -95,6 +95,25 @@ class TestCaptures:
         found = inspect(capsys, *files("coinbase/*.zst"))
         assert_same_books(found, rebuild.coinbase(files("coinbase/*.zst")))
 
+    @pytest.mark.parametrize(
+        ("pattern", "other", "symbol", "instrument"),
+        [
+            ("deribit/*.zst", rebuild.deribit, "BTC-24SEP21-8000-P", "BTC-USD-210924-8000-P"),
+            (
+                "kraken/KRAKEN_FUTURES_*.zst", rebuild.kraken_futures, "PI_ETHUSD",
+                "ETH-USD-PERP",
+            ),
+            ("bitfinex/*.zst", rebuild.bitfinex, "tDOGUSD", "DOG-USD"),
+        ],
+    )  # fmt: skip
+    def test_other_venues(
+        self, capsys: pytest.CaptureFixture[str], pattern: str, other: Any, symbol: str,
+        instrument: str,
+    ) -> None:  # fmt: skip
+        found = inspect(capsys, *files(pattern))
+        assert_same_books(found, other(files(pattern)))
+        assert found[symbol]["instrument"] == instrument
+
     def test_current_wire_format_has_liquidations_of_any_symbol(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:

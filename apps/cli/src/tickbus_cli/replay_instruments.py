@@ -134,7 +134,7 @@ def guessed(adapter: Adapter, key: str, venue: str, prices: int = 8, sizes: int 
     return Instrument(
         venue=venue,
         instrument_id=instrument_id,
-        symbol=key.rpartition(":")[2],
+        symbol=adapter.symbol_of(key),
         base=base,
         quote=quote,
         tick_size=Decimal(1).scaleb(-prices),

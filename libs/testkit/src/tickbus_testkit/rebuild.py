@@ -73,7 +73,7 @@ def top(book: Book, levels: int = 10) -> tuple[list[list[float]], list[list[floa
 def change(book: Book, side: str, levels: Any) -> None:
     """Set absolute sizes; 0 removes."""
     for level in levels:
-        price, size = level[0], level[1]
+        price, size = str(level[0]), str(level[1])
         if Decimal(size) == 0:
             book[side].pop(Decimal(price), None)
         else:
@@ -184,4 +184,62 @@ def coinbase(paths: list[Path]) -> dict[str, Book]:
             for update in event["updates"]:
                 side = "b" if update["side"] == "bid" else "a"
                 change(book, side, [(update["price_level"], update["new_quantity"])])
+    return books
+
+
+def deribit(paths: list[Path]) -> dict[str, Book]:
+    """Books by instrument."""
+    books: dict[str, Book] = {}
+    for _, _, message in frames(paths):
+        params = message.get("params", {})
+        if not str(params.get("channel", "")).startswith("book.") or "data" not in params:
+            continue
+        data = params["data"]
+        book = books.setdefault(data["instrument_name"], {"b": {}, "a": {}})
+        if data["type"] == "snapshot":
+            book["b"].clear()
+            book["a"].clear()
+        change(book, "b", [level[1:] for level in data["bids"]])
+        change(book, "a", [level[1:] for level in data["asks"]])
+    return books
+
+
+def kraken_futures(paths: list[Path]) -> dict[str, Book]:
+    """Books by product."""
+    books: dict[str, Book] = {}
+    for _, _, message in frames(paths):
+        if message.get("feed") == "book_snapshot":
+            book = books[message["product_id"]] = {"b": {}, "a": {}}
+            change(book, "b", [(level["price"], level["qty"]) for level in message["bids"]])
+            change(book, "a", [(level["price"], level["qty"]) for level in message["asks"]])
+        elif message.get("feed") == "book" and "event" not in message:
+            side = "b" if message["side"] == "buy" else "a"
+            change(books[message["product_id"]], side, [(message["price"], message["qty"])])
+    return books
+
+
+def bitfinex(paths: list[Path]) -> dict[str, Book]:
+    """Books by symbol."""
+    books: dict[str, Book] = {}
+    channels: dict[int, str] = {}
+    for _, _, message in frames(paths):
+        if isinstance(message, dict):
+            if message.get("event") == "subscribed" and message["channel"] == "book":
+                channels[message["chanId"]] = message["symbol"]
+            continue
+        if not isinstance(message[0], int) or message[0] not in channels:
+            continue
+        if not isinstance(message[1], list):
+            continue
+        book = books.setdefault(channels[message[0]], {"b": {}, "a": {}})
+        body = message[1]
+        if body and isinstance(body[0], list):
+            book["b"].clear()
+            book["a"].clear()
+        else:
+            body = [body]
+        for price, count, amount in body:
+            side = "b" if Decimal(str(amount)) > 0 else "a"
+            size = "0" if not count else str(abs(Decimal(str(amount))))
+            change(book, side, [(str(price), size)])
     return books

@@ -181,6 +181,16 @@ def _kraken(s: Session, sides: Sides, kind: str) -> bytes:
     ).encode()
 
 
+def _deribit(s: Session, sides: Sides, kind: str) -> bytes:
+    levels = {k: [["new", p, a] for p, a in v] for k, v in _sides(sides).items()}
+    data = {"type": kind, "timestamp": T, "instrument_name": "BTC-PERPETUAL", "change_id": s.u * 5,
+            "bids": levels["b"], "asks": levels["a"]}  # fmt: skip
+    if kind == "change":
+        data["prev_change_id"] = s.u * 5 - 5
+    params = {"channel": "book.BTC-PERPETUAL.100ms", "data": data}
+    return dump({"jsonrpc": "2.0", "method": "subscription", "params": params})
+
+
 VENUES = {
     "binance": Spoken(
         "BTCUSDT", "BTC-USDT", "", binance_change,
@@ -201,6 +211,10 @@ VENUES = {
     "coinbase": Spoken(
         "BTC-USD", "BTC-USD", "", lambda s, c: _coinbase(s, c, "update"),
         lambda s: _coinbase(s, s.market.sides, "snapshot"), None,
+    ),
+    "deribit": Spoken(
+        "BTC-PERPETUAL", "BTC-USD-PERP", "", lambda s, c: _deribit(s, c, "change"),
+        lambda s: _deribit(s, s.market.sides, "snapshot"), lambda u: u // 5 - 100,
     ),
     "kraken": Spoken(
         "BTC/USD", "BTC-USD", "", lambda s, c: _kraken(s, c, "update"),

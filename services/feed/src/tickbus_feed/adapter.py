@@ -252,6 +252,10 @@ class Adapter:
         """How messages name the instrument."""
         return instrument.symbol
 
+    def symbol_of(self, key: str) -> str:
+        """The venue's own spelling of what messages name `key`."""
+        return key
+
     def routes(self, key: str) -> dict[str, list[str]]:
         """Which streams `key` needs, by connection."""
         raise NotImplementedError

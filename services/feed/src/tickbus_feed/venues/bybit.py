@@ -178,6 +178,10 @@ class Bybit(Adapter):
         """`linear:BTCUSDT`: spot and derivatives share their symbols."""
         return _key(_category(instrument), instrument.symbol)
 
+    def symbol_of(self, key: str) -> str:
+        """Without the category."""
+        return key.partition(":")[2]
+
     def routes(self, key: str) -> dict[str, list[str]]:
         """Book, trades, best bid and ask with funding; liquidations of derivatives."""
         route, _, symbol = key.partition(":")
