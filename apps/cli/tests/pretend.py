@@ -16,7 +16,7 @@ from tickbus.events import Event, OrderType, Quote, Side
 from tickbus.order import Order, OrderState
 from tickbus.runtime import Context, ServiceSpec, main
 
-SERVICES = ("feed", "book", "strategy", "risk", "execution", "ledger", "api")
+SERVICES = ("feed", "book", "strategy", "risk", "execution", "ledger", "history", "api")
 ZERO = Decimal(0)
 
 

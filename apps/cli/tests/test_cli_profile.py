@@ -84,7 +84,7 @@ def test_secrets_reach_only_who_needs_them() -> None:
     for service in SERVICES:
         given = child_environment(base, service, testnet, Ports(), {}, "postgresql://x")
         assert ("TICKBUS_VENUE_API_KEY" in given) == (service == "execution")
-        assert ("TICKBUS_POSTGRES_DSN" in given) == (service == "ledger")
+        assert ("TICKBUS_POSTGRES_DSN" in given) == (service in ("ledger", "history"))
 
 
 def test_the_simulation_never_sees_real_keys_and_finds_its_exchange() -> None:

@@ -22,7 +22,7 @@ LAUNCH = f"""
 import sys; from functools import partial
 from tickbus_cli import main, up
 pretend = {str(HERE / "pretend.py")!r}
-names = ("feed", "book", "strategy", "risk", "execution", "ledger", "api")
+names = ("feed", "book", "strategy", "risk", "execution", "ledger", "history", "api")
 up.Plan = partial(up.Plan, commands={{n: (sys.executable, pretend, n) for n in names}})
 sys.exit(main.main(sys.argv[1:]))
 """
@@ -95,7 +95,7 @@ def test_a_timed_run_ends_with_exactly_one_json_object(tmp_path: Path) -> None:
     assert summary["profile"] == "binance-paper"
     assert summary["ticks"] > 10
     assert set(summary["events"]) == {
-        "feed", "book", "strategy", "risk", "execution", "ledger", "api"
+        "feed", "book", "strategy", "risk", "execution", "ledger", "history", "api"
     }  # fmt: skip
     assert (summary["crashed"], summary["error"]) == (None, None)
     assert summary["tick_to_order"]["count"] == 1
@@ -123,7 +123,12 @@ def test_ctrl_c_stops_in_order_and_status_sees_it_run(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=40)
     assert process.returncode == 0, err
-    words = ["strategies first", "cancelled 1 of 1", "stopping api, ledger", "nothing is left"]
+    words = [
+        "strategies first",
+        "cancelled 1 of 1",
+        "stopping api, history, ledger",
+        "nothing is left",
+    ]
     places = [out.index(word) for word in words]
     assert places == sorted(places)
     assert nothing_left(tmp_path / "d")

@@ -15,11 +15,11 @@ from tickbus_cli.errors import CliError
 SIM_KEYS = {"TICKBUS_VENUE_API_KEY": "sim-key", "TICKBUS_VENUE_API_SECRET": "sim-secret"}
 KEYS = tuple(SIM_KEYS)
 LIVE_CONFIRM = "TICKBUS_LIVE_CONFIRM"
-SERVICES = ("feed", "book", "risk", "execution", "ledger", "strategy", "api")
+SERVICES = ("feed", "book", "risk", "execution", "ledger", "history", "strategy", "api")
 """In the order in which they start; they stop in reverse, but strategy always goes first."""
 _METRICS = {
     "feed": 9101, "book": 9102, "strategy": 9103, "risk": 9104, "execution": 9105, "ledger": 9106,
-    "api": 9107,
+    "api": 9107, "history": 9108,
 }  # fmt: skip
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -191,7 +191,7 @@ class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ]  # fmt: skip
 
 
-SCHEDULING = {"ledger": "idle", "exchange": "normal"}
+SCHEDULING = {"ledger": "idle", "history": "idle", "exchange": "normal"}
 """Where all share few processors, what stands between a tick and its order, or between a user and
 the kill switch, runs first (`realtime`, where permitted). The ledger is behind by what the machine
 has no time for, and loses nothing: the stream keeps it. The exchange is not of the platform."""
@@ -215,7 +215,7 @@ def child_environment(
     shared: Mapping[str, str],
     postgres_dsn: str,
 ) -> dict[str, str]:
-    """The environment of one service; only execution gets the keys, only ledger the database."""
+    """The environment of one service; only execution gets the keys, only two the database."""
     environment = {**base, **shared}
     environment["TICKBUS_METRICS_PORT"] = str(chosen.metrics(service))
     environment["TICKBUS_LOG_FORMAT"] = "json"
@@ -227,7 +227,7 @@ def child_environment(
             environment.pop(name, None)
     if service == "execution" and profile.simulated:
         environment |= SIM_KEYS
-    if service == "ledger":
+    if service in ("ledger", "history"):
         environment["TICKBUS_POSTGRES_DSN"] = postgres_dsn
     if profile.simulated:
         address = f"127.0.0.1:{chosen.exchange}"

@@ -18,7 +18,7 @@ from tickbus.events.base import FeeSchedule
 
 SECTIONS = (
     "platform", "bus", "postgres", "venue", "feed", "book", "strategies", "risk", "execution",
-    "ledger", "api", "exchange", "replay",
+    "ledger", "history", "api", "exchange", "replay",
 )  # fmt: skip
 DEFAULT_FILE = Path("config/default.yaml")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")

@@ -104,8 +104,18 @@ class ServiceProcess:
             return process.wait(STOP_S)
 
 
-STOP_ORDER = ("strategy", "api", "risk", "execution", "ledger", "book", "feed", "exchange")
-SERVICES = ("feed", "book", "risk", "execution", "ledger", "strategy", "api")
+STOP_ORDER = (
+    "strategy",
+    "api",
+    "risk",
+    "execution",
+    "history",
+    "ledger",
+    "book",
+    "feed",
+    "exchange",
+)
+SERVICES = ("feed", "book", "risk", "execution", "ledger", "history", "strategy", "api")
 
 
 class PlatformProcesses:

@@ -1,0 +1,1 @@
+"""Candles and statistics of the market, kept in Postgres."""
