@@ -19,11 +19,12 @@ import pytest
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from tickbus import codec, subjects
+from tickbus import codec, history_api, subjects
 from tickbus.events import (
     AccountUpdated,
     Balance,
     BookDelta,
+    BookDepth,
     BookSnapshot,
     BookTop,
     CancelApproved,
@@ -49,6 +50,7 @@ from tickbus.events import (
     Trade,
     TradingState,
 )
+from tickbus.history_api import Candle, CandlesAnswer, CandlesQuery
 from tickbus.ledger_api import FillsAnswer, FillsQuery, OrderAnswer, OrderQuery
 from tickbus.ledger_client import ask
 from tickbus_testkit.neighbours import Neighbours
@@ -389,6 +391,41 @@ async def test_ledger(bus: Neighbours, start: Start, postgres_dsn: str) -> None:
     assert steps[:4] == ["SubmitOrder", "OrderApproved", "OrderSubmitted", "OrderAccepted"]
     fills = await ask(bus.bus, subjects.ledger_query("fills"), FillsQuery(), FillsAnswer, 5)
     assert [f.fill.fill_id for f in fills.fills] == ["f2", "f1"]
+
+
+async def test_history(bus: Neighbours, start: Start, postgres_dsn: str) -> None:
+    name = f"contract_{secrets.token_hex(4)}"
+    connection = await asyncpg.connect(postgres_dsn)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    dsn = postgres_dsn.rpartition("/")[0] + f"/{name}"
+    process = start("history", TICKBUS_POSTGRES_DSN=dsn)
+
+    def a_trade(number: int, price: float) -> Trade:
+        return Trade(now(), now(), "sim", "BTC-USDT", str(number), price, 0.5, Side.BUY)
+
+    query = CandlesQuery(venue="sim", instrument_id="BTC-USDT", interval_s=86_400)
+
+    async def candles(trades: int) -> Candle:
+        """The days put together, once they hold so many trades."""
+        async with asyncio.timeout(20):
+            while True:
+                payload = await bus.bus.request(history_api.CANDLES, codec.encode_value(query), 5)
+                found = codec.decode_value(payload, CandlesAnswer).candles
+                if sum(candle.trades for candle in found) == trades:
+                    return found[0]
+                await asyncio.sleep(0.2)
+
+    await bus.say(a_trade(1, 60_000.0), "feed")
+    bids, asks = ((59_990.0, 1.0),), ((60_010.0, 2.0),)
+    await bus.say(BookDepth(now(), now(), "sim", "BTC-USDT", bids, asks, 1, 1), "book")
+    assert (await candles(1)).close == 60_000.0
+    await survives_nonsense(bus, process, "md.trade.sim.BTC-USDT")
+    process.stop()
+    process.start().until_ready()
+    await bus.say(a_trade(2, 60_100.0), "feed")
+    day = await candles(2)
+    assert (day.close, day.bid_size, day.ask_size) == (60_100.0, 1.0, 2.0)
 
 
 async def test_api(bus: Neighbours, start: Start) -> None:

@@ -71,7 +71,9 @@ def test_a_tick_becomes_an_order_a_fill_and_a_line_in_the_books(
     equal_books(platform, desk)
 
 
-@pytest.mark.parametrize("name", ["risk", "execution", "ledger", "strategy", "book", "feed", "api"])
+@pytest.mark.parametrize(
+    "name", ["risk", "execution", "ledger", "history", "strategy", "book", "feed", "api"]
+)
 def test_service_killed_under_way_comes_back_and_the_books_are_equal(
     platform: PlatformProcesses, desk: Desk, name: str
 ) -> None:
