@@ -19,8 +19,10 @@ from tickbus.websocket import FrameStream
 from tickbus_feed.adapter import Request
 from tickbus_feed.budget import WeightBudget
 from tickbus_feed.connection import VenueConnection
+from tickbus_feed.core import FeedCore
 from tickbus_feed.rest import RestClient, VenueUnavailable
 from tickbus_feed.service import build
+from tickbus_feed.sync import BookSync
 from tickbus_testkit.processes import ServiceProcess, free_port
 
 
@@ -72,6 +74,18 @@ class AFeed:
             while not what():
                 await asyncio.sleep(0.05)
 
+    async def until_equal(self, http: httpx.AsyncClient, exchange: str, sync: BookSync) -> None:
+        """Until the venue's book and ours are of the same update; then they must be the same."""
+        params: dict[str, Any] = {"symbol": sync.symbol, "limit": 5000}
+        async with asyncio.timeout(30):
+            while True:
+                answer = (await http.get(f"http://{exchange}/api/v3/depth", params=params)).json()
+                await asyncio.sleep(0.03)
+                if sync.synced and sync.last_id == answer["lastUpdateId"]:
+                    break
+        sides = [tuple((float(p), float(s)) for p, s in answer[k]) for k in ("bids", "asks")]
+        assert sync.book.levels() == tuple(sides)
+
 
 async def test_feed_gets_live_and_survives_a_gap_and_a_disconnect(exchange: str) -> None:
     async with AFeed(exchange, "BTC-USDT", "ETH-USDT") as feed, httpx.AsyncClient() as admin:
@@ -100,6 +114,35 @@ async def test_stream_that_died_alone_is_subscribed_anew(exchange: str) -> None:
         await feed.until(lambda: not feed.shell.waiting())
         assert feed.epochs["ETH-USDT"] == first["ETH-USDT"], "the other stream goes on"
         assert FeedState.DISCONNECTED not in feed.states
+
+
+async def test_books_are_right_behind_a_bad_wire(exchange: str) -> None:
+    """Faults of all kinds for some seconds; then every book is the venue's, to the last level."""
+    names = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+    async with AFeed(exchange, *names, stale_after_s=2.0) as feed, httpx.AsyncClient() as admin:
+        await feed.until(lambda: not feed.shell.waiting())
+        wanted = dict.fromkeys(("drop", "duplicate", "reorder", "truncate", "corrupt"), 0.02)
+        url = f"http://{exchange}/admin/faults"
+        (await admin.post(url, json={"seed": 5, **wanted})).raise_for_status()
+        await asyncio.sleep(4)
+        (await admin.post(url, json={**wanted, "silent": ["ETHUSDT"]})).raise_for_status()
+        await asyncio.sleep(4)
+        counts = (await admin.post(url, json={})).json()["counts"]
+        assert all(counts.values()), counts
+        core = feed.shell.spec.core
+        assert isinstance(core, FeedCore)
+        assert core.gaps
+        assert core.rejected
+        await feed.until(lambda: not feed.shell.waiting(), 40)
+        for name in names:
+            await feed.until_equal(admin, exchange, core.syncs[name.replace("-", "")])
+
+
+async def test_faults_that_cannot_be_are_refused(exchange: str) -> None:
+    async with httpx.AsyncClient() as admin:
+        for wrong, said in (({"drop": 2}, "drop"), ({"x": 1}, "x"), ({"silent": ["A"]}, "'A'")):
+            answer = await admin.post(f"http://{exchange}/admin/faults", json=wrong)
+            assert (answer.status_code, said in answer.text) == (400, True)
 
 
 async def test_instrument_that_is_not_listed_is_named_and_the_others_go_on(

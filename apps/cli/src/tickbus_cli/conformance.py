@@ -1,7 +1,8 @@
 """Check what a feed publishes on the bus against the rules that every feed keeps to.
 
 Run it beside any feed, of whatever making: it listens, asks for a book now and then, and reports.
-With --faults and the address of the simulated exchange it also provokes a gap and a disconnect.
+With --faults and the address of the simulated exchange it also provokes faults on the wire and a
+disconnect.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from tickbus_testkit.conformance import Conformance
 
 WISH_S = 5.0
 FAULTS_AT = (0.25, 0.6)
+KINDS = ("drop", "duplicate", "reorder", "truncate", "corrupt")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -127,8 +129,10 @@ def _faults(url: str) -> Callable[[int], Awaitable[None]]:
         async with httpx.AsyncClient(timeout=5.0) as client:
             try:
                 if number == 0:
-                    answer = await client.post(f"{url}/admin/gap", json={"symbol": "BTCUSDT"})
+                    wanted = dict.fromkeys(KINDS, 0.01)
+                    answer = await client.post(f"{url}/admin/faults", json=wanted)
                 else:
+                    (await client.post(f"{url}/admin/faults", json={})).raise_for_status()
                     answer = await client.post(f"{url}/admin/disconnect")
                 answer.raise_for_status()
             except httpx.HTTPError as error:

@@ -7,6 +7,7 @@ import msgspec
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.engine.numbers import text
 from tickbus_exchange.protocol import render
+from tickbus_exchange.protocol.faults import FaultSettings
 from tickbus_exchange.protocol.rest import HttpRequest, HttpResponse
 
 _encode = msgspec.json.Encoder().encode
@@ -25,6 +26,8 @@ class Admin:
             ("GET", "/admin/ledger"): self._ledger,
             ("POST", "/admin/disconnect"): self._drop,
             ("POST", "/admin/gap"): self._gap,
+            ("GET", "/admin/faults"): self._faults,
+            ("POST", "/admin/faults"): self._set_faults,
         }
 
     def handle(self, request: HttpRequest) -> HttpResponse | None:
@@ -51,6 +54,24 @@ class Admin:
             return HttpResponse(400, _encode({"error": message}))
         self._exchange.hub.lose_next_diff(symbol)
         return HttpResponse(200, _encode({"symbol": symbol}))
+
+    def _faults(self, _: HttpRequest) -> HttpResponse:
+        faults = self._exchange.hub.faults
+        return HttpResponse(200, _encode({"settings": faults.settings, "counts": faults.counts}))
+
+    def _set_faults(self, request: HttpRequest) -> HttpResponse:
+        """Replace all settings; {} ends the faults."""
+        try:
+            settings = msgspec.json.decode(request.body, type=FaultSettings)
+        except (msgspec.DecodeError, RecursionError) as error:
+            fields = ", ".join(FaultSettings.__struct_fields__)
+            return HttpResponse(400, _encode({"error": f"{error}; there are {fields}"}))
+        unknown = [s for s in settings.silent if s not in self._exchange.venue.rules]
+        if unknown:
+            message = f"silent: {unknown[0]!r} is none of {', '.join(self._exchange.venue.rules)}"
+            return HttpResponse(400, _encode({"error": message}))
+        self._exchange.hub.faults.set(settings)
+        return self._faults(request)
 
     def _ledger(self, _: HttpRequest) -> HttpResponse:
         venue = self._exchange.venue

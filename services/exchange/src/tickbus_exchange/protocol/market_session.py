@@ -56,6 +56,7 @@ class MarketSession:
         for stream in self.streams:
             self._hub.unsubscribe(self, stream)
         self.streams.clear()
+        self._hub.faults.forget(id(self))
 
     def shutdown_notice(self, now_ms: int) -> bytes:
         """Return the frame that announces a planned stop."""

@@ -12,6 +12,7 @@ from tickbus_exchange.engine.book import Level
 from tickbus_exchange.engine.numbers import text
 from tickbus_exchange.engine.orders import Report, Trade
 from tickbus_exchange.protocol import render
+from tickbus_exchange.protocol.faults import Faults
 from tickbus_exchange.protocol.frames import text_frame
 from tickbus_exchange.protocol.market_data import MarketData
 from tickbus_exchange.tape import CANDLE_MS, AggTrade
@@ -56,6 +57,7 @@ class Hub:
         self._fast = {s: _Differ(book.update_id) for s, book in books.items()}
         self._slow = {s: _Differ(book.update_id) for s, book in books.items()}
         self.messages_total: dict[str, int] = {}
+        self.faults = Faults()
         for symbol in books:
             self.on_book(symbol)
 
@@ -78,6 +80,9 @@ class Hub:
         raw = combined = b""
         kind = stream.partition("@")[2]
         self.messages_total[kind] = self.messages_total.get(kind, 0) + 1
+        if self.faults.active:
+            self._publish_badly(stream, payload)
+            return
         for subscriber in tuple(self._listeners.get(stream, ())):
             if subscriber.combined:
                 if not combined:
@@ -87,6 +92,14 @@ class Hub:
                 if not raw:
                     raw = text_frame(payload)
                 subscriber.send(raw)
+
+    def _publish_badly(self, stream: str, payload: bytes) -> None:
+        for subscriber in tuple(self._listeners.get(stream, ())):
+            whole = payload
+            if subscriber.combined:
+                whole = b'{"stream":"%b","data":%b}' % (stream.encode(), payload)
+            for part in self.faults.apply(id(subscriber), stream, whole):
+                subscriber.send(text_frame(part))
 
     # -- observer ------------------------------------------------------------------------------
 

@@ -1,0 +1,82 @@
+"""Faults of the market streams on demand: a bad day at a venue, the same each time."""
+
+import random
+from typing import Annotated
+
+import msgspec
+
+Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
+KINDS = ("drop", "duplicate", "reorder", "truncate", "corrupt")
+
+
+class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which part of the stream messages meets which fault; by chance, but by the `seed`.
+
+    `drop`: never sent. `duplicate`: sent twice. `reorder`: sent behind the next one of the same
+    client. `truncate`: cut off. `corrupt`: one byte is nonsense. `silent`: symbols of which nothing
+    is sent, though subscriptions are acknowledged.
+    """
+
+    seed: int = 1
+    drop: Rate = 0.0
+    duplicate: Rate = 0.0
+    reorder: Rate = 0.0
+    truncate: Rate = 0.0
+    corrupt: Rate = 0.0
+    silent: tuple[str, ...] = ()
+
+
+class Faults:
+    """Decides for each message to each client; nothing happens until it is `set`."""
+
+    def __init__(self) -> None:
+        self.settings = FaultSettings()
+        self.counts = dict.fromkeys((*KINDS, "silent"), 0)
+        self._random = random.Random(1)
+        self._held: dict[int, bytes] = {}
+        self.active = False
+
+    def set(self, settings: FaultSettings) -> None:
+        """Go by these from now on; what was held back is lost."""
+        self.settings = settings
+        self.active = any(getattr(settings, kind) for kind in (*KINDS, "silent"))
+        self._random = random.Random(settings.seed)
+        self._held.clear()
+
+    def apply(self, client: int, stream: str, payload: bytes) -> list[bytes]:
+        """What `client` gets in place of `payload`: nothing, one message, or two."""
+        settings = self.settings
+        symbol = stream.partition("@")[0].upper()
+        if symbol in settings.silent:
+            self.counts["silent"] += 1
+            return []
+        sent = self._fault(client, payload)
+        held = self._held.pop(client, None) if sent else None
+        return [*sent, held] if held is not None else sent
+
+    def _fault(self, client: int, payload: bytes) -> list[bytes]:
+        chance, settings = self._random.random(), self.settings
+        for kind in KINDS:
+            chance -= getattr(settings, kind)
+            if chance < 0:
+                break
+        else:
+            return [payload]
+        if kind == "reorder" and client in self._held:
+            return [payload]
+        self.counts[kind] += 1
+        place = self._random.randrange(1, len(payload))
+        match kind:
+            case "duplicate":
+                return [payload, payload]
+            case "reorder":
+                self._held[client] = payload
+            case "truncate":
+                return [payload[:place]]
+            case "corrupt":
+                return [payload[:place] + b"\x00" + payload[place + 1 :]]
+        return []
+
+    def forget(self, client: int) -> None:
+        """The client is gone."""
+        self._held.pop(client, None)

@@ -1,0 +1,68 @@
+"""Faults on demand: as often as wished, the same for the same seed, and never unasked."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tickbus_exchange.protocol.faults import KINDS, Faults, FaultSettings
+
+PAYLOAD = b'{"stream":"btcusdt@trade","data":{"p":"100.0"}}'
+STREAM = "btcusdt@trade"
+ALL: Any = dict.fromkeys(KINDS, 0.05)
+
+
+def run(settings: FaultSettings, messages: int = 2_000, client: int = 1) -> list[list[bytes]]:
+    faults = Faults()
+    faults.set(settings)
+    return [faults.apply(client, STREAM, b"%d %b" % (n, PAYLOAD)) for n in range(messages)]
+
+
+def test_without_settings_nothing_is_faulty() -> None:
+    faults = Faults()
+    assert not faults.active
+    faults.set(FaultSettings())
+    assert not faults.active
+    assert faults.apply(1, STREAM, PAYLOAD) == [PAYLOAD]
+
+
+def test_same_seed_gives_the_same_faults() -> None:
+    settings = FaultSettings(seed=7, **ALL)
+    assert run(settings) == run(settings)
+    assert run(settings) != run(FaultSettings(seed=8, **ALL))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_fault_comes_about_as_often_as_wished(kind: str) -> None:
+    faults = Faults()
+    some: Any = {kind: 0.1}
+    faults.set(FaultSettings(**some))
+    for n in range(2_000):
+        faults.apply(1, STREAM, b"%d %b" % (n, PAYLOAD))
+    assert 150 < faults.counts[kind] < 250
+    assert sum(faults.counts.values()) == faults.counts[kind]
+
+
+def test_reordered_message_comes_behind_the_next_one() -> None:
+    sent = [part for parts in run(FaultSettings(reorder=0.2)) for part in parts]
+    numbers = [int(part.split()[0]) for part in sent]
+    assert sorted(numbers) == list(range(len(numbers))), "none is lost"
+    assert numbers != sorted(numbers)
+    assert all(abs(number - place) <= 1 for place, number in enumerate(numbers))
+
+
+def test_torn_and_corrupt_messages_are_no_json() -> None:
+    for settings in (FaultSettings(truncate=1.0), FaultSettings(corrupt=1.0)):
+        faults = Faults()
+        faults.set(settings)
+        for _ in range(200):
+            (part,) = faults.apply(1, STREAM, PAYLOAD)
+            with pytest.raises(json.JSONDecodeError):
+                json.loads(part)
+
+
+def test_silent_symbol_says_nothing_and_the_others_go_on() -> None:
+    faults = Faults()
+    faults.set(FaultSettings(silent=("BTCUSDT",)))
+    assert faults.apply(1, STREAM, PAYLOAD) == []
+    assert faults.apply(1, "ethusdt@trade", PAYLOAD) == [PAYLOAD]
