@@ -57,7 +57,7 @@ def test_torn_and_corrupt_messages_are_no_json() -> None:
         faults.set(settings)
         for _ in range(200):
             (part,) = faults.apply(1, STREAM, PAYLOAD)
-            with pytest.raises(ValueError, match="."):
+            with pytest.raises(ValueError, match=r"."):
                 json.loads(part)
 
 
