@@ -39,9 +39,11 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class AFeed:
     """The whole service on a memory bus, with what it published."""
 
-    def __init__(self, address: str, *instruments: str, **feed: Any) -> None:
+    def __init__(
+        self, address: str, *instruments: str, adapter: str = "binance", **feed: Any
+    ) -> None:
         venue = {
-            "name": "sim", "adapter": "binance", "rest_url": f"http://{address}",
+            "name": "sim", "adapter": adapter, "rest_url": f"http://{address}",
             "ws_url": f"ws://{address}", "ws_api_url": f"ws://{address}",
             "instruments": list(instruments), "fees": {"maker": "0", "taker": "0"},
         }  # fmt: skip
@@ -74,12 +76,15 @@ class AFeed:
             while not what():
                 await asyncio.sleep(0.05)
 
-    async def until_equal(self, http: httpx.AsyncClient, exchange: str, sync: BookSync) -> None:
+    async def until_equal(
+        self, http: httpx.AsyncClient, exchange: str, sync: BookSync,
+        path: str = "/api/v3/depth", limit: int = 5000,
+    ) -> None:  # fmt: skip
         """Until the venue's book and ours are of the same update; then they must be the same."""
-        params: dict[str, Any] = {"symbol": sync.symbol, "limit": 5000}
+        params: dict[str, Any] = {"symbol": sync.symbol, "limit": limit}
         async with asyncio.timeout(30):
             while True:
-                answer = (await http.get(f"http://{exchange}/api/v3/depth", params=params)).json()
+                answer = (await http.get(f"http://{exchange}{path}", params=params)).json()
                 await asyncio.sleep(0.03)
                 if sync.synced and sync.last_id == answer["lastUpdateId"]:
                     break
@@ -136,6 +141,33 @@ async def test_books_are_right_behind_a_bad_wire(exchange: str) -> None:
         await feed.until(lambda: not feed.shell.waiting(), 40)
         for name in names:
             await feed.until_equal(admin, exchange, core.syncs[name.replace("-", "")])
+
+
+async def test_futures_get_live_over_both_routes_and_survive_a_bad_wire(exchange: str) -> None:
+    async with (
+        AFeed(exchange, "BTC-USDT-PERP", "ETH-USDT-PERP", adapter="binance-usdm", stale_after_s=2.0)
+        as feed,
+        httpx.AsyncClient() as admin,
+    ):  # fmt: skip
+        heard: set[str] = set()
+
+        async def hear(message: Message) -> None:
+            heard.update(type(event).__name__ for event in decode(message.payload).events)
+
+        await feed.bus.subscribe("md.>", hear)
+        await feed.until(lambda: not feed.shell.waiting())
+        await feed.until(lambda: {"Funding", "Trade", "Quote", "BookDelta"} <= heard)
+        url = f"http://{exchange}/admin/faults"
+        wanted = dict.fromkeys(("drop", "duplicate", "reorder", "truncate", "corrupt"), 0.03)
+        (await admin.post(url, json={"seed": 9, **wanted})).raise_for_status()
+        await asyncio.sleep(4)
+        (await admin.post(url, json={})).raise_for_status()
+        core = feed.shell.spec.core
+        assert isinstance(core, FeedCore)
+        assert core.gaps
+        await feed.until(lambda: not feed.shell.waiting(), 40)
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            await feed.until_equal(admin, exchange, core.syncs[symbol], "/fapi/v1/depth", 1000)
 
 
 async def test_faults_that_cannot_be_are_refused(exchange: str) -> None:

@@ -40,7 +40,7 @@ class Exchange:
         self.venue.observers += [self.users, self.crowd]
         self.crowd.open(clock_ms())
         self.hub = Hub(self.venue, self.operations.market, clock_ms)
-        self.venue.observers.append(self.hub)
+        self.venue.observers += [self.hub, self.hub.futures]
         self._paces = (
             (100, self.hub.every_100ms),
             (1_000, self.hub.every_second),

@@ -18,6 +18,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from tickbus_exchange.app import Exchange
+from tickbus_exchange.protocol.futures import ROUTES
 from tickbus_exchange.protocol.market_session import MarketSession, StreamError
 from tickbus_exchange.protocol.rest import HttpRequest, HttpResponse
 
@@ -52,6 +53,12 @@ class Session(Protocol):
 
     def shutdown_notice(self, now_ms: int) -> bytes:
         """Return the frame that announces a planned stop."""
+
+
+def _route(path: str) -> tuple[str, str]:
+    """The futures route that a path begins with, "" for spot, and the rest of the path."""
+    first, _, rest = path.removeprefix("/").partition("/")
+    return (first, f"/{rest}") if first in ROUTES else ("", path)
 
 
 class Connection(asyncio.Protocol):
@@ -184,6 +191,7 @@ class Connection(asyncio.Protocol):
     def _upgrade(self, rest: bytes) -> None:
         """Hand the request to the WebSocket library and start a session for its path."""
         path, _, query = self._target.decode("latin-1").partition("?")
+        route, path = _route(path)
         is_market = path in {"/ws", "/stream", "/ws/", "/stream/"} or path.startswith("/ws/")
         if not is_market and path not in {"/ws-api/v3", "/ws-api/v3/"}:
             self._respond(_error(404, f"no WebSocket at {path}"), keep_alive=False)
@@ -201,16 +209,18 @@ class Connection(asyncio.Protocol):
             if self._websocket.state is not OPEN:
                 return
             try:
-                self._session = self._open_session(is_market, path, query)
+                self._session = self._open_session(is_market, route, path, query)
             except StreamError as error:
                 self.close(POLICY_VIOLATION, str(error))
                 return
         if rest:
             self._feed_websocket(rest)
 
-    def _open_session(self, is_market: bool, path: str, query: str) -> Session:
+    def _open_session(self, is_market: bool, route: str, path: str, query: str) -> Session:
         if is_market:
-            return MarketSession(self._exchange.hub, self.write, path, query)
+            hub = self._exchange.hub
+            streams = hub.futures.route(route) if route else hub
+            return MarketSession(streams, self.write, path, query)
         return self._exchange.api_session(self._address, self.write)
 
     def _feed_websocket(self, data: bytes) -> None:

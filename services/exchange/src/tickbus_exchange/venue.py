@@ -66,6 +66,9 @@ class Venue:
         self.ledger = Ledger(USER, config.balances)
         self.user = self._open_user(config.balances)
         self.observers: list[Observer] = []
+        self.forced_accounts: set[str] = set()
+        """Crowd accounts that others close by force: what futures call liquidations."""
+        self.is_forced = False
         self.events_total = 0
         self._own: list[Report] = []
 
@@ -87,6 +90,7 @@ class Venue:
     def submit(self, account_id: str, request: OrderRequest, now_ms: int) -> Order | Refusal:
         """Send an order to the engine and tell the observers what came of it."""
         result = self.engine.submit(account_id, request, now_ms)
+        self.is_forced = account_id in self.forced_accounts
         if not isinstance(result, Refusal):
             self._tell(request.symbol)
         return result

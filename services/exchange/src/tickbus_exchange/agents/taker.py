@@ -31,6 +31,7 @@ class Takers:
         self._intensity = intensity
         self._noise_id = venue.open_crowd_account(f"noise-{rules.symbol}").account_id
         self._forced_id = venue.open_crowd_account(f"forced-{rules.symbol}").account_id
+        venue.forced_accounts.add(self._forced_id)
         self._next_noise_ms = self._next_burst_ms = 0
         self._burst_side = Side.SELL
         self._burst_left = 0

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from tickbus_exchange.protocol.frames import text_frame
+from tickbus_exchange.protocol.futures import RoutedStreams
 from tickbus_exchange.protocol.streams import Hub
 
 STREAMS_MAX = 1_024
@@ -24,7 +25,9 @@ class StreamError(Exception):
 class MarketSession:
     """A Subscriber of the hub; `write` takes complete frames."""
 
-    def __init__(self, hub: Hub, write: Callable[[bytes], None], path: str, query: str) -> None:
+    def __init__(
+        self, hub: Hub | RoutedStreams, write: Callable[[bytes], None], path: str, query: str
+    ) -> None:
         self._hub = hub
         self.send = write
         self.combined = path.startswith("/stream")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from tickbus_exchange.protocol.futures import FuturesData
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.market_data import MarketData
 from tickbus_exchange.protocol.trading import Trading
@@ -47,6 +48,12 @@ def _depth_weight(values: Params) -> int:
     return next((w for most, w in ((100, 5), (500, 25), (1_000, 50)) if levels <= most), 250)
 
 
+def _futures_depth_weight(values: Params) -> int:
+    limit = values.get("limit", "500")
+    levels = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 10 else 500
+    return next((w for most, w in ((50, 2), (100, 5), (500, 10)) if levels <= most), 20)
+
+
 def _by_symbol(one: int, every: int) -> Weight:
     return lambda values: one if "symbol" in values else every
 
@@ -68,6 +75,7 @@ class Operations:
         self.rest: dict[tuple[str, str], Operation] = {}
         self.socket: dict[str, Operation] = {}
         self._add_public(market)
+        self._add_futures(market, FuturesData(venue, limiter))
         self._add_signed(trading)
 
     def _public(
@@ -102,6 +110,15 @@ class Operations:
         public("ticker/price", "ticker.price", market.ticker_price, _by_symbol(2, 4), tickers)
         public("ticker/bookTicker", "ticker.book", market.book_ticker, _by_symbol(2, 4), tickers)
         public("ticker/24hr", "ticker.24hr", market.ticker_24h, _by_symbol(2, 80), tickers)
+
+    def _add_futures(self, market: MarketData, futures: FuturesData) -> None:
+        for path, run, weight, names in (
+            ("ping", market.ping, 1, ""),
+            ("time", market.time, 1, ""),
+            ("exchangeInfo", futures.exchange_info, 1, ""),
+            ("depth", futures.depth, _futures_depth_weight, "symbol limit"),
+        ):
+            self.rest["GET", f"/fapi/v1/{path}"] = Operation(run, weight, _names(names))
 
     def _signed(
         self,

@@ -4,7 +4,6 @@ A subscriber only has to offer `send(frame)`; how it copes with a slow client is
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -13,7 +12,8 @@ from tickbus_exchange.engine.numbers import text
 from tickbus_exchange.engine.orders import Report, Trade
 from tickbus_exchange.protocol import render
 from tickbus_exchange.protocol.faults import Faults
-from tickbus_exchange.protocol.frames import text_frame
+from tickbus_exchange.protocol.futures import FuturesHub
+from tickbus_exchange.protocol.listeners import Listeners
 from tickbus_exchange.protocol.market_data import MarketData
 from tickbus_exchange.tape import CANDLE_MS, AggTrade
 from tickbus_exchange.venue import Venue
@@ -21,15 +21,6 @@ from tickbus_exchange.venue import Venue
 _encode = msgspec.json.Encoder().encode
 FAST, SLOW = "@depth@100ms", "@depth"
 PARTIAL_LEVELS = (5, 10, 20)
-
-
-class Subscriber(Protocol):
-    """A connection that listens to streams."""
-
-    combined: bool
-
-    def send(self, frame: bytes) -> None:
-        """Take a complete WebSocket frame. Never blocks."""
 
 
 class _Differ:
@@ -44,62 +35,22 @@ class _Differ:
         self.lose_next = False
 
 
-class Hub:
+class Hub(Listeners):
     """Turns what happens at the venue into stream messages. An Observer of the venue."""
 
     def __init__(self, venue: Venue, market: MarketData, clock_ms: Callable[[], int]) -> None:
+        faults = Faults()
+        super().__init__(faults)
         self._venue = venue
         self._market = market
         self._clock_ms = clock_ms
-        self._listeners: dict[str, dict[Subscriber, None]] = {}
+        self.futures = FuturesHub(venue, clock_ms, faults)
         self._tops: dict[str, tuple[int, int, int, int]] = {}
         books = {s: m.book for s, m in venue.engine.markets.items()}
         self._fast = {s: _Differ(book.update_id) for s, book in books.items()}
         self._slow = {s: _Differ(book.update_id) for s, book in books.items()}
-        self.messages_total: dict[str, int] = {}
-        self.faults = Faults()
         for symbol in books:
             self.on_book(symbol)
-
-    # -- listeners -----------------------------------------------------------------------------
-
-    def subscribe(self, subscriber: Subscriber, stream: str) -> None:
-        """Send every later message of `stream` to `subscriber`."""
-        self._listeners.setdefault(stream, {})[subscriber] = None
-
-    def unsubscribe(self, subscriber: Subscriber, stream: str) -> None:
-        """Stop sending `stream` to `subscriber`."""
-        listeners = self._listeners.get(stream)
-        if listeners is not None:
-            listeners.pop(subscriber, None)
-            if not listeners:
-                del self._listeners[stream]
-
-    def _publish(self, stream: str, payload: bytes) -> None:
-        """Send `payload` to all listeners of `stream`: two frames at most, however many listen."""
-        raw = combined = b""
-        kind = stream.partition("@")[2]
-        self.messages_total[kind] = self.messages_total.get(kind, 0) + 1
-        if self.faults.active:
-            self._publish_badly(stream, payload)
-            return
-        for subscriber in tuple(self._listeners.get(stream, ())):
-            if subscriber.combined:
-                if not combined:
-                    combined = text_frame(b'{"stream":"%b","data":%b}' % (stream.encode(), payload))
-                subscriber.send(combined)
-            else:
-                if not raw:
-                    raw = text_frame(payload)
-                subscriber.send(raw)
-
-    def _publish_badly(self, stream: str, payload: bytes) -> None:
-        for subscriber in tuple(self._listeners.get(stream, ())):
-            whole = payload
-            if subscriber.combined:
-                whole = b'{"stream":"%b","data":%b}' % (stream.encode(), payload)
-            for part in self.faults.apply(id(subscriber), stream, whole):
-                subscriber.send(text_frame(part))
 
     # -- observer ------------------------------------------------------------------------------
 
@@ -118,12 +69,12 @@ class Hub:
                     f'"p":"{text(t.price)}","q":"{text(t.quantity)}","T":{t.time_ms},'
                     f'"m":{maker},"M":true}}'
                 )
-                self._publish(stream, payload.encode())
+                self.publish(stream, payload.encode())
         stream = f"{name}@aggTrade"
         if stream in self._listeners:
             for a in aggregates:
                 head = {"e": "aggTrade", "E": a.time_ms, "s": symbol}
-                self._publish(stream, _encode(head | render.agg_trade(a)))
+                self.publish(stream, _encode(head | render.agg_trade(a)))
 
     def on_book(self, symbol: str) -> None:
         """Publish the best bid and ask when they are not what they were."""
@@ -141,7 +92,7 @@ class Hub:
                 f'{{"u":{book.update_id},"s":"{symbol}","b":"{text(top[0])}",'
                 f'"B":"{text(top[1])}","a":"{text(top[2])}","A":"{text(top[3])}"}}'
             )
-            self._publish(stream, payload.encode())
+            self.publish(stream, payload.encode())
 
     # -- paced streams -------------------------------------------------------------------------
 
@@ -153,11 +104,15 @@ class Hub:
             slow.bids |= bids
             slow.asks |= asks
             differ.bids, differ.asks = bids, asks
+            book = self._venue.engine.markets[symbol].book
+            levels = _levels(book.bids.levels, bids), _levels(book.asks.levels, asks)
+            self.futures.diff(symbol, *levels, lost=differ.lose_next)
             self._diff(symbol, differ, FAST)
             self._partial(symbol, "@100ms")
 
     def every_second(self) -> None:
         """Publish the slow diff and partial depth streams."""
+        self.futures.every_second()
         for symbol, differ in self._slow.items():
             self._diff(symbol, differ, SLOW)
             self._partial(symbol, "")
@@ -185,13 +140,13 @@ class Hub:
                 "b": _levels(book.bids.levels, bids),
                 "a": _levels(book.asks.levels, asks),
             }
-            self._publish(stream, _encode(payload))
+            self.publish(stream, _encode(payload))
 
     def _partial(self, symbol: str, pace: str) -> None:
         for levels in PARTIAL_LEVELS:
             stream = f"{symbol.lower()}@depth{levels}{pace}"
             if stream in self._listeners:
-                self._publish(stream, _encode(self._market.partial_depth(symbol, levels)))
+                self.publish(stream, _encode(self._market.partial_depth(symbol, levels)))
 
     def every_two_seconds(self) -> None:
         """Publish the running one-minute candle."""
@@ -208,7 +163,7 @@ class Hub:
                     "B": "0",
                 }  # fmt: skip
                 event = {"e": "kline", "E": now_ms, "s": symbol, "k": candle}
-                self._publish(stream, _encode(event))
+                self.publish(stream, _encode(event))
 
     def lose_next_diff(self, symbol: str) -> None:
         """Make the next diff of `symbol` never arrive, at both paces."""

@@ -1,0 +1,84 @@
+"""The exchange as USD-M futures: routes, numbered diffs, mark prices, liquidations, REST."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig
+from tickbus_exchange.server import Server
+
+PUBLIC = ("btcusdt@depth@100ms", "btcusdt@bookTicker")
+MARKET = ("btcusdt@aggTrade", "btcusdt@markPrice@1s", "!forceOrder@arr")
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
+    config = ExchangeConfig(
+        listings=DEFAULT_LISTINGS, balances=DEFAULT_BALANCES, seed=3, intensity=20
+    )
+    server = Server(config)
+    await server.start()
+    yield f"127.0.0.1:{server.port}"
+    await server.close()
+
+
+async def heard(address: str, route: str, names: tuple[str, ...], seconds: float) -> list[Any]:
+    """What comes on `route` after subscribing to `names`."""
+    found: list[Any] = []
+    async with connect(f"ws://{address}/{route}/stream", compression=None) as socket:
+        request = {"method": "SUBSCRIBE", "params": list(names), "id": 1}
+        await socket.send(json.dumps(request))
+        assert json.loads(await socket.recv()) == {"result": None, "id": 1}
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    found.append(json.loads(await socket.recv()))
+        except TimeoutError:
+            return found
+
+
+async def test_diffs_name_the_one_before_and_their_ids_have_holes(address: str) -> None:
+    frames = await heard(address, "public", PUBLIC, 2.0)
+    diffs = [f["data"] for f in frames if f["data"]["e"] == "depthUpdate"]
+    assert len(diffs) > 5
+    for before, after in itertools.pairwise(diffs):
+        assert after["pu"] == before["u"] < after["U"] <= after["u"]
+    assert any(after["u"] - after["pu"] > 1 for after in diffs)
+    quotes = [f["data"] for f in frames if f["data"]["e"] == "bookTicker"]
+    assert quotes
+    assert {"E", "T", "u"} <= quotes[0].keys()
+
+
+async def test_market_data_comes_on_its_route_and_on_no_other(address: str) -> None:
+    frames = await heard(address, "market", (*MARKET, *PUBLIC), 3.0)
+    kinds = {f["data"]["e"] for f in frames}
+    assert {"aggTrade", "markPriceUpdate"} <= kinds
+    assert not kinds & {"depthUpdate", "bookTicker"}, "acknowledged and never delivered"
+    assert await heard(address, "public", MARKET, 1.5) == []
+
+
+async def test_largest_liquidation_of_a_second_is_told(address: str) -> None:
+    async with asyncio.timeout(40):
+        while not (frames := await heard(address, "market", ("!forceOrder@arr",), 3.0)):
+            pass
+    order = frames[0]["data"]["o"]
+    assert order["S"] in ("BUY", "SELL")
+    assert float(order["z"]) > 0
+    assert float(order["ap"]) > 0
+
+
+async def test_rest_describes_perpetuals_and_gives_books(address: str) -> None:
+    async with httpx.AsyncClient(base_url=f"http://{address}") as http:
+        info = (await http.get("/fapi/v1/exchangeInfo")).json()
+        assert {s["contractType"] for s in info["symbols"]} == {"PERPETUAL"}
+        params: dict[str, Any] = {"symbol": "BTCUSDT", "limit": 5}
+        book = (await http.get("/fapi/v1/depth", params=params)).json()
+        assert len(book["bids"]) == 5
+        assert "serverTime" in (await http.get("/fapi/v1/time")).json()
+        assert (await http.get("/fapi/v1/depth")).status_code == 400
