@@ -121,6 +121,7 @@ async def test_stream_that_died_alone_is_subscribed_anew(exchange: str) -> None:
         assert FeedState.DISCONNECTED not in feed.states
 
 
+@pytest.mark.timeout(180)
 async def test_books_are_right_behind_a_bad_wire(exchange: str) -> None:
     """Faults of all kinds for some seconds; then every book is the venue's, to the last level."""
     names = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
@@ -143,6 +144,7 @@ async def test_books_are_right_behind_a_bad_wire(exchange: str) -> None:
             await feed.until_equal(admin, exchange, core.syncs[name.replace("-", "")])
 
 
+@pytest.mark.timeout(180)
 async def test_futures_get_live_over_both_routes_and_survive_a_bad_wire(exchange: str) -> None:
     async with (
         AFeed(exchange, "BTC-USDT-PERP", "ETH-USDT-PERP", adapter="binance-usdm", stale_after_s=2.0)
