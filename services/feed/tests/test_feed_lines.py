@@ -27,7 +27,15 @@ from tickbus_feed.line import Line, Wiring
 from tickbus_feed.recorder import Recorder
 from tickbus_feed.rest import RestClient
 from tickbus_feed.service import adapter_named
-from tickbus_feed.venue import Renew, SnapshotAnswer, VenueConnected, VenueDisconnected, VenueFrame
+from tickbus_feed.venue import (
+    Reconnect,
+    Renew,
+    Resubscribe,
+    SnapshotAnswer,
+    VenueConnected,
+    VenueDisconnected,
+    VenueFrame,
+)
 from tickbus_testkit.venues import VENUES, Market, Session
 
 
@@ -239,6 +247,35 @@ def test_book_goes_on_while_one_connection_takes_over(venue_name: str) -> None:
     assert (sync.gaps, sync.resyncs) == (0, 0)
     latest = market.history[-1]
     assert dict(sync.book.levels()[0]) == {p / 10: s / 1000 for p, s in latest["b"].items()}
+
+
+@pytest.mark.parametrize(("books", "asked"), [(3, Resubscribe), (30, Reconnect)])
+def test_gap_that_may_be_in_any_book_costs_all_of_them(books: int, asked: type) -> None:
+    core = FeedCore(FeedConfig(), "coinbase", adapter_named("coinbase"))
+    names = [f"C{n}-USD" for n in range(books)]
+    one = Decimal("0.1")
+    for name in names:
+        core.handle(Instrument("coinbase", name, name, name[:-4], "USD", one, one))
+    core.handle(VenueConnected(1, 1, "", 1))
+
+    def say(number: int, name: str, kind: str) -> list[Event]:
+        updates = [
+            {"side": side, "event_time": "", "price_level": price, "new_quantity": "1"}
+            for side, price in (("bid", "9"), ("offer", "10"))
+        ]
+        event = {"type": kind, "product_id": name, "updates": updates}
+        frame = {"channel": "l2_data", "timestamp": "2026-08-09T21:05:48Z", "events": [event]}
+        payload = msgspec.json.encode({**frame, "sequence_num": number})
+        return list(core.handle(VenueFrame(2, 2, payload, "", 1)))
+
+    for number, name in enumerate(names):
+        say(number, name, "snapshot")
+    assert set(core.states.values()) == {FeedState.LIVE}
+    out = say(books + 1, names[0], "update")
+    wishes = [event for event in out if isinstance(event, Resubscribe | Reconnect)]
+    assert {type(wish) for wish in wishes} == {asked}
+    assert set(core.states.values()) == {FeedState.SYNCING}
+    assert core.gaps == core.resyncs == books
 
 
 def test_repeated_trade_is_told_once() -> None:

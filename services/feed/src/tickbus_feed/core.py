@@ -53,6 +53,7 @@ from tickbus_feed.venue import (
     FetchSnapshot,
     FrameRejected,
     ProbeAnswer,
+    Reconnect,
     Renew,
     Resubscribe,
     SnapshotAnswer,
@@ -63,6 +64,8 @@ from tickbus_feed.venue import (
 
 TIMER = "feed"
 SECOND_NS = 1_000_000_000
+RESUBSCRIBED_MAX = 20
+"""Books lost at once that are subscribed anew one by one; for more a new connection is quicker."""
 KINDS_MAX = 50
 """Kinds of ignored messages that are counted by name: the names come from outside."""
 
@@ -297,12 +300,19 @@ class FeedCore:
         """A hole in a connection's own numbers may be in any of its books."""
         if not self._links.take(frame.line, frame.link, message.number):
             return ()
-        out: list[Event] = []
-        for sync in self.syncs.values():
-            if sync.link == frame.link and sync.synced:
-                sync.gaps += 1
-                reason = f"gap in the frames of the connection before {message.number}"
-                out.extend(self.resync(sync, None, frame.ts_recv, reason))
+        now, out = frame.ts_recv, list[Event]()
+        reason = f"gap in the frames of the connection before {message.number}"
+        lost = [s for s in self.syncs.values() if s.link == frame.link and s.synced]
+        for sync in lost:
+            sync.gaps += 1
+            if len(lost) <= RESUBSCRIBED_MAX:
+                out.extend(self.resync(sync, None, now, reason))
+                continue
+            sync.resyncs += 1
+            sync.reset()
+            out.extend(self.set_state(sync, FeedState.SYNCING, reason, now, now))
+        if len(lost) > RESUBSCRIBED_MAX:
+            out.append(Reconnect(now, now, reason, frame.line))
         return out
 
     # -- synchronisation ---------------------------------------------------------------------------
