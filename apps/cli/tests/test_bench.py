@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tickbus_cli import bench_colocated, bench_feed, bench_floor, bench_latency, bench_pipeline
+from tickbus_cli.bench_venue import StubVenue
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,6 +30,17 @@ async def test_feed_counts_every_frame(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert result["events"] >= 2_000, "a frame became less than an event"
     assert 0 < result["frames_per_s"] < result["floor"]["frames_per_s"]
     assert "generated" in result["source"]
+
+
+def test_stub_venue_never_says_a_number_twice() -> None:
+    venue = StubVenue()
+    said = set()
+    for head, form, tail in venue._frames * 2:
+        if form:
+            frame = head + venue._number(form) + tail
+            assert frame not in said, "a feed takes a trade that comes twice for one"
+            said.add(frame)
+            assert len(frame) - 4 == int.from_bytes(frame[2:4], "big"), "the head tells its length"
 
 
 @pytest.mark.slow

@@ -16,7 +16,10 @@ SYMBOLS = ("BTCUSDT",)
 SLICE_S = 0.002
 BACKLOG_BYTES_MAX = 4 * 1024 * 1024
 FIRST_ID = 10**12
-_UPDATE = re.compile(rb'"U":\d+,"u":\d+')
+_NUMBERS = {b"@depth": re.compile(rb'"U":\d+,"u":\d+'), b"@trade": re.compile(rb'"t":\d+')}
+_FORMS = {b"@depth": b'"U":%d,"u":%d', b"@trade": b'"t":%d'}
+Part = tuple[bytes, bytes, bytes]
+"""A frame before its number, the form of the number, and the frame behind it."""
 
 
 class StubVenue:
@@ -26,7 +29,7 @@ class StubVenue:
         self.port = 0
         self._server: asyncio.Server | None = None
         self._streams: list[asyncio.StreamWriter] = []
-        self._update = FIRST_ID
+        self._update = self._trade = FIRST_ID
         self._frames = _prepare()
 
     async def __aenter__(self) -> Self:
@@ -85,11 +88,11 @@ class StubVenue:
             due = min(total, int((time.monotonic() - begin) * rate) + 1)
             parts = []
             while n < due:
-                frame, is_change = self._frames[n % len(self._frames)]
-                if is_change:
-                    frame = self._renumber(frame)
-                    changes += 1
-                parts.append(frame)
+                head, form, tail = self._frames[n % len(self._frames)]
+                if form:
+                    head += self._number(form) + tail
+                    changes += form == _FORMS[b"@depth"]
+                parts.append(head)
                 n += 1
             writer.write(b"".join(parts))
             if writer.transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:
@@ -98,25 +101,34 @@ class StubVenue:
         await writer.drain()
         return total - changes, changes, time.monotonic() - begin
 
-    def _renumber(self, frame: bytes) -> bytes:
-        """The next id in a book change; of the same length, so the frame's head stays right."""
+    def _number(self, form: bytes) -> bytes:
+        """The next id, of the same length as all others, so that the frame's head stays right."""
+        if form == _FORMS[b"@trade"]:
+            self._trade += 1
+            return form % self._trade
         number = self._update
         self._update += 1
-        return _UPDATE.sub(b'"U":%d,"u":%d' % (number, number), frame, count=1)
+        return form % (number, number)
 
 
-def _prepare() -> list[tuple[bytes, bool]]:
-    """Frames of one market, ready for the wire; changes of the book have ids of fixed width."""
-    frames: list[tuple[bytes, bool]] = []
+def _prepare() -> list[Part]:
+    """Frames of one market, ready for the wire but for the ids of changes and of trades."""
+    frames: list[Part] = []
     for message in a_market(SYMBOLS[0], 4_000):
         if message.kind != "frame":
             continue
-        is_change = b"@depth" in message.payload
-        payload = message.payload
-        if is_change:
-            payload = _UPDATE.sub(b'"U":1000000000000,"u":1000000000000', payload, count=1)
+        payload, form = message.payload, b""
+        for kind, numbers in _NUMBERS.items():
+            if kind in payload[:40]:
+                form = _FORMS[kind]
+                placeholder = form % ((FIRST_ID,) * form.count(b"%d"))
+                payload = numbers.sub(placeholder, payload, count=1)
         frame = Frame(Opcode.TEXT, payload).serialize(mask=False)
-        frames.append((frame, is_change))
+        if not form:
+            frames.append((frame, b"", b""))
+            continue
+        head, _, tail = frame.partition(placeholder)
+        frames.append((head, form, tail))
     return frames
 
 
