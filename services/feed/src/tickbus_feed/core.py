@@ -45,7 +45,7 @@ from tickbus_feed.adapter import (
     Whole,
 )
 from tickbus_feed.config import FeedConfig
-from tickbus_feed.links import Links, Place, route_of
+from tickbus_feed.links import Links, Place, place_streams, route_of
 from tickbus_feed.silence import Silence
 from tickbus_feed.sync import BookSync
 from tickbus_feed.venue import (
@@ -417,8 +417,8 @@ class FeedCore:
         if symbol in self.syncs:
             return ()
         sync = BookSync(
-            symbol, instrument.instrument_id, self._place_streams(symbol), self._adapter,
-            self._buffer_max,
+            symbol, instrument.instrument_id, place_streams(self.streams, symbol, self._adapter),
+            self._adapter, self._buffer_max,
         )  # fmt: skip
         self.syncs[symbol] = sync
         if not self._links.is_open(sync.line):
@@ -426,21 +426,6 @@ class FeedCore:
         if self._adapter.books_in_stream:
             return (self.ask(sync, 0),)
         return (Resubscribe(0, 0, symbol), self.ask(sync, 0))
-
-    def _place_streams(self, symbol: str) -> list[str]:
-        """A line of each route with room for the symbol's streams."""
-        lines = []
-        for route, names in self._adapter.routes(symbol).items():
-            place = 0
-            while True:
-                line = f"{route}#{place}" if place else route
-                taken = self.streams.setdefault(line, {})
-                if len(taken.keys() | set(names)) <= self._adapter.streams_max:
-                    break
-                place += 1
-            taken.update(dict.fromkeys(names))
-            lines.append(line)
-        return lines
 
     def _on_connected(self, event: VenueConnected) -> Events:
         if self._links.opened(event.line, event.link, event.ts_recv):

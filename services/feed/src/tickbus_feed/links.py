@@ -3,6 +3,8 @@
 from enum import Enum, auto
 from functools import lru_cache
 
+from tickbus_feed.adapter import Adapter
+
 
 class Place(Enum):
     """Where a numbered frame stands in its connection."""
@@ -16,6 +18,22 @@ class Place(Enum):
 def route_of(line: str) -> str:
     """The adapter's route that a line belongs to."""
     return line.partition("#")[0]
+
+
+def place_streams(streams: dict[str, dict[str, None]], key: str, adapter: Adapter) -> list[str]:
+    """A line of each route with room for the streams of `key`, which are added to `streams`."""
+    lines = []
+    for route, names in adapter.routes(key).items():
+        place = 0
+        while True:
+            line = f"{route}#{place}" if place else route
+            taken = streams.setdefault(line, {})
+            if len(taken.keys() | set(names)) <= adapter.streams_max:
+                break
+            place += 1
+        taken.update(dict.fromkeys(names))
+        lines.append(line)
+    return lines
 
 
 class Links:
