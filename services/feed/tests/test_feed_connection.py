@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from tickbus.bus import MemoryBus, Message
+from tickbus.captures import Captures
 from tickbus.clock import WallClock
 from tickbus.codec import decode
 from tickbus.config import Settings
@@ -23,6 +25,7 @@ from tickbus_feed.core import FeedCore
 from tickbus_feed.rest import RestClient, VenueUnavailable
 from tickbus_feed.service import build
 from tickbus_feed.sync import BookSync
+from tickbus_feed.venue import ProbeBook
 from tickbus_testkit.processes import ServiceProcess, free_port
 
 
@@ -177,6 +180,18 @@ async def test_faults_that_cannot_be_are_refused(exchange: str) -> None:
         for wrong, said in (({"drop": 2}, "drop"), ({"x": 1}, "x"), ({"silent": ["A"]}, "'A'")):
             answer = await admin.post(f"http://{exchange}/admin/faults", json=wrong)
             assert (answer.status_code, said in answer.text) == (400, True)
+
+
+async def test_recording_holds_whole_books_and_no_probes(exchange: str, tmp_path: Path) -> None:
+    async with AFeed(exchange, "BTC-USDT", record=str(tmp_path)) as feed:
+        await feed.until(lambda: not feed.shell.waiting())
+        (connection,) = feed.shell.spec.edges
+        assert isinstance(connection, VenueConnection)
+        await connection._probe(ProbeBook(1, 1, "BTCUSDT"))
+    (file,) = tmp_path.iterdir()
+    asked = [m.url for m in Captures([file]) if m.kind == "rest" and "/depth" in m.url]
+    assert asked
+    assert all("limit=1000" in url for url in asked), "five levels are no book to begin with"
 
 
 async def test_instrument_that_is_not_listed_is_named_and_the_others_go_on(

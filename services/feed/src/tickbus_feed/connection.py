@@ -165,20 +165,23 @@ class VenueConnection:
 
     async def _fetch(self, wish: FetchSnapshot) -> None:
         await asyncio.sleep(max(0.0, (wish.at_ns - self._clock.now_ns()) / 1e9))
-        payload, error = await self._get_book(wish.symbol, self._config.snapshot_levels)
+        payload, error = await self._get_book(wish.symbol, self._config.snapshot_levels, whole=True)
         now = self._clock.now_ns()
         self._put([SnapshotAnswer(now, now, wish.symbol, payload, error, wish.number)])
 
     async def _probe(self, wish: ProbeBook) -> None:
         try:
-            payload, error = await self._get_book(wish.symbol, PROBE_LEVELS)
+            payload, error = await self._get_book(wish.symbol, PROBE_LEVELS, whole=False)
         finally:
             self._probing.discard(wish.symbol)
         now = self._clock.now_ns()
         self._put([ProbeAnswer(now, now, wish.symbol, payload, error)])
 
-    async def _get_book(self, symbol: str, levels: int) -> tuple[bytes, str]:
-        """The body of the answer, or b"" and what went wrong."""
+    async def _get_book(self, symbol: str, levels: int, *, whole: bool) -> tuple[bytes, str]:
+        """The body of the answer, or b"" and what went wrong.
+
+        Only a `whole` book is recorded: a replay must not begin with what was a probe.
+        """
         request = self._adapter.book_request(symbol, levels)
         if request is None:
             return b"", f"{self._adapter.name} has no books to ask for"
@@ -189,7 +192,7 @@ class VenueConnection:
                 self._context.telemetry.error("snapshot_failed")
                 self._log.warning("no snapshot of %s: %s", symbol, problem)
                 return b"", str(problem)
-        if self._recorder is not None:
+        if self._recorder is not None and whole:
             self._recorder.answered(self._clock.now_ns(), self._rest.url(request), body)
         return body, ""
 
