@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -49,14 +50,23 @@ def _say(text: str) -> None:
 
 def _loop(work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     async def main() -> dict[str, Any]:
+        task = asyncio.current_task()
+        if task is not None:
+            # As Ctrl-C: whatever was started has to end with us.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await work
 
     try:
         import uvloop
     except ImportError:  # not built for this platform
-        return asyncio.run(main())
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main())
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        try:
+            return runner.run(main())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
 def _print(result: dict[str, Any], indent: str) -> None:

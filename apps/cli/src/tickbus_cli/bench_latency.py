@@ -12,6 +12,7 @@ from typing import Any
 
 from tickbus_cli.bench_colocated import colocated
 from tickbus_cli.bench_floor import floor
+from tickbus_cli.bench_processes import end
 from tickbus_cli.errors import CliError
 from tickbus_cli.profile import find_configuration
 
@@ -56,9 +57,9 @@ async def _platform() -> dict[str, Any]:
         try:
             out, errors = await asyncio.wait_for(process.communicate(), SECONDS + 90)
         except TimeoutError:
-            process.terminate()
-            await process.wait()
             raise CliError("the platform did not end in time", "Look for a busy machine.") from None
+        finally:
+            await end([process])
     if process.returncode:
         raise CliError(f"the platform failed:\n{errors.decode()[-2000:]}")
     summary = json.loads(out)

@@ -14,6 +14,7 @@ import psutil
 from tickbus import codec, subjects
 from tickbus.bus import NatsBus
 from tickbus.events import ServiceStatus
+from tickbus_cli.bench_processes import end
 from tickbus_cli.bench_venue import StubVenue
 from tickbus_cli.errors import CliError
 from tickbus_cli.profile import find_configuration
@@ -22,6 +23,7 @@ from tickbus_embedded import EmbeddedNats
 RATES = (10_000, 20_000, 30_000, 40_000, 60_000)
 SECONDS = 5.0
 SETTLE_S = 3.0
+ANSWER_S = 0.3
 READY_S = 20.0
 SERVICES = ("feed", "book", "strategy")
 CONFIG = """
@@ -66,9 +68,7 @@ async def bench_pipeline(say: Say) -> dict[str, Any]:
                 }
                 await bus.close()
             finally:
-                for process in processes:
-                    process.terminate()
-                await asyncio.gather(*(process.wait() for process in processes))
+                await end(processes)
     whole = [rung for rung in rungs if not rung["lost"]]
     best = max(whole, key=lambda rung: rung["ticks_per_s"]) if whole else rungs[0]
     return {
@@ -90,9 +90,26 @@ async def _start(name: str, config: Path) -> asyncio.subprocess.Process:
 
 
 async def _status(bus: NatsBus) -> dict[str, ServiceStatus]:
-    answers = await bus.gather(subjects.STATUS, b"", 0.3)
+    answers = await bus.gather(subjects.STATUS, b"", ANSWER_S)
     statuses = [codec.decode_value(answer, ServiceStatus) for answer in answers]
     return {status.service: status for status in statuses}
+
+
+async def _seen(bus: NatsBus) -> tuple[int, int]:
+    """Ticks that the strategy handled and changes that the book did.
+
+    A service with a backlog answers late: it is asked again. Raises CliError for one that never
+    does.
+    """
+    for _ in range(int(READY_S / ANSWER_S)):
+        statuses = await _status(bus)
+        if "strategy" in statuses and "book" in statuses:
+            ticks = statuses["strategy"].counts
+            return (
+                ticks.get("Quote/handled", 0) + ticks.get("Trade/handled", 0),
+                statuses["book"].counts.get("BookDelta/handled", 0),
+            )
+    raise CliError(f"strategy or book do not answer for {READY_S:.0f} s", "Look at their logs.")
 
 
 async def _until_ready(bus: NatsBus) -> None:
@@ -107,22 +124,15 @@ async def _until_ready(bus: NatsBus) -> None:
             await asyncio.sleep(0.2)
 
 
-def _seen(statuses: dict[str, ServiceStatus]) -> int:
-    counts = statuses["strategy"].counts
-    return counts.get("Quote/handled", 0) + counts.get("Trade/handled", 0)
-
-
 async def _rung(bus: NatsBus, venue: StubVenue, rate: int) -> dict[str, Any]:
     """Send at `rate` for a while; wait until all that was sent was seen, or nothing more comes."""
-    before = _seen(await _status(bus))
-    changes_before = (await _status(bus))["book"].counts.get("BookDelta/handled", 0)
+    ticks_before, changes_before = await _seen(bus)
     began = time.monotonic()
     sent, changes, _ = await venue.send(rate, SECONDS)
     seen = book = -1
-    for _ in range(int(SETTLE_S / 0.3)):
-        statuses = await _status(bus)
-        seen = _seen(statuses) - before
-        book = statuses["book"].counts.get("BookDelta/handled", 0) - changes_before
+    for _ in range(int(SETTLE_S / ANSWER_S)):
+        ticks_now, changes_now = await _seen(bus)
+        seen, book = ticks_now - ticks_before, changes_now - changes_before
         if seen >= sent and book >= changes:
             break
     return {
