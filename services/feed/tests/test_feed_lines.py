@@ -201,6 +201,27 @@ def test_recording_where_nothing_can_be_written_is_refused_at_once(tmp_path: Pat
         Recorder(tmp_path / "file", "sim").start()
 
 
+async def test_recording_goes_on_once_the_disk_takes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("RETRY_S", 0.05), ("FLUSH_S", 0.02), ("FILE_SECONDS_MAX", 0.05)):
+        monkeypatch.setattr(f"tickbus_feed.recorder.{name}", value)
+    directory, elsewhere = tmp_path / "raw", tmp_path / "unmounted"
+    recorder = Recorder(directory, "sim")
+    recorder.start()
+    recorder.connected(1, "sim.0", "ws://venue/stream")
+    await until(lambda: recorder.written == 1)
+    directory.rename(elsewhere)
+    await until(lambda: recorder.failure)
+    recorder.received(2, "sim.0", b"{}")
+    elsewhere.rename(directory)
+    await until(lambda: recorder.written == 2 and not recorder.failure)
+    recorder.close()
+    messages = list(Captures(sorted(directory.iterdir())))
+    assert [m.payload for m in messages if m.kind == "frame"] == [b"{}"]
+    assert {m.url for m in messages if m.kind == "frame"} == {"ws://venue/stream"}
+
+
 # -- the core, with several connections ------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ from tickbus_feed.venue import (
     Renew,
     Resubscribe,
     SnapshotAnswer,
+    VenueConnected,
 )
 
 PENDING_PAUSE = 20_000
@@ -227,7 +228,8 @@ class VenueConnection:
     def _put(self, events: list[Event]) -> None:
         self._pending.extend(events)
         self._arrived.set()
-        if len(self._pending) > PENDING_PAUSE and not self._paused:
+        is_new = type(events[0]) is VenueConnected  # one that is read, though the others wait
+        if len(self._pending) > PENDING_PAUSE and not self._paused or (self._paused and is_new):
             self._paused = True
             for stream in self._streams():
                 stream.pause()
@@ -276,6 +278,7 @@ class VenueConnection:
                 ("crossed", core.crossed), ("checksum_failures", core.checksum_failures),
                 ("rest_weight_used", self._budget.used), ("frames_waiting", len(self._pending)),
                 ("recording_lost", self._recorder.lost if self._recorder is not None else 0),
+                ("recording_failed", bool(self._recorder is not None and self._recorder.failure)),
             ):  # fmt: skip
                 context.telemetry.gauge(name, value)
             if not self._instruments:

@@ -21,12 +21,16 @@ from typing import Any, BinaryIO
 
 import zstandard
 
+from tickbus.backoff import delays_s
+
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILE_SECONDS_MAX = 3600.0
 FLUSH_S = 1.0
 FSYNC_S = 10.0
 QUEUE_MAX = 100_000
 CLOSE_S = 10.0
+RETRY_S = 5.0
+RETRY_CAP_S = 300.0
 LEVEL = 3
 
 log = logging.getLogger("tickbus.feed")
@@ -36,7 +40,8 @@ class Recorder:
     """Writes one venue's messages into `directory`.
 
     `lost` counts messages that came faster than the disk took them: the queue holds 100,000, and
-    the market data itself is never held up. `failure` says why nothing is written any more.
+    the market data itself is never held up. `failure` says why nothing is written, while that is
+    so; another file is tried with a back-off, and what waits is written to it.
     """
 
     def __init__(self, directory: Path, venue: str) -> None:
@@ -45,6 +50,8 @@ class Recorder:
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(QUEUE_MAX)
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._open: dict[str, str] = {}
+        self._ts = 0
+        self._closing = threading.Event()
         self.lost = 0
         self.written = 0
         self.failure = ""
@@ -59,6 +66,7 @@ class Recorder:
 
     def close(self) -> None:
         """Write what is waiting, at most 10 s, and close the file."""
+        self._closing.set()
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=1.0)
         self._thread.join(CLOSE_S)
@@ -92,45 +100,57 @@ class Recorder:
     # -- the writer's thread -----------------------------------------------------------------------
 
     def _run(self) -> None:
-        try:
-            while self._one_file():
-                pass
-        except OSError as error:
-            self.failure = f"{self._directory}: {error}"
-            log.error("nothing is recorded any more: %s", self.failure)
+        delays = delays_s(RETRY_S, RETRY_CAP_S)
+        while True:
+            try:
+                while self._one_file():
+                    delays = delays_s(RETRY_S, RETRY_CAP_S)
+                return
+            except OSError as error:
+                self.failure = f"{self._directory}: {error}"
+                delay_s = next(delays)
+                log.error("nothing is recorded: %s; again in %.0f s", self.failure, delay_s)
+            if self._closing.wait(delay_s):
+                return
 
     def _one_file(self) -> bool:
         """Write one file to its bound; whether another one shall follow."""
-        began = time.monotonic()
         path = self._directory / f"{self._venue}_{datetime.now(UTC):%Y%m%dT%H%M%S_%f}.jsonl.zst"
         with path.open("wb") as file:
             with zstandard.ZstdCompressor(LEVEL).stream_writer(file, closefd=False) as stream:
-                size = self._write(stream, {"t": "header", "format": 2, "exchange": self._venue})
-                # Each file stands alone: it says which connections were open when it began.
-                for conn, url in self._open.items():
-                    entry = {"t": "connect", "ts": time.time_ns(), "conn": conn, "addr": url}
-                    size += self._write(stream, entry)
-                flushed = synced = time.monotonic()
-                while size < FILE_BYTES_MAX and time.monotonic() - began < FILE_SECONDS_MAX:
-                    with contextlib.suppress(queue.Empty):
-                        entry_or_end = self._queue.get(timeout=FLUSH_S)
-                        if entry_or_end is None:
-                            return False
-                        self._note(entry_or_end)
-                        size += self._write(stream, entry_or_end)
-                        self.written += 1
-                    now = time.monotonic()
-                    if now - flushed >= FLUSH_S:
-                        flushed = now
-                        stream.flush(zstandard.FLUSH_BLOCK)
-                        file.flush()
-                    if now - synced >= FSYNC_S:
-                        synced = now
-                        os.fsync(file.fileno())
-            _sync(file)
+                more = self._fill(file, stream)
+            file.flush()
+            os.fsync(file.fileno())
+        return more
+
+    def _fill(self, file: BinaryIO, stream: Any) -> bool:
+        size = self._write(stream, {"t": "header", "format": 2, "exchange": self._venue})
+        # Each file stands alone: it says which connections were open when it began.
+        for conn, url in self._open.items():
+            entry = {"t": "connect", "ts": self._ts, "conn": conn, "addr": url}
+            size += self._write(stream, entry)
+        began = flushed = synced = time.monotonic()
+        while size < FILE_BYTES_MAX and time.monotonic() - began < FILE_SECONDS_MAX:
+            with contextlib.suppress(queue.Empty):
+                entry_or_end = self._queue.get(timeout=FLUSH_S)
+                if entry_or_end is None:
+                    return False
+                self._note(entry_or_end)
+                size += self._write(stream, entry_or_end)
+                self.written += 1
+            now = time.monotonic()
+            if now - flushed >= FLUSH_S:
+                flushed = now
+                stream.flush(zstandard.FLUSH_BLOCK)
+                file.flush()
+                self.failure = ""
+            if now - synced >= FSYNC_S:
+                synced = now
+                os.fsync(file.fileno())
         return True
 
     def _note(self, entry: dict[str, Any]) -> None:
+        self._ts = entry["ts"]
         if entry["t"] == "connect":
             self._open[entry["conn"]] = entry["addr"]
         elif entry["t"] == "disconnect":
@@ -148,8 +168,3 @@ class Recorder:
         line = json.dumps(entry, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
         stream.write(line)
         return len(line)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
