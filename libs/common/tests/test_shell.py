@@ -1,6 +1,7 @@
 """The shell runs a core: recovery, outputs, timers, malformed input, bugs."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from tickbus import codec
 from tickbus.bus import MemoryBus, Message
+from tickbus.clock import WallClock
 from tickbus.codec import Hop
 from tickbus.events import (
     DenialReason,
@@ -172,6 +174,23 @@ async def test_malformed_message_is_counted_and_kept_and_the_service_lives_on() 
     assert shell.telemetry.errors["malformed"] == 4
     assert a_quote() in core.seen
     assert not shell.stopping.is_set()
+    await shell.stop()
+
+
+async def test_machines_clock_set_back_is_said_once_and_no_time_is_negative() -> None:
+    hour_ns = 3_600_000_000_000
+    set_to = [10 * hour_ns]
+    clock = WallClock(lambda: set_to[0] + time.monotonic_ns())
+    shell = Shell(ServiceSpec(name="approver", core=Approver()), MemoryBus(), clock=clock)
+    before = clock.now_ns()
+    set_to[0] -= hour_ns
+    assert clock.now_ns() >= before
+    await shell.start()
+    async with asyncio.timeout(10):
+        while not shell.telemetry.errors["clock_set_back"]:
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(1.1)  # it is looked at every second
+    assert shell.telemetry.errors["clock_set_back"] == 1
     await shell.stop()
 
 

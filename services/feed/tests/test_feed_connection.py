@@ -147,6 +147,32 @@ async def test_books_are_right_behind_a_bad_wire(exchange: str) -> None:
             await feed.until_equal(admin, exchange, core.syncs[name.replace("-", "")])
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_venue_with_a_wrong_clock_is_named_and_its_books_stay_right(
+    exchange: str, hours: int
+) -> None:
+    async with (
+        AFeed(exchange, "BTC-USDT", stale_after_s=2.0, clock_interval_s=0.2) as feed,
+        httpx.AsyncClient() as admin,
+    ):
+        await feed.until(lambda: not feed.shell.waiting())
+        core = feed.shell.spec.core
+        assert isinstance(core, FeedCore)
+        epoch = feed.epochs["BTC-USDT"]
+        url = f"http://{exchange}/admin/faults"
+        try:
+            (await admin.post(url, json={"clock_ms": hours * 3_600_000})).raise_for_status()
+            await feed.until(lambda: feed.shell.telemetry.errors.get("clock_off"))
+            assert round(feed.shell.telemetry.gauges["clock_offset_ms"] / 3_600_000) == hours
+            await feed.until_equal(admin, exchange, core.syncs["BTCUSDT"])
+        finally:
+            (await admin.post(url, json={})).raise_for_status()
+        await feed.until_equal(admin, exchange, core.syncs["BTCUSDT"])
+        assert feed.epochs["BTC-USDT"] == epoch, "the book went on"
+        assert set(feed.states) == {FeedState.SYNCING, FeedState.LIVE}
+
+
 @pytest.mark.timeout(180)
 async def test_futures_get_live_over_both_routes_and_survive_a_bad_wire(exchange: str) -> None:
     async with (
@@ -177,7 +203,12 @@ async def test_futures_get_live_over_both_routes_and_survive_a_bad_wire(exchange
 
 async def test_faults_that_cannot_be_are_refused(exchange: str) -> None:
     async with httpx.AsyncClient() as admin:
-        for wrong, said in (({"drop": 2}, "drop"), ({"x": 1}, "x"), ({"silent": ["A"]}, "'A'")):
+        for wrong, said in (
+            ({"drop": 2}, "drop"),
+            ({"x": 1}, "x"),
+            ({"silent": ["A"]}, "'A'"),
+            ({"clock_ms": 10**9}, "clock_ms"),
+        ):
             answer = await admin.post(f"http://{exchange}/admin/faults", json=wrong)
             assert (answer.status_code, said in answer.text) == (400, True)
 

@@ -40,7 +40,7 @@ from tickbus_testkit.venues import VENUES, Market, Session
 
 SECOND = 1_000_000_000
 STEP = 100_000_000
-FAULTS = ("drop", "duplicate", "reorder", "truncate", "corrupt", "disconnect", "silence")
+FAULTS = ("drop", "duplicate", "reorder", "truncate", "corrupt", "disconnect", "silence", "clock")
 
 
 class World:
@@ -54,6 +54,7 @@ class World:
         self.adapter = adapter_named(venue)
         self.core = FeedCore(FeedConfig(stale_after_s=4.0, first_event_s=2.0), venue, self.adapter)
         self.now = 1_786_400_000 * SECOND
+        self.set_forward = 0
         self.told = Conformance(venue)
         self.link = 1
         self.subscribed = False
@@ -105,7 +106,7 @@ class World:
     def take(self, outputs: Any) -> None:
         for event in outputs:
             if isinstance(event, BookSnapshot | BookDelta | FeedStatus):
-                self.told.take(subjects.of(event), event, self.now)
+                self.told.take(subjects.of(event), event, self.now - self.set_forward)
             if isinstance(event, FetchSnapshot):
                 self.pending.append((max(event.at_ns, self.now) + STEP, event))
             elif isinstance(event, Resubscribe):
@@ -134,13 +135,17 @@ class World:
             self.fulfil(event)
         if self.now % SECOND == 0:
             self.give(TimerFired(self.now, self.now, TIMER))
-        self.told.passed(self.now)
+        self.told.passed(self.now - self.set_forward)
 
     def send(self, payload: bytes, fault: str) -> None:
         if fault == "disconnect":
             self.disconnect()
         elif fault == "silence":
             self.silent = True
+        elif fault == "clock":  # ours, set forward; back it is never set (tickbus.clock)
+            self.now += 3_600 * SECOND
+            self.set_forward += 3_600 * SECOND
+            self.deliver(payload)
         elif fault == "reorder":
             self.held.append(payload)
         elif fault == "duplicate":

@@ -71,6 +71,7 @@ class Admin:
             message = f"silent: {unknown[0]!r} is none of {', '.join(self._exchange.venue.rules)}"
             return HttpResponse(400, _encode({"error": message}))
         self._exchange.hub.faults.set(settings)
+        self._exchange.set_clock(settings.clock_ms)
         return self._faults(request)
 
     def _ledger(self, _: HttpRequest) -> HttpResponse:

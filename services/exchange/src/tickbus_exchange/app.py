@@ -21,7 +21,8 @@ class Exchange:
 
     def __init__(self, config: ExchangeConfig, clock_ms: Callable[[], int]) -> None:
         self.config = config
-        self.clock_ms = clock_ms
+        self._right_clock_ms = clock_ms
+        self._wrong_by_ms = 0
         self.notes: list[str] = []
         self.connections = 0
         self.slow_clients_total = 0
@@ -32,6 +33,7 @@ class Exchange:
         self.limiter = Limiter(config.rate_limits)
         self.keys = Keys(config.api_key, config.api_secret)
         self.operations = Operations(self.venue, self.limiter)
+        clock_ms = self.clock_ms
         self.rest = RestApi(self.operations, self.limiter, self.keys, clock_ms)
         self.crowd = Crowd(self.venue, Random(config.seed))
         self.users = UserStreams(self.venue.rules)
@@ -72,6 +74,16 @@ class Exchange:
             f"continued from {self.config.state_dir}: {len(restored.reports)} reports, "
             f"{working} working orders"
         )
+
+    def clock_ms(self) -> int:
+        """The venue's clock, in ms UTC; right but for `set_clock`."""
+        return self._right_clock_ms() + self._wrong_by_ms
+
+    def set_clock(self, wrong_by_ms: int) -> None:
+        """From now on the venue's clock is wrong by so much; above 0 it is ahead."""
+        by_ms, self._wrong_by_ms = wrong_by_ms - self._wrong_by_ms, wrong_by_ms
+        self.crowd.set_clock(by_ms)
+        self._due = [due + by_ms for due in self._due]
 
     def api_session(self, address: str, write: Callable[[bytes], None]) -> ApiSession:
         """Return a new WebSocket API session."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from websockets.exceptions import WebSocketException
 
+from tickbus.clock import Clock
 from tickbus.websocket import FrameStream
 from tickbus_execution import binance
 from tickbus_execution.venue import Outcome
@@ -37,7 +38,7 @@ class Calls:
     """
 
     def __init__(
-        self, key: str, secret: str, recv_window_ms: int, timeout_s: float,
+        self, key: str, secret: str, recv_window_ms: int, timeout_s: float, clock: Clock,
         on_refusal: Callable[[binance.Answer], None],
     ) -> None:  # fmt: skip
         self.stream: FrameStream | None = None
@@ -46,6 +47,7 @@ class Calls:
         self._secret = secret
         self._recv_window_ms = recv_window_ms
         self._timeout_s = timeout_s
+        self._clock = clock
         self._on_refusal = on_refusal
         self._number = 0
         self._pending: dict[int, _Pending] = {}
@@ -74,7 +76,7 @@ class Calls:
         """A request as it would be sent now."""
         if not signed:
             return binance.request(number, method, params)
-        now_ms = time.time_ns() // binance.MS_NS + self.offset_ms
+        now_ms = self._clock.now_ns() // binance.MS_NS + self.offset_ms
         return binance.signed(
             number, method, params, self._key, self._secret, now_ms, self._recv_window_ms
         )

@@ -66,9 +66,7 @@ class BinanceGateway:
                 " the same with _FILE), or run with execution.mode: paper"
             )
         self._stream: FrameStream | None = None
-        self._calls = Calls(
-            key, secret, config.recv_window_ms, config.request_timeout_s, self._note_refusal
-        )
+        self._keys = key, secret
         self._paused_until = 0.0
         self._compared = False
         self._not_described: set[str] = set()
@@ -79,6 +77,7 @@ class BinanceGateway:
         self._questions: asyncio.Queue[VenueQuery] = asyncio.Queue(QUESTIONS_MAX)
         self._resyncing = False
         self._stopping = False
+        self._calls: Calls
         self._account: Account
         self._context: Context
         self._clock: Clock
@@ -90,6 +89,10 @@ class BinanceGateway:
         """Begin; ready once the user stream is on and the account is reconciled."""
         self._context = context
         self._clock = context.clock
+        self._calls = Calls(
+            *self._keys, self._config.recv_window_ms, self._config.request_timeout_s,
+            context.clock, self._note_refusal,
+        )  # fmt: skip
         self._account = Account(self._calls, self._core, self._venue.instruments, context.clock)
         context.set_ready(False, f"the account at {self._venue.ws_api_url}")
         context.spawn(self._run(), "venue account")
@@ -188,12 +191,13 @@ class BinanceGateway:
         """The venue's clock minus ours, by the fastest of some samples."""
         best = float("inf")
         for _ in range(CLOCK_SAMPLES):
-            before = time.time()
+            before = self._clock.now_ns()
             result = await self._calls.call("time", {}, signed=False)
-            after = time.time()
+            after = self._clock.now_ns()
             if after - before < best:
                 best = after - before
-                self._calls.offset_ms = round(result["serverTime"] - (before + after) * 500)
+                ours_ms = (before + after) / 2 / binance.MS_NS
+                self._calls.offset_ms = round(result["serverTime"] - ours_ms)
         self._context.telemetry.gauge("clock_offset_ms", self._calls.offset_ms)
 
     @property
@@ -381,7 +385,7 @@ class BinanceGateway:
             )  # fmt: skip
         if answer.status in (418, 429) or code in binance.PAUSE_CODES:
             until_ms = (error.get("data") or {}).get("retryAfter", 0)
-            now_ms = time.time() * 1000 + self._calls.offset_ms
+            now_ms = self._clock.now_ns() / binance.MS_NS + self._calls.offset_ms
             wait_s = max(1.0, (until_ms - now_ms) / 1000) if until_ms else 10.0
             self._paused_until = time.monotonic() + min(wait_s, 3600.0)
             self._log.warning("the venue asks for silence: no new orders for %.0f s", wait_s)

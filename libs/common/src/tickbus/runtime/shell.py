@@ -18,6 +18,8 @@ from tickbus.runtime.spec import ServiceSpec, Sink
 from tickbus.runtime.telemetry import Telemetry
 
 STOP_TIMEOUT_S = 8.0
+CLOCK_SET_BACK_NS = 50_000_000
+"""Less is what a well-kept clock does now and then."""
 _BUCKET_TYPES: dict[str, Any] = {"instruments": Instrument, "control": SetTradingState}
 
 
@@ -93,6 +95,7 @@ class Shell:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._started = time.monotonic()
+        self._clock_ahead_ns = 0
         self._live = False
 
     # -- life ------------------------------------------------------------------------------------
@@ -251,6 +254,19 @@ class Shell:
             before = time.monotonic()
             await asyncio.sleep(1.0)
             self.telemetry.gauge("loop_lag_seconds", time.monotonic() - before - 1.0)
+            if isinstance(self.clock, WallClock):
+                self._look_at(self.clock)
+
+    def _look_at(self, clock: WallClock) -> None:
+        ahead_ns = clock.ahead_ns
+        self.telemetry.gauge("clock_ahead_seconds", ahead_ns / 1e9)
+        set_back_ns, self._clock_ahead_ns = ahead_ns - self._clock_ahead_ns, ahead_ns
+        if set_back_ns > CLOCK_SET_BACK_NS:
+            self.telemetry.error("clock_set_back")
+            self.log.warning(
+                "the machine's clock was set back by %.1f s; this service follows slowly, so that"
+                " no age gets negative: restart it to follow at once", set_back_ns / 1e9,
+            )  # fmt: skip
 
     # -- events ------------------------------------------------------------------------------------
 

@@ -66,6 +66,12 @@ class Corner:
             self._requote(seconds, now_ms)
         self.takers.step(now_ms, self.fair)
 
+    def set_clock(self, by_ms: int) -> None:
+        """The clock was set by so much."""
+        self._fair_ms += by_ms
+        self._last_ms += by_ms
+        self.takers.set_clock(by_ms)
+
     def _requote(self, seconds: float, now_ms: int) -> None:
         self._lean_bps *= max(0.0, 1.0 - seconds / IMPACT_FADES_S)
         reference = self.fair.advance(seconds) * (1.0 + self._lean_bps * BPS)
@@ -97,6 +103,11 @@ class Crowd:
             return
         for corner in self.corners.values():
             corner.step(now_ms)
+
+    def set_clock(self, by_ms: int) -> None:
+        """The clock was set by so much; the market goes on as if it had not been."""
+        for corner in self.corners.values():
+            corner.set_clock(by_ms)
 
     def on_reports(self, reports: Sequence[Report]) -> None:
         """The crowd does not know who trades."""

@@ -41,6 +41,11 @@ class Takers:
         self._next_noise_ms = now_ms + self._wait_ms(NOISE_PER_S)
         self._next_burst_ms = now_ms + self._wait_ms(1 / BURST_EVERY_S)
 
+    def set_clock(self, by_ms: int) -> None:
+        """The clock was set by so much: what is due stays as far away as it was."""
+        self._next_noise_ms += by_ms
+        self._next_burst_ms += by_ms
+
     def _wait_ms(self, per_second: float) -> int:
         return 1 + int(1_000 * self._rng.expovariate(per_second * self._intensity))
 

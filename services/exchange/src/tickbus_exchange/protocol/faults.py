@@ -6,6 +6,8 @@ from typing import Annotated
 import msgspec
 
 Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
+DAY_MS = 86_400_000
+Day = Annotated[int, msgspec.Meta(ge=-DAY_MS, le=DAY_MS)]
 KINDS = ("drop", "duplicate", "reorder", "truncate", "corrupt")
 
 
@@ -14,7 +16,8 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `drop`: never sent. `duplicate`: sent twice. `reorder`: sent behind the next one of the same
     client. `truncate`: cut off. `corrupt`: one byte is nonsense. `silent`: symbols of which nothing
-    is sent, though subscriptions are acknowledged.
+    is sent, though subscriptions are acknowledged. `clock_ms`: how wrong the venue's clock is, a
+    day at most, above 0 where it is ahead.
     """
 
     seed: int = 1
@@ -24,6 +27,7 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     truncate: Rate = 0.0
     corrupt: Rate = 0.0
     silent: tuple[str, ...] = ()
+    clock_ms: Day = 0
 
 
 class Faults:
