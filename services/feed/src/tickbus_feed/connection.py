@@ -229,7 +229,7 @@ class VenueConnection:
         self._pending.extend(events)
         self._arrived.set()
         is_new = type(events[0]) is VenueConnected  # one that is read, though the others wait
-        if len(self._pending) > PENDING_PAUSE and not self._paused or (self._paused and is_new):
+        if is_new if self._paused else len(self._pending) > PENDING_PAUSE:
             self._paused = True
             for stream in self._streams():
                 stream.pause()
