@@ -254,7 +254,7 @@ async def test_list_that_could_not_be_read_again_is_asked_for_soon(
             if asked < 3:
                 raise VenueUnavailable("not now")
 
-        monkeypatch.setattr(connection, "_load_instruments", fail_twice)
+        monkeypatch.setattr(connection, "_read_list", fail_twice)
         await feed.until(lambda: asked == 3)
         assert feed.shell.telemetry.errors["instruments_not_refreshed"] == 2
 

@@ -11,6 +11,7 @@ from tickbus.events.market import (
     BookSnapshot,
     FeedStatus,
     Funding,
+    InstrumentChanged,
     KeyframeWanted,
     Liquidation,
     Quote,
@@ -58,6 +59,7 @@ _MARKET = {
     FeedStatus: "md.status",
     Liquidation: "md.liquidation",
     Funding: "md.funding",
+    InstrumentChanged: "md.instrument",
     KeyframeWanted: "control.keyframe",
     BookTop: "book.top",
     BookDepth: "book.depth",
@@ -93,7 +95,7 @@ def token(text: str) -> str:
 def market(kind: str, venue: str = "*", instrument_id: str = "*") -> str:
     """`md.<kind>.<venue>.<instrument>`.
 
-    Kinds: trade, quote, delta, snapshot, status, liquidation, funding.
+    Kinds: trade, quote, delta, snapshot, status, liquidation, funding, instrument.
     """
     return f"md.{kind}.{venue}.{instrument_id}"
 

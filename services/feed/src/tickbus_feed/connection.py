@@ -1,19 +1,16 @@
 """The feed's IO: the venue's streams, its books over REST and its list of instruments."""
 
 import asyncio
-import difflib
-import fnmatch
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tickbus import codec
 from tickbus.backoff import delays_s
 from tickbus.bus import BusError
 from tickbus.codec import Hop
 from tickbus.config import ConfigError, VenueConfig
-from tickbus.events import Event, FeedState, Instrument
+from tickbus.events import Event, FeedState
 from tickbus.runtime import Context
 from tickbus.shard import Shard
 from tickbus.websocket import FrameStream
@@ -24,6 +21,7 @@ from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.line import Line, Wiring
 from tickbus_feed.links import route_of
+from tickbus_feed.listing import Listing
 from tickbus_feed.recorder import Recorder
 from tickbus_feed.rest import RestClient, VenueUnavailable
 from tickbus_feed.silence import PROBE_LEVELS
@@ -80,9 +78,7 @@ class VenueConnection:
         self._rest: RestClient
         self._wiring: Wiring
         self._log: logging.Logger = logging.getLogger("tickbus.feed")
-        self._instruments: dict[str, Instrument] = {}
-        self._said_unlisted: set[str] = set()
-        self._listed = False
+        self._listing: Listing
 
     async def start(self, context: Context) -> None:
         """Begin; the service is ready when every instrument is LIVE."""
@@ -105,6 +101,10 @@ class VenueConnection:
         self._wiring = Wiring(
             self._venue.name, self._venue.ws_url, self._adapter, self._config, context.clock,
             self._put, context.telemetry.error, self._recorder,
+        )  # fmt: skip
+        self._listing = Listing(
+            self._venue, self._adapter, self._rest, context, self._first, self._shard,
+            self._recorder,
         )  # fmt: skip
         context.set_ready(False, f"the venue at {self._venue.rest_url}")
         context.spawn(self._run(), "venue connection")
@@ -252,7 +252,7 @@ class VenueConnection:
     # -- the connections ---------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        await self._retry("instruments", self._load_instruments)
+        await self._retry("instruments", self._read_list)
         self._context.spawn(self._refresh(), "instruments")
         self._open_lines()
 
@@ -281,11 +281,13 @@ class VenueConnection:
                 ("recording_failed", bool(self._recorder is not None and self._recorder.failure)),
             ):  # fmt: skip
                 context.telemetry.gauge(name, value)
-            if not self._instruments:
-                if self._listed:
+            instruments = self._listing.instruments
+            names = [n for n in names if n not in instruments or instruments[n].trading]
+            if not instruments:
+                if self._listing.is_read:
                     context.set_ready(True, "none of the instruments is in this shard")
                 continue
-            total = len(self._instruments)
+            total = len(instruments)
             if live != said and (live == total or loop.time() - told_at > PROGRESS_S):
                 said, told_at = live, loop.time()
                 self._log.info("%d of %d books are live", live, total)
@@ -300,7 +302,7 @@ class VenueConnection:
             await asyncio.sleep(interval_s)
             for delay_s in delays_s(1.0, interval_s):
                 try:
-                    await self._load_instruments()
+                    await self._read_list()
                     break
                 except (VenueUnavailable, Unreadable, BusError) as error:
                     self._context.telemetry.error("instruments_not_refreshed")
@@ -310,68 +312,11 @@ class VenueConnection:
                     )  # fmt: skip
                 await asyncio.sleep(delay_s)
 
-    async def _load_instruments(self) -> None:
-        """Read the venue's list; keep what is configured, in the bus and in the core."""
-        listed: dict[str, Instrument] = {}
-        for request in self._adapter.instruments_requests():
-            payload = await self._rest.get(request)
-            if self._recorder is not None:
-                self._recorder.answered(self._clock.now_ns(), self._rest.url(request), payload)
-            found = self._adapter.instruments(payload, self._venue.name)
-            listed |= {i.instrument_id: i for i in found}
-            self._budget.limit = self._adapter.weight_limit(payload) or self._budget.limit
-        for name in self._wanted(listed):
-            await self._keep_instrument(name, listed[name])
-        if not self._instruments and self._shard.parts == 1:
-            raise VenueUnavailable(
-                f"none of venue.instruments ({', '.join(self._venue.instruments)}) is listed at "
-                f"{self._venue.rest_url}"
-            )
-        self._listed = True
+    async def _read_list(self) -> None:
+        await self._listing.read()
+        self._budget.limit = self._listing.weight_limit or self._budget.limit
         if self._lines:
             self._open_lines()
-
-    def _wanted(self, listed: dict[str, Instrument]) -> list[str]:
-        """What is configured and listed, the traded ones first; `*` stands for any letters."""
-        names: dict[str, None] = {}
-        for name in self._venue.instruments:
-            if "*" in name:
-                trading = sorted(n for n, i in listed.items() if i.trading)
-                names.update(dict.fromkeys(fnmatch.filter(trading, name)))
-            elif name in listed:
-                names[name] = None
-            else:
-                self._say_unlisted(name, list(listed))
-        ours = filter(self._shard.owns, names)
-        return sorted(ours, key=lambda n: n not in self._first)
-
-    async def _keep_instrument(self, name: str, instrument: Instrument) -> None:
-        before = self._instruments.get(name)
-        if before == instrument:
-            return
-        if before is not None:
-            changed = [
-                f"{field} {old} -> {new}"
-                for field in instrument.__struct_fields__
-                if (old := getattr(before, field)) != (new := getattr(instrument, field))
-            ]
-            self._log.warning("the venue changed %s: %s", name, ", ".join(changed))
-            self._context.telemetry.error("instrument_changed")
-        key = f"{self._venue.name}.{name}"
-        await self._context.bus.kv_put("instruments", key, codec.encode_value(instrument))
-        await self._context.emit([instrument])
-        self._instruments[name] = instrument  # last: what failed before is tried again
-
-    def _say_unlisted(self, name: str, listed: list[str]) -> None:
-        if name in self._said_unlisted:
-            return
-        self._said_unlisted.add(name)
-        self._context.telemetry.error("instrument_unlisted")
-        near = difflib.get_close_matches(name, listed, n=3, cutoff=0.5) or listed[:3]
-        self._log.error(
-            "venue.instruments: %s is not listed at %s; did you mean %s? The others go on",
-            name, self._venue.name, " or ".join(near),
-        )  # fmt: skip
 
     async def _retry(self, what: str, action: Callable[[], Awaitable[None]]) -> None:
         for delay_s in delays_s(0.5, 30.0):

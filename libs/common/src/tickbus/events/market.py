@@ -115,6 +115,18 @@ class FeedStatus(Event, frozen=True):
     reason: str = ""
 
 
+class InstrumentChanged(Event, frozen=True):
+    """The venue changed what it says of an instrument: a filter, a limit, whether it trades.
+
+    `changes` are (field of `Instrument`, before, after). The whole of it is in the bucket
+    `instruments`.
+    """
+
+    venue: str
+    instrument_id: str
+    changes: tuple[tuple[str, str, str], ...]
+
+
 class KeyframeWanted(Event, frozen=True):
     """A consumer has no sound copy of a book: the feed shall repeat it now."""
 
@@ -123,5 +135,13 @@ class KeyframeWanted(Event, frozen=True):
 
 
 MarketEvent = (
-    Trade | Quote | BookDelta | BookSnapshot | FeedStatus | Liquidation | Funding | KeyframeWanted
+    Trade
+    | Quote
+    | BookDelta
+    | BookSnapshot
+    | FeedStatus
+    | Liquidation
+    | Funding
+    | InstrumentChanged
+    | KeyframeWanted
 )
