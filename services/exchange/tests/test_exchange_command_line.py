@@ -12,6 +12,7 @@ from tickbus_exchange.__main__ import parse_arguments
         (["--intensity", "-1"], "--intensity -1.0 is outside"),
         (["--port", "70000"], "--port 70000 is outside"),
         (["--balances", "BTC:1"], "'BTC:1' is not ASSET=AMOUNT"),
+        (["--more-symbols", "5000"], "--more-symbols 5000 is outside 0 to 1000"),
         (["--maker-fee", "free"], "not a plain decimal number"),
     ],
 )
@@ -30,3 +31,9 @@ def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     config = parse_arguments(["--symbols", "ethusdt", "--balances", "USDT=5"])
     assert (config.api_key, config.api_secret) == ("k", "s")
     assert [listing.rules.symbol for listing in config.listings] == ["ETHUSDT"]
+
+
+def test_further_symbols_are_listed_behind_the_usual_ones() -> None:
+    config = parse_arguments(["--symbols", "BTCUSDT", "--more-symbols", "2"])
+    listed = [listing.rules.symbol for listing in config.listings]
+    assert listed == ["BTCUSDT", "X001USDT", "X002USDT"]

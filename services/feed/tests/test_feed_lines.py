@@ -18,14 +18,14 @@ from tickbus.bus import BusError, MemoryBus
 from tickbus.captures import Captures
 from tickbus.clock import Clock, WallClock
 from tickbus.events import BookDelta, Event, FeedState, FeedStatus, Instrument, Trade
-from tickbus_feed.adapter import Adapter, Unreadable
+from tickbus_feed.adapter import Adapter, Request, Unreadable
 from tickbus_feed.budget import SHARE, WeightBudget
 from tickbus_feed.clock_check import measure
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.line import Line, Wiring
 from tickbus_feed.recorder import Recorder
-from tickbus_feed.rest import RestClient
+from tickbus_feed.rest import Lane, RestClient
 from tickbus_feed.service import adapter_named
 from tickbus_feed.venue import (
     Reconnect,
@@ -148,6 +148,22 @@ async def test_lifetime_ends_before_the_venue_ends_it(
 
     async def work() -> None:
         await until(lambda: len(venue.connections) >= 3)
+
+    await run(line, work)
+
+
+async def test_line_tells_when_it_asked_for_a_stream(venue: Venue) -> None:
+    adapter = adapter_named("binance")
+    adapter.batch_max, adapter.pause_s = 1, 0.1
+    names = [f"{letter}@depth" for letter in "abc"]
+    line = Line("", a_wiring(venue, adapter, []), lambda: names)
+
+    async def work() -> None:
+        await line.until_asked(names[:2])
+        told = [name for message in venue.asked[0] for name in message["params"]]
+        assert "b@depth" in told
+        assert "c@depth" not in told[:2]
+        await line.until_asked(names)
 
     await run(line, work)
 
@@ -378,6 +394,23 @@ async def test_processes_together_stay_within_the_one_limit() -> None:
         async with asyncio.timeout(1.0):
             await asyncio.gather(*(spend(budget) for budget in budgets))
     assert spent == 1000 * SHARE
+
+
+async def test_traded_books_do_not_wait_behind_all_the_others() -> None:
+    budget = WeightBudget(MemoryBus(), StoppedClock(), "venue.default", 1000)
+    rest = RestClient("http://venue", budget)
+    rest._client = httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, json={}))
+    )
+    request = Request("/depth", {}, 10)
+    waiting = [asyncio.create_task(rest.get(request, Lane.BOOKS)) for _ in range(200)]
+    waiting += [asyncio.create_task(rest.get(request, Lane.PROBES)) for _ in range(200)]
+    await asyncio.wait(waiting, timeout=0.5)
+    assert sum(task.done() for task in waiting) == 1000 * SHARE * 0.9 // 10
+    assert await asyncio.wait_for(rest.get(request, Lane.TRADED), 1) == b"{}"
+    for task in waiting:
+        task.cancel()
+    await rest.close()
 
 
 async def test_one_process_that_is_refused_silences_all() -> None:

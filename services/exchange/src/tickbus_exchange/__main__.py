@@ -14,6 +14,7 @@ from tickbus_exchange.config import (
     SIMULATION_API_SECRET,
     ExchangeConfig,
     RateLimits,
+    more_listings,
     parse_balances,
 )
 from tickbus_exchange.engine.numbers import parse
@@ -39,6 +40,8 @@ def parse_arguments(arguments: list[str]) -> ExchangeConfig:
         help="rate of the crowd, 0 for a book that stands still (%(default)s)")  # fmt: skip
     add("--state-dir", type=Path, help="keep the account here and continue from it")
     add("--symbols", help="comma-separated choice of BTCUSDT,ETHUSDT,SOLUSDT (all)")
+    add("--more-symbols", type=int, default=0, metavar="N",
+        help="list N further, quiet symbols: X001USDT and so on (%(default)s)")  # fmt: skip
     add("--balances", help="first balances, as in USDT=100000,BTC=1,ETH=20,SOL=300")
     add("--maker-fee", default="0.001", help="fraction of what a maker receives (%(default)s)")
     add("--taker-fee", default="0.001", help="fraction of what a taker receives (%(default)s)")
@@ -75,7 +78,7 @@ def _config(options: argparse.Namespace, limits: RateLimits) -> ExchangeConfig:
         api_key=os.environ.get("TICKBUS_EXCHANGE_API_KEY") or SIMULATION_API_KEY,
         api_secret=os.environ.get("TICKBUS_EXCHANGE_API_SECRET") or SIMULATION_API_SECRET,
         state_dir=options.state_dir,
-        listings=tuple(listings[s] for s in symbols),
+        listings=(*(listings[s] for s in symbols), *more_listings(options.more_symbols)),
         balances=balances,
         maker_fee=parse(options.maker_fee),
         taker_fee=parse(options.taker_fee),

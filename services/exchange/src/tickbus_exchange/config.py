@@ -19,6 +19,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     first_price: int
     typical_quantity: float
     """Median order of the crowd, in base units."""
+    activity: float = 1.0
+    """How busy its crowd is, beside that of the others."""
 
 
 class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,22 @@ DEFAULT_LISTINGS = (
     _listing("ETH", "2600", "0.01", "0.0001", "9000", 0.4),
     _listing("SOL", "150", "0.01", "0.001", "90000", 6.0),
 )
+
+MORE_SYMBOLS_MAX = 1_000
+QUIET = 0.02
+
+
+def more_listings(count: int) -> tuple[Listing, ...]:
+    """`count` quiet symbols, X001USDT and so on. Raises ValueError for too many."""
+    if not 0 <= count <= MORE_SYMBOLS_MAX:
+        raise ValueError(f"--more-symbols {count} is outside 0 to {MORE_SYMBOLS_MAX}")
+    return tuple(
+        msgspec.structs.replace(
+            _listing(f"X{n:03d}", "10", "0.001", "0.01", "90000", 50.0), activity=QUIET
+        )
+        for n in range(1, count + 1)
+    )
+
 
 DEFAULT_BALANCES = {
     "USDT": parse("100000"),

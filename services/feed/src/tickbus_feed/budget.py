@@ -48,29 +48,35 @@ class WeightBudget:
         self.limit = limit
         self.used = 0
 
-    async def acquire(self, weight: int) -> None:
+    @property
+    def per_minute(self) -> float:
+        """How much of the limit is ours."""
+        return self.limit * SHARE
+
+    async def acquire(self, weight: int, part: float = 1.0) -> None:
         """Wait until `weight` may be spent: at most a minute, or as long as the venue told us.
 
-        A weight above the limit itself is let through alone at the beginning of a minute.
+        Only `part` of what there is may be used up; the rest is for who says more. A weight above
+        the limit itself is let through alone at the beginning of a minute.
         """
         while True:
-            wait_s = await self._try(weight)
+            wait_s = await self._try(weight, part)
             if wait_s <= 0:
                 return
             # Spread over a little time, so that not all who waited ask at once.
             await asyncio.sleep(wait_s + random.random() * 0.25)
 
-    async def _try(self, weight: int) -> float:
+    async def _try(self, weight: int, part: float) -> float:
         try:
             for _ in range(SWAPS_MAX):
                 before, revision = await self._load()
-                after, wait_s = self._spend(before, weight, SHARE)
+                after, wait_s = self._spend(before, weight, SHARE * part)
                 if wait_s > 0 or await self._store(after, revision):
                     return wait_s
             return 0.1
         except BusError as error:
             log.warning("the shared request budget is out of reach, going slowly: %s", error)
-            self._alone, wait_s = self._spend(self._alone, weight, SHARE_ALONE)
+            self._alone, wait_s = self._spend(self._alone, weight, SHARE_ALONE * part)
             return wait_s
 
     def _spend(self, account: Account, weight: int, share: float) -> tuple[Account, float]:

@@ -23,7 +23,7 @@ from tickbus_feed.line import Line, Wiring
 from tickbus_feed.links import route_of
 from tickbus_feed.listing import Listing
 from tickbus_feed.recorder import Recorder
-from tickbus_feed.rest import RestClient, VenueUnavailable
+from tickbus_feed.rest import Lane, RestClient, VenueUnavailable
 from tickbus_feed.silence import PROBE_LEVELS
 from tickbus_feed.venue import (
     FetchSnapshot,
@@ -41,7 +41,6 @@ PENDING_PAUSE = 20_000
 PENDING_RESUME = 2_000
 """Frames waiting for the core: above the first the sockets are not read, below the second again."""
 BATCH_MAX = 512
-SNAPSHOTS_AT_ONCE = 4
 RESUBSCRIBE_MAX = 1_000
 """Symbols waiting to be subscribed; past that the connections are given up and subscribe to all."""
 PROGRESS_S = 5.0
@@ -68,7 +67,6 @@ class VenueConnection:
         self._arrived = asyncio.Event()
         self._lines: dict[str, Line] = {}
         self._paused = False
-        self._fetching = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._resubscribe: asyncio.Queue[Resubscribe] = asyncio.Queue(RESUBSCRIBE_MAX)
         self._probing: set[str] = set()
@@ -166,6 +164,11 @@ class VenueConnection:
 
     async def _fetch(self, wish: FetchSnapshot) -> None:
         await asyncio.sleep(max(0.0, (wish.at_ns - self._clock.now_ns()) / 1e9))
+        sync = self._core.syncs[wish.symbol]
+        if sync.line in self._lines:
+            # A book from before its changes come would be too old, and asked for in vain.
+            names = self._adapter.routes(wish.symbol)[route_of(sync.line)]
+            await self._lines[sync.line].until_asked(names)
         payload, error = await self._get_book(wish.symbol, self._config.snapshot_levels, whole=True)
         now = self._clock.now_ns()
         self._put([SnapshotAnswer(now, now, wish.symbol, payload, error, wish.number)])
@@ -186,13 +189,15 @@ class VenueConnection:
         request = self._adapter.book_request(symbol, levels)
         if request is None:
             return b"", f"{self._adapter.name} has no books to ask for"
-        async with self._fetching:
-            try:
-                body = await self._rest.get(request)
-            except VenueUnavailable as problem:
-                self._context.telemetry.error("snapshot_failed")
-                self._log.warning("no snapshot of %s: %s", symbol, problem)
-                return b"", str(problem)
+        lane = Lane.BOOKS if whole else Lane.PROBES
+        if self._core.syncs[symbol].instrument_id in self._first:
+            lane = Lane.TRADED
+        try:
+            body = await self._rest.get(request, lane)
+        except VenueUnavailable as problem:
+            self._context.telemetry.error("snapshot_failed")
+            self._log.warning("no snapshot of %s: %s", symbol, problem)
+            return b"", str(problem)
         if self._recorder is not None and whole:
             self._recorder.answered(self._clock.now_ns(), self._rest.url(request), body)
         return body, ""
@@ -215,8 +220,11 @@ class VenueConnection:
         sync = self._core.syncs.get(symbol)
         if sync is None:
             return
-        self._log.warning("subscribing to %s anew", symbol)
-        self._context.telemetry.error("resubscribed")
+        if sync.synced:
+            self._log.debug("asking for the book of %s to compare ours with it", symbol)
+        else:
+            self._log.warning("subscribing to %s anew", symbol)
+            self._context.telemetry.error("resubscribed")
         wanted = self._adapter.routes(symbol)
         for name in sync.lines:
             line = self._lines.get(name)
@@ -283,16 +291,23 @@ class VenueConnection:
                 context.telemetry.gauge(name, value)
             instruments = self._listing.instruments
             names = [n for n in names if n not in instruments or instruments[n].trading]
+            if not self._listing.is_read:
+                continue
             if not instruments:
-                if self._listing.is_read:
-                    context.set_ready(True, "none of the instruments is in this shard")
+                context.set_ready(True, "none of the instruments is in this shard")
                 continue
             total = len(instruments)
             if live != said and (live == total or loop.time() - told_at > PROGRESS_S):
                 said, told_at = live, loop.time()
-                self._log.info("%d of %d books are live", live, total)
+                self._log.info("%d of %d books are live%s", live, total, self._takes(total - live))
             waiting = f"{len(names)} of {total} books of {self._venue.name}: {', '.join(names[:5])}"
             context.set_ready(live > 0 and not names, waiting)
+
+    def _takes(self, missing: int) -> str:
+        """How long books take that have to be asked for one by one, where that is long."""
+        request = self._adapter.book_request("", self._config.snapshot_levels)
+        minutes = missing * request.weight / self._budget.per_minute if request is not None else 0
+        return f"; the venue's request limit makes it {minutes:.0f} minutes" if minutes > 1 else ""
 
     # -- instruments -------------------------------------------------------------------------------
 

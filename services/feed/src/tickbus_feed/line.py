@@ -24,6 +24,8 @@ from tickbus_feed.venue import VenueConnected, VenueDisconnected, VenueFrame
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_S = 2.0
 LIVED_LONG_S = 60.0
+ASKED_S = 15.0
+ASKED_LOOK_S = 0.05
 RENEW_AT = 0.95
 """The part of a connection's life after which another one takes over."""
 
@@ -53,6 +55,8 @@ class Link:
         self.number = next(wiring.links)
         self.stream: FrameStream | None = None
         self.subscribed = asyncio.Event()
+        self.asked: set[str] = set()
+        """The streams that were asked for."""
         self._line = line
         self._wiring = wiring
         self._heard = time.monotonic()
@@ -115,6 +119,10 @@ class Link:
             number = next(self._wiring.requests)
             for frame in adapter.subscription(batch, number, begin=begin):
                 await self._say(frame)
+            if begin:
+                self.asked.update(batch)
+            else:
+                self.asked.difference_update(batch)
 
     async def _say(self, frame: bytes) -> None:
         async with self._speaking:
@@ -264,6 +272,13 @@ class Line:
         with contextlib.suppress(WebSocketException):
             for begin in (False, True):
                 await self._links[-1].request(names, begin=begin)
+
+    async def until_asked(self, names: Sequence[str]) -> None:
+        """Wait until the newest connection was asked for `names`, a while at most."""
+        for _ in range(int(ASKED_S / ASKED_LOOK_S)):
+            if self._links and self._links[-1].asked.issuperset(names):
+                return
+            await asyncio.sleep(ASKED_LOOK_S)
 
     async def close(self) -> None:
         """Say goodbye to the venue, for good."""

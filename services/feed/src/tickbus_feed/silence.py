@@ -34,6 +34,7 @@ class Silence:
         self._links = links
         self._stale_ns = int(config.stale_after_s * SECOND_NS)
         self._first_ns = int(config.first_event_s * SECOND_NS)
+        self._audit_ns = int(adapter.audit_every_s * SECOND_NS)
 
     def look(self, sync: BookSync, now: int) -> Events:
         """What to do about an instrument's silence, if anything."""
@@ -53,6 +54,9 @@ class Silence:
             out.extend(self._never_came(sync, now))
         elif sync.ts_ahead and now - sync.ts_ahead >= SECOND_NS:
             out.extend(self._dead(sync, now))  # what the venue had then did not come since
+        elif self._audit_ns and now - sync.ts_whole > self._audit_ns:
+            sync.ts_whole = now
+            out.append(Resubscribe(now, now, sync.symbol, now))
         else:
             out.extend(self._in_doubt(sync, now))
         return out

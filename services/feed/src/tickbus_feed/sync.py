@@ -21,10 +21,10 @@ class BookSync:
 
     `epoch` changes with each synchronisation and never repeats, also over restarts: it is the time
     (ns UTC) of the whole book. `sequence` rises by one per change applied. `link` is the connection
-    that the book comes from, where the venue sends books in the stream. A whole book was asked for
-    at `ts_asked`. A silent stream is asked about at `ts_probed`; since `ts_ahead` the venue is
-    known to be ahead of us, at `venue_id`; `quiet` and `dead` count how often in a row it had
-    nothing new, or had.
+    that the book comes from, where the venue sends books in the stream. A whole book came, or is on
+    its way to compare ours with, at `ts_whole`; one was asked for at `ts_asked`. A silent stream is
+    asked about at `ts_probed`; since `ts_ahead` the venue is known to be ahead of us, at
+    `venue_id`; `quiet` and `dead` count how often in a row it had nothing new, or had.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class BookSync:
         self.synced = False
         self.link = -1
         self.ts_diff = 0
+        self.ts_whole = 0
         self.ts_keyframe = 0
         self.ts_asked = 0
         self.attempts = 0
@@ -138,6 +139,7 @@ class BookSync:
 
     def _begin(self, update_id: int, now_ns: int) -> None:
         self.epoch = max(self.epoch + 1, now_ns)
+        self.ts_whole = now_ns
         self.sequence = 0
         self.last_id = update_id
         self.synced = True

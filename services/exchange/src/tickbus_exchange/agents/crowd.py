@@ -88,7 +88,7 @@ class Crowd:
         config = venue.config
         self._still = config.intensity <= 0
         self.corners = {
-            listing.rules.symbol: Corner(venue, rng, listing, config.intensity)
+            listing.rules.symbol: Corner(venue, rng, listing, config.intensity * listing.activity)
             for listing in config.listings
         }
 
