@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tickbus.events import Trade
+from tickbus.events import Side, Trade
 
 SECOND_NS = 1_000_000_000
 
@@ -30,17 +30,46 @@ class Candle(NamedTuple):
         return self.notional / self.volume if self.volume else self.close
 
 
+class TradeSum:
+    """Trades as they are summed up; `open` is None, and other prices 0, before the first one."""
+
+    __slots__ = ("buys", "close", "high", "low", "notional", "open", "trades", "volume")
+
+    def __init__(self) -> None:
+        self.open: float | None = None
+        self.high = self.low = self.close = 0.0
+        self.volume = self.notional = self.buys = 0.0
+        self.trades = 0
+
+    def add(self, trade: Trade) -> None:
+        """Take a trade in."""
+        price, size = trade.price, trade.size
+        if self.open is None:
+            self.open = self.high = self.low = price
+        self.high, self.low, self.close = max(self.high, price), min(self.low, price), price
+        self.volume += size
+        self.notional += price * size
+        self.buys += size if trade.aggressor_side is Side.BUY else 0.0
+        self.trades += 1
+
+
 class CandleBuilder:
     """Candles of one instrument; an interval without trades has none."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_ns = int(interval_s * SECOND_NS)
-        self._current: Candle | None = None
+        self._ts_open = -1
+        self._sum = TradeSum()
 
     @property
     def current(self) -> Candle | None:
         """The candle that is still growing."""
-        return self._current
+        s = self._sum
+        if s.open is None:
+            return None
+        return Candle(
+            self._ts_open, s.open, s.high, s.low, s.close, s.volume, s.notional, s.buys, s.trades
+        )
 
     def add(self, trade: Trade) -> Candle | None:
         """Take a trade in; the candle that it closed, if it began a new one.
@@ -48,16 +77,8 @@ class CandleBuilder:
         A trade that comes late, after its interval was closed, counts in the one that is open.
         """
         ts_open = trade.ts_event // self._interval_ns * self._interval_ns
-        price, size = trade.price, trade.size
-        buys = size if trade.aggressor_side == "BUY" else 0.0
-        c = self._current
-        if c is not None and ts_open <= c.ts_open:
-            self._current = Candle(
-                c.ts_open, c.open, max(c.high, price), min(c.low, price), price,
-                c.volume + size, c.notional + price * size, c.buys + buys, c.trades + 1,
-            )  # fmt: skip
-            return None
-        self._current = Candle(
-            ts_open, price, price, price, price, size, price * size, buys, 1
-        )  # fmt: skip
-        return c
+        closed = None
+        if ts_open > self._ts_open:
+            closed, self._ts_open, self._sum = self.current, ts_open, TradeSum()
+        self._sum.add(trade)
+        return closed

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tickbus.candles import TradeSum
 from tickbus.events import BookDepth, Event, Recovered, SetTimer, TimerFired, Trade
 from tickbus_history.config import HistoryConfig
 
@@ -50,33 +51,19 @@ class BarClosed(Event, frozen=True):
     ask_size_sum: float
 
 
-class _Bar:
+class _Bar(TradeSum):
     """A bar that still grows."""
 
     __slots__ = (
-        "ask_size_sum", "bid_size_sum", "buys", "close", "high", "low", "mid", "notional", "open",
-        "samples", "spread_bps_max", "spread_bps_sum", "trades", "volume",
+        "ask_size_sum", "bid_size_sum", "mid", "samples", "spread_bps_max", "spread_bps_sum",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.open: float | None = None
-        self.high = self.low = self.close = 0.0
-        self.volume = self.notional = self.buys = 0.0
-        self.trades = 0
+        super().__init__()
         self.mid: float | None = None
         self.samples = 0
         self.spread_bps_sum = self.spread_bps_max = 0.0
         self.bid_size_sum = self.ask_size_sum = 0.0
-
-    def trade(self, price: float, size: float, bought: bool) -> None:
-        """Take a trade in."""
-        if self.open is None:
-            self.open = self.high = self.low = price
-        self.high, self.low, self.close = max(self.high, price), min(self.low, price), price
-        self.volume += size
-        self.notional += price * size
-        self.buys += size if bought else 0.0
-        self.trades += 1
 
     def book(self, event: BookDepth) -> None:
         """Take a view of the book in."""
@@ -125,7 +112,7 @@ class HistoryCore:
 
     def _trade(self, event: Trade) -> Events:
         key, bar = self._bar(event)
-        bar.trade(event.price, event.size, event.aggressor_side == "BUY")
+        bar.add(event)
         return self._crowded(key, event)
 
     def _depth(self, event: BookDepth) -> Events:
