@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tickbus import codec, subjects
+from tickbus.bus import MemoryBus
 from tickbus.events import ServiceStatus
 from tickbus.events.ledger import PositionRecord
 from tickbus.ledger_api import PortfolioAnswer
 from tickbus_cli import main as dispatcher
 from tickbus_cli.cancelling import Cancelled
 from tickbus_cli.errors import CliError
-from tickbus_cli.monitor import Snapshot
+from tickbus_cli.monitor import Snapshot, observe
 from tickbus_cli.screen import clock, headline, render, troubled
 from tickbus_cli.status import find
 from tickbus_cli.summary import sentences, summarise
@@ -198,3 +200,20 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for name in dispatcher.COMMANDS:
         assert name in said
+
+
+async def test_status_that_cannot_be_read_is_said_and_the_others_are_shown() -> None:
+    bus = MemoryBus()
+
+    async def sound(_: bytes) -> bytes:
+        return codec.encode_value(a_status("risk", {}))
+
+    async def broken(_: bytes) -> bytes:
+        return b"\xc1 of another version"
+
+    await bus.respond(subjects.STATUS, sound)
+    await bus.respond(subjects.STATUS, broken)
+    now = await observe(bus)
+    assert list(now.services) == ["risk"]
+    assert now.errors == {"?": {"unreadable_status": 1}}
+    assert "1 answered what cannot be read" in headline(now, None)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
+from tickbus import codec
 from tickbus.runtime import Latency, Telemetry
 
 
@@ -39,3 +40,11 @@ def test_scrape_shows_counts_errors_gauges_and_latency() -> None:
     assert 'tickbus_risk_errors_total{kind="malformed"} 1.0' in text
     assert "tickbus_risk_working_orders 2.0" in text
     assert 'tickbus_risk_latency_seconds_count{hop="strategy>risk"} 1.0' in text
+
+
+def test_gauge_of_a_truth_is_a_number_that_a_status_can_hold() -> None:
+    telemetry = Telemetry("feed")
+    telemetry.gauge("recording_failed", False)
+    assert codec.decode_value(codec.encode_value(telemetry.gauges), dict[str, float]) == {
+        "recording_failed": 0.0
+    }

@@ -1,6 +1,7 @@
 """What a running platform says of itself, gathered over the bus."""
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from tickbus.bus import Bus, BusError
 from tickbus.codec import MalformedMessage
 from tickbus.events import ServiceStatus
 from tickbus.ledger_api import PortfolioAnswer
+
+log = logging.getLogger("tickbus.monitor")
 
 GATHER_S = 0.2
 LEDGER_TIMEOUT_S = 0.5
@@ -28,6 +31,8 @@ class Snapshot:
     taken_s: float
     services: dict[str, ServiceStatus] = field(default_factory=dict)
     portfolio: PortfolioAnswer | None = None
+    unreadable: int = 0
+    """Services whose answer could not be read: of another version, or with a bug."""
 
     @property
     def ticks(self) -> int:
@@ -57,7 +62,8 @@ class Snapshot:
     @property
     def errors(self) -> dict[str, dict[str, int]]:
         """What went wrong, by service and kind; services without errors are left out."""
-        return {name: dict(s.errors) for name, s in self.services.items() if any(s.errors.values())}
+        wrong = {n: dict(s.errors) for n, s in self.services.items() if any(s.errors.values())}
+        return {**wrong, "?": {"unreadable_status": self.unreadable}} if self.unreadable else wrong
 
 
 def published(status: ServiceStatus, kinds: frozenset[str]) -> int:
@@ -79,9 +85,9 @@ def rate(before: float, after: float, seconds: float) -> float:
 
 async def observe(bus: Bus) -> Snapshot:
     """Ask every service and the ledger; who does not answer in time is left out."""
-    statuses, portfolio = await asyncio.gather(_statuses(bus), portfolio_of(bus))
+    (statuses, unreadable), portfolio = await asyncio.gather(_statuses(bus), portfolio_of(bus))
     services = {status.service: status for status in statuses}
-    return Snapshot(time.monotonic(), services, portfolio)
+    return Snapshot(time.monotonic(), services, portfolio, unreadable)
 
 
 async def portfolio_of(bus: Bus) -> PortfolioAnswer | None:
@@ -95,15 +101,17 @@ async def portfolio_of(bus: Bus) -> PortfolioAnswer | None:
         return None
 
 
-async def _statuses(bus: Bus) -> list[ServiceStatus]:
+async def _statuses(bus: Bus) -> tuple[list[ServiceStatus], int]:
+    """What the services say of themselves, and how many answers nobody could read."""
     try:
         answers = await bus.gather(subjects.STATUS, b"", GATHER_S)
     except (BusError, nats.errors.Error, OSError):
-        return []
-    statuses = []
+        return [], 0
+    statuses, unreadable = [], 0
     for payload in answers:
         try:
             statuses.append(codec.decode_value(payload, ServiceStatus))
-        except MalformedMessage:
-            continue  # another version of the platform; its own log says so
-    return sorted(statuses, key=lambda status: status.service)
+        except MalformedMessage as error:
+            unreadable += 1
+            log.warning("a service's status cannot be read: %s; %r", error, payload[:120])
+    return sorted(statuses, key=lambda status: status.service), unreadable

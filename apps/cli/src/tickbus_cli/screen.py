@@ -49,6 +49,8 @@ def headline(now: Snapshot, before: Snapshot | None) -> str:
     if count:
         parts.append(f"tick to order p50 {p50:,.0f} us, p99 {p99:,.0f} us")
     parts += [f"{name} {health(now.services.get(name))}" for name in troubled(now)]
+    if now.unreadable:
+        parts.append(f"{now.unreadable} answered what cannot be read: of another version?")
     return "  ".join(parts)
 
 

@@ -88,7 +88,7 @@ class Telemetry(Collector):
 
     def gauge(self, name: str, value: float) -> None:
         """Set a gauge; it is exported as `tickbus_<service>_<name>`."""
-        self.gauges[name] = value
+        self.gauges[name] = float(value)  # also of a bool: a status holds numbers
 
     def observe_ns(self, hop: str, ns: int) -> None:
         """Record how long `hop` took, in nanoseconds."""
