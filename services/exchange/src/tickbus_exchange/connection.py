@@ -175,7 +175,13 @@ class Connection(asyncio.Protocol):
         )  # fmt: skip
         keep_alive = self._parser.should_keep_alive()
         self._reset_request()
-        self._respond(self._handler(request), keep_alive=keep_alive)
+        response = self._handler(request)
+        if self._exchange.hub.faults.cuts(request.path):
+            whole = response.encode(keep_alive=keep_alive)
+            self.write(whole[: len(whole) // 2])
+            self._transport.close()
+            return
+        self._respond(response, keep_alive=keep_alive)
 
     def _wants_websocket(self) -> bool:
         wanted = self._headers.get(b"upgrade", b"").lower()

@@ -16,7 +16,8 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `drop`: never sent. `duplicate`: sent twice. `reorder`: sent behind the next one of the same
     client. `truncate`: cut off. `corrupt`: one byte is nonsense. `silent`: symbols of which nothing
-    is sent, though subscriptions are acknowledged. `clock_ms`: how wrong the venue's clock is, a
+    is sent, though subscriptions are acknowledged. `cut`: the connection ends in the middle of a
+    book that was asked for. `clock_ms`: how wrong the venue's clock is, a
     day at most, above 0 where it is ahead.
     """
 
@@ -27,6 +28,7 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     truncate: Rate = 0.0
     corrupt: Rate = 0.0
     silent: tuple[str, ...] = ()
+    cut: Rate = 0.0
     clock_ms: Day = 0
 
 
@@ -35,7 +37,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.settings = FaultSettings()
-        self.counts = dict.fromkeys((*KINDS, "silent"), 0)
+        self.counts = dict.fromkeys((*KINDS, "silent", "cut"), 0)
         self._random = random.Random(1)
         self._held: dict[int, bytes] = {}
         self.active = False
@@ -80,6 +82,14 @@ class Faults:
             case "corrupt":
                 return [payload[:place] + b"\x00" + payload[place + 1 :]]
         return []
+
+    def cuts(self, path: str) -> bool:
+        """Whether the answer to a request of `path` shall end in its middle."""
+        if not self.settings.cut or not path.endswith("/depth"):
+            return False
+        cut = self._random.random() < self.settings.cut
+        self.counts["cut"] += cut
+        return cut
 
     def forget(self, client: int) -> None:
         """The client is gone."""
