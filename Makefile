@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
            --no-emit-index-url --custom-compile-command "make pins" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test integration bench check format pins clean
+.PHONY: help setup run test integration chaos bench check format pins clean
 
 help: ## print this map
 	@echo "tickbus: make <verb> [ARGS=...]"
@@ -31,6 +31,12 @@ test: $(READY) ## run the tests that need no container engine
 
 integration: $(READY) ## run the tests against real NATS and Postgres in containers
 	@$(BIN)/pytest tests/integration $(ARGS)
+
+MINUTES ?= 5
+SEED    ?= 1
+chaos: $(READY) ## kill and break the platform under load, compare its books (MINUTES=5 SEED=1)
+	@$(BIN)/python -m tickbus_testkit.chaos --minutes $(MINUTES) --seed $(SEED) \
+	    --config config/default.yaml --config tests/chaos/chaos.yaml $(ARGS)
 
 bench: $(READY) ## measure: ARGS=tick-to-order, feed, pipeline ...
 	@exec $(BIN)/tickbus bench $(ARGS)

@@ -23,7 +23,7 @@ def platform(
     tmp_path_factory: pytest.TempPathFactory, nats_url: str, postgres_dsn: str
 ) -> Iterator[PlatformProcesses]:
     logs = tmp_path_factory.mktemp("platform")
-    with PlatformProcesses(logs, nats_url, postgres_dsn, CONFIG).running() as running:
+    with PlatformProcesses(logs, nats_url, postgres_dsn, [CONFIG]).running() as running:
         yield running
 
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -119,18 +119,22 @@ SERVICES = ("feed", "book", "risk", "execution", "ledger", "history", "strategy"
 
 
 class PlatformProcesses:
-    """The simulated exchange and every service, against given NATS and Postgres servers."""
+    """The simulated exchange and every service, against given NATS and Postgres servers.
+
+    `exchange` are further arguments of the simulated exchange.
+    """
 
     def __init__(
-        self, logs: Path, nats_url: str, postgres_dsn: str, config: Path, seed: int = 1
-    ) -> None:
+        self, logs: Path, nats_url: str, postgres_dsn: str, configs: Sequence[Path], seed: int = 1,
+        exchange: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         port, api_port = free_port(), free_port()
         self.exchange_url = f"http://127.0.0.1:{port}"
         self.api_url = f"http://127.0.0.1:{api_port}"
         self.environment = {
             "TICKBUS_NATS_URL": nats_url,
             "TICKBUS_POSTGRES_DSN": postgres_dsn,
-            "TICKBUS_CONFIG": str(config),
+            "TICKBUS_CONFIG": os.pathsep.join(map(str, configs)),
             "TICKBUS_VENUE_REST_URL": self.exchange_url,
             "TICKBUS_VENUE_WS_URL": f"ws://127.0.0.1:{port}",
             "TICKBUS_VENUE_WS_API_URL": f"ws://127.0.0.1:{port}/ws-api/v3",
@@ -141,7 +145,7 @@ class PlatformProcesses:
         }
         state = logs / "exchange"
         state.mkdir(exist_ok=True)
-        arguments = ("--port", str(port), "--seed", str(seed), "--state-dir", str(state))
+        arguments = ("--port", str(port), "--seed", str(seed), "--state-dir", str(state), *exchange)
         self.processes = {
             "exchange": ServiceProcess("exchange", logs, {}, port, arguments),
             **{name: self._service(name, logs) for name in SERVICES},

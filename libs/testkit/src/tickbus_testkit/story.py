@@ -60,8 +60,10 @@ class Desk:
                 return found
 
     def ledger_of_the_exchange(self) -> Any:
-        """The truth that ours is compared with."""
-        return self._exchange.get("/admin/ledger").raise_for_status().json()
+        """The truth that ours is compared with; prices, which others move, are left out."""
+        found = self._exchange.get("/admin/ledger").raise_for_status().json()
+        del found["last_prices"]
+        return found
 
     def trade_by_hand(self) -> None:
         """Market order, limit order, cancel, and each refusal with its reason."""

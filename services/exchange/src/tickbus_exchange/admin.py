@@ -56,7 +56,7 @@ class Admin:
         return HttpResponse(200, _encode({"symbol": symbol}))
 
     def _faults(self, _: HttpRequest) -> HttpResponse:
-        faults = self._exchange.hub.faults
+        faults = self._exchange.faults
         return HttpResponse(200, _encode({"settings": faults.settings, "counts": faults.counts}))
 
     def _set_faults(self, request: HttpRequest) -> HttpResponse:
@@ -70,7 +70,7 @@ class Admin:
         if unknown:
             message = f"silent: {unknown[0]!r} is none of {', '.join(self._exchange.venue.rules)}"
             return HttpResponse(400, _encode({"error": message}))
-        self._exchange.hub.faults.set(settings)
+        self._exchange.faults.set(settings)
         self._exchange.set_clock(settings.clock_ms)
         return self._faults(request)
 

@@ -6,6 +6,7 @@ from random import Random
 from tickbus_exchange.agents.crowd import Crowd
 from tickbus_exchange.config import ExchangeConfig
 from tickbus_exchange.journal import GAP, Journal, JournalError
+from tickbus_exchange.protocol.faults import Faults
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.operations import Operations
 from tickbus_exchange.protocol.rest import Keys, RestApi
@@ -36,12 +37,13 @@ class Exchange:
         clock_ms = self.clock_ms
         self.rest = RestApi(self.operations, self.limiter, self.keys, clock_ms)
         self.crowd = Crowd(self.venue, Random(config.seed))
-        self.users = UserStreams(self.venue.rules)
+        self.faults = Faults()
+        self.users = UserStreams(self.venue.rules, self.faults)
         if self.journal is not None:
             self.venue.observers.append(self.journal)
         self.venue.observers += [self.users, self.crowd]
         self.crowd.open(clock_ms())
-        self.hub = Hub(self.venue, self.operations.market, clock_ms)
+        self.hub = Hub(self.venue, self.operations.market, clock_ms, self.faults)
         self.venue.observers += [self.hub, self.hub.futures]
         self._paces = (
             (100, self.hub.every_100ms),
@@ -88,7 +90,14 @@ class Exchange:
     def api_session(self, address: str, write: Callable[[bytes], None]) -> ApiSession:
         """Return a new WebSocket API session."""
         return ApiSession(
-            self.operations, self.limiter, self.keys, self.users, self.clock_ms, address, write
+            self.operations,
+            self.limiter,
+            self.keys,
+            self.users,
+            self.faults,
+            self.clock_ms,
+            address,
+            write,
         )
 
     def step(self) -> None:

@@ -176,7 +176,7 @@ class Connection(asyncio.Protocol):
         keep_alive = self._parser.should_keep_alive()
         self._reset_request()
         response = self._handler(request)
-        if self._exchange.hub.faults.cuts(request.path):
+        if self._exchange.faults.cuts(request.path):
             whole = response.encode(keep_alive=keep_alive)
             self.write(whole[: len(whole) // 2])
             self._transport.close()

@@ -17,6 +17,16 @@ class ApiError(Exception):
         self.data: dict[str, object] | None = None
 
 
+def unknown() -> ApiError:
+    """The request may have been carried out, or not."""
+    return ApiError(
+        -1007,
+        "Timeout waiting for response from backend server. Send status unknown; execution status"
+        " unknown.",
+        504,
+    )
+
+
 def missing(name: str) -> ApiError:
     """A mandatory parameter is absent."""
     return ApiError(

@@ -9,6 +9,8 @@ Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 DAY_MS = 86_400_000
 Day = Annotated[int, msgspec.Meta(ge=-DAY_MS, le=DAY_MS)]
 KINDS = ("drop", "duplicate", "reorder", "truncate", "corrupt")
+REQUESTS = ("lose_answer", "unknown")
+EVENTS = ("drop_user", "duplicate_user", "reorder_user")
 
 
 class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,8 +19,12 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `drop`: never sent. `duplicate`: sent twice. `reorder`: sent behind the next one of the same
     client. `truncate`: cut off. `corrupt`: one byte is nonsense. `silent`: symbols of which nothing
     is sent, though subscriptions are acknowledged. `cut`: the connection ends in the middle of a
-    book that was asked for. `clock_ms`: how wrong the venue's clock is, a
-    day at most, above 0 where it is ahead.
+    book that was asked for. `clock_ms`: how wrong the venue's clock is, a day at most, above 0
+    where it is ahead.
+
+    Of requests over the WebSocket API: `lose_answer`: carried out, and never answered. `unknown`:
+    answered -1007 (nobody knows), carried out or not by a coin. Of user data events: `drop_user`,
+    `duplicate_user`, and `reorder_user`: sent behind the next one.
     """
 
     seed: int = 1
@@ -29,6 +35,11 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     corrupt: Rate = 0.0
     silent: tuple[str, ...] = ()
     cut: Rate = 0.0
+    lose_answer: Rate = 0.0
+    unknown: Rate = 0.0
+    drop_user: Rate = 0.0
+    duplicate_user: Rate = 0.0
+    reorder_user: Rate = 0.0
     clock_ms: Day = 0
 
 
@@ -37,9 +48,10 @@ class Faults:
 
     def __init__(self) -> None:
         self.settings = FaultSettings()
-        self.counts = dict.fromkeys((*KINDS, "silent", "cut"), 0)
+        self.counts = dict.fromkeys((*KINDS, "silent", "cut", *REQUESTS, *EVENTS), 0)
         self._random = random.Random(1)
         self._held: dict[int, bytes] = {}
+        self._held_user: list[bytes] = []
         self.active = False
 
     def set(self, settings: FaultSettings) -> None:
@@ -48,6 +60,7 @@ class Faults:
         self.active = any(getattr(settings, kind) for kind in (*KINDS, "silent"))
         self._random = random.Random(settings.seed)
         self._held.clear()
+        self._held_user.clear()
 
     def apply(self, client: int, stream: str, payload: bytes) -> list[bytes]:
         """What `client` gets in place of `payload`: nothing, one message, or two."""
@@ -90,6 +103,35 @@ class Faults:
         cut = self._random.random() < self.settings.cut
         self.counts["cut"] += cut
         return cut
+
+    def of_request(self) -> tuple[str, bool]:
+        """What a request meets ("", lose_answer or unknown), and whether it is carried out."""
+        kind = self._draw(REQUESTS)
+        return kind, kind != "unknown" or self._random.random() < 0.5
+
+    def of_event(self, event: bytes) -> list[bytes]:
+        """What the user gets in place of a user data event."""
+        match self._draw(EVENTS):
+            case "drop_user":
+                return []
+            case "duplicate_user":
+                return [event, event]
+            case "reorder_user":
+                self._held_user.append(event)
+                return []
+        held, self._held_user = self._held_user, []
+        return [event, *held]
+
+    def _draw(self, kinds: tuple[str, ...]) -> str:
+        if not any(getattr(self.settings, kind) for kind in kinds):
+            return ""
+        chance = self._random.random()
+        for kind in kinds:
+            chance -= getattr(self.settings, kind)
+            if chance < 0:
+                self.counts[kind] += 1
+                return kind
+        return ""
 
     def forget(self, client: int) -> None:
         """The client is gone."""

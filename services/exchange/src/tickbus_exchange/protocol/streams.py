@@ -38,8 +38,9 @@ class _Differ:
 class Hub(Listeners):
     """Turns what happens at the venue into stream messages. An Observer of the venue."""
 
-    def __init__(self, venue: Venue, market: MarketData, clock_ms: Callable[[], int]) -> None:
-        faults = Faults()
+    def __init__(
+        self, venue: Venue, market: MarketData, clock_ms: Callable[[], int], faults: Faults
+    ) -> None:
         super().__init__(faults)
         self._venue = venue
         self._market = market

@@ -8,6 +8,7 @@ from tickbus_exchange.engine.filters import SymbolRules
 from tickbus_exchange.engine.orders import Report, Trade
 from tickbus_exchange.protocol import errors, params, render, signing
 from tickbus_exchange.protocol.errors import ApiError
+from tickbus_exchange.protocol.faults import Faults
 from tickbus_exchange.protocol.frames import text_frame
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.operations import Operation, Operations
@@ -25,8 +26,9 @@ RequestId = int | str | None
 class UserStreams:
     """Pushes reports and balances to every subscribed session at once. An Observer of the venue."""
 
-    def __init__(self, rules: dict[str, SymbolRules]) -> None:
+    def __init__(self, rules: dict[str, SymbolRules], faults: Faults) -> None:
         self._rules = rules
+        self._faults = faults
         self._sessions: dict[ApiSession, int] = {}
         self._last_position: dict[str, tuple[int, int, int, int]] = {}
         self.events_total = 0
@@ -59,6 +61,10 @@ class UserStreams:
                 self._push(_encode(render.account_position(report, rules)))
 
     def _push(self, event: bytes) -> None:
+        for sent in self._faults.of_event(event):
+            self._push_sound(sent)
+
+    def _push_sound(self, event: bytes) -> None:
         frames: dict[int, bytes] = {}
         self.events_total += 1
         for session, number in tuple(self._sessions.items()):
@@ -87,6 +93,7 @@ class ApiSession:
         limiter: Limiter,
         keys: Keys,
         streams: UserStreams,
+        faults: Faults,
         clock_ms: Callable[[], int],
         address: str,
         write: Callable[[bytes], None],
@@ -95,6 +102,7 @@ class ApiSession:
         self._limiter = limiter
         self._keys = keys
         self._streams = streams
+        self._faults = faults
         self._clock_ms = clock_ms
         self._address = address
         self.send = write
@@ -116,11 +124,17 @@ class ApiSession:
         request_id: RequestId = None
         counts_orders, show_limits = False, True
         answer: dict[str, object]
+        fault = ""
         try:
             request_id, method, values, show_limits = _read(message)
             operation = self._operations.get(method)
             counts_orders = operation is not None and operation.counts_orders
+            fault, carried_out = self._faults.of_request()
+            if not carried_out:
+                raise errors.unknown()
             result = self._answer(method, operation, values, now_ms)
+            if fault == "unknown":
+                raise errors.unknown()
             answer = {"id": request_id, "status": 200, "result": result}
         except ApiError as error:
             body: dict[str, object] = {"code": error.code, "msg": error.message}
@@ -130,6 +144,8 @@ class ApiSession:
                 retry_ms = now_ms + error.retry_after_s * 1_000
                 body["data"] = {"serverTime": now_ms, "retryAfter": retry_ms}
             answer = {"id": request_id, "status": error.status, "error": body}
+        if fault == "lose_answer":
+            return
         if show_limits:
             usage = self._limiter.usage(self._address, now_ms, orders=False)
             if counts_orders:
