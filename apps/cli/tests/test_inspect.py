@@ -145,6 +145,19 @@ def depth(first: int, last: int, **sides: list[list[str]]) -> dict[str, Any]:
     return {"stream": "btcusdt@depth@100ms", "data": {**data, "b": [], "a": [], **sides}}
 
 
+def trade(number: int, second: int, price: str) -> dict[str, Any]:
+    ms = 1_700_000_000_000 + second * 1000
+    data = {"e": "trade", "E": ms, "T": ms, "s": "BTCUSDT", "t": number, "p": price, "q": "2",
+            "m": False}  # fmt: skip
+    return {"stream": "btcusdt@trade", "data": data}
+
+
+def made(directory: Path) -> Path:
+    """A small sound recording."""
+    frames = (BOOK, depth(101, 102, b=[["9.123456789", "1"]]), trade(1, 0, "9.123456789"))
+    return a_capture(directory / "btcusdt_made.txt", *frames)
+
+
 BOOK = {"lastUpdateId": 100, "bids": [["9.0", "1"]], "asks": [["10.0", "1"]]}
 
 
@@ -165,12 +178,6 @@ def test_recorded_gap_is_found_and_none_is_invented(
 def test_candles_are_of_the_interval_that_was_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def trade(number: int, second: int, price: str) -> dict[str, Any]:
-        ms = 1_700_000_000_000 + second * 1000
-        data = {"e": "trade", "E": ms, "T": ms, "s": "BTCUSDT", "t": number, "p": price, "q": "2",
-                "m": False}  # fmt: skip
-        return {"stream": "btcusdt@trade", "data": data}
-
     path = a_capture(
         tmp_path / "btcusdt_x.txt", BOOK, depth(101, 101),
         trade(1, 0, "9"), trade(2, 3, "11"), trade(2, 3, "11"), trade(3, 12, "10"),
@@ -189,3 +196,48 @@ def test_wrong_choice_is_refused(wrong: list[str], capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main(["inspect", "x", *wrong])
     assert wrong[1] in capsys.readouterr().err
+
+
+def test_picture_never_takes_the_place_of_a_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = made(tmp_path)
+    before = recording.read_bytes()
+    assert main(["inspect", "--png", str(recording), str(recording)]) == 2
+    assert "has to end in .png" in capsys.readouterr().err
+    assert recording.read_bytes() == before
+
+
+def test_text_shows_levels_and_candles_and_hides_no_digit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["inspect", "--png", "-", str(made(tmp_path))]) == 0
+    said = capsys.readouterr()
+    assert "best levels at the end" in said.out
+    assert "candles" in said.out
+    assert "sound" in said.out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said.out
+
+
+def test_changes_without_a_whole_book_are_said_to_lack_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = made(tmp_path)
+    lines = [line for line in whole.read_bytes().splitlines(True) if b"lastUpdateId" not in line]
+    part = tmp_path / "part"
+    part.write_bytes(b"".join(lines))
+    assert main(["inspect", "--png", "-", str(part)]) == 0
+    said = capsys.readouterr()
+    assert "no whole book of BTC-USDT" in said.err
+    assert "none" in said.out
+
+
+def test_file_of_another_venue_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b'1700000000000000000 {"channel":"book","n":1}\n' * 3)
+    assert (
+        main(["inspect", "--venue", "binance", "--png", "-", str(made(tmp_path)), str(other)]) == 0
+    )
+    said = capsys.readouterr().err
+    assert f"3 of 3 frames of {other} could not be read; is it of another venue?" in said

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +78,41 @@ def test_json_line_of_another_shape_is_reported_and_left_out(tmp_path: Path) -> 
 
 
 def test_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="not a file"):
+    with pytest.raises(CaptureError, match="a directory; name the files in it"):
         Captures([tmp_path])
+
+
+def test_file_named_twice_is_refused_and_an_empty_one_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path / "a", TIMED)
+    with pytest.raises(CaptureError, match="named twice"):
+        Captures([file, file])
+    with pytest.raises(CaptureError, match="empty"):
+        list(Captures([write(tmp_path / "b", b"")]))
+
+
+def test_damaged_zip_and_impossible_time_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.txt", TIMED * 2_000)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    captures = Captures([path])
+    assert list(captures)
+    assert "damaged" in captures.problems[-1].text
+    line = b'{"t":"recv","ts":%s,"conn":"x","data":"{}"}\n'
+    captures = Captures([write(tmp_path / "b", line % b"1e400" + line % b"1")])
+    assert len(list(captures)) == 1
+    assert captures.problems[0].line == 1
+
+
+def test_recording_says_what_it_was_read_with(tmp_path: Path) -> None:
+    head = b'{"t":"header","format":2,"exchange":"sim","adapter":"okx"}\n'
+    captures = Captures(
+        [write(tmp_path / "a", head + b'{"t":"recv","ts":1,"conn":"x","data":"{}"}\n')]
+    )
+    assert len(list(captures)) == 1
+    assert captures.adapter == "okx"
 
 
 def test_several_files_are_merged_by_time(tmp_path: Path) -> None:
@@ -114,8 +148,7 @@ def test_truncated_file_is_read_as_far_as_it_goes(
     captures = Captures([write(tmp_path / "a", packed[: len(packed) // 2])])
     count = sum(1 for _ in captures)
     assert count < 50_000
-    if pack is gzip.compress:  # zstd ends where its last whole block does, without a word
-        assert "damaged" in captures.problems[-1].text
+    assert "damaged" in captures.problems[-1].text
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", b"\x00\x01\x02", b"PK\x03\x04zip"])

@@ -1,6 +1,5 @@
 """Recorded messages as the feed's core would have got them from its connections."""
 
-import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlparse
 
@@ -10,7 +9,8 @@ from tickbus_feed.adapter import Adapter
 from tickbus_feed.core import FeedCore
 from tickbus_feed.venue import SnapshotAnswer, VenueConnected, VenueDisconnected, VenueFrame
 
-BOOK = re.compile(r"depth|orderbook", re.IGNORECASE)
+KEY = "key"
+"""Stands for an instrument, to see which parameter of a request names it."""
 
 
 class CaptureFeed:
@@ -53,10 +53,15 @@ class CaptureFeed:
             reason = message.payload.decode(errors="replace") or "as recorded"
             self._feed(VenueDisconnected(now, now, reason, line, message.link), now)
 
-    @staticmethod
-    def _book_of(url: str) -> str:
-        """The symbol that a REST answer holds the book of; "" for any other answer."""
-        parsed = urlparse(url)
-        if not BOOK.search(parsed.path):
+    def _book_of(self, url: str) -> str:
+        """The key of what a REST answer holds the book of; "" for any other answer."""
+        parsed, request = urlparse(url), self._adapter.book_request(KEY, self._adapter.levels)
+        if request is None or _last(parsed.path) != _last(request.path):
             return ""
-        return parse_qs(parsed.query).get("symbol", [""])[0].upper()
+        query = parse_qs(parsed.query)
+        names = [name for name, value in request.params.items() if value == KEY]
+        return query.get(names[0], [""])[0] if names else ""
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise CliError(f"{file}: no such configuration file", "Check the name after --config.")
     if arguments.alone and not arguments.record:
         raise CliError("--alone without --record would do nothing", "Add --record DIR.")
+    # Beside a running platform, whose own feed has the usual port.
+    os.environ.setdefault("TICKBUS_METRICS_PORT", "0")
     if arguments.duration:
         timer = threading.Timer(arguments.duration, os.kill, (os.getpid(), signal.SIGTERM))
         timer.daemon = True

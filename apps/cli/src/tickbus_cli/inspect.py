@@ -5,11 +5,14 @@ price and spread.
 """
 
 import argparse
+import itertools
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -21,6 +24,7 @@ from tickbus_cli.replay_instruments import recognize
 from tickbus_feed.service import adapter_named, adapters
 
 PROBLEMS_SHOWN = 5
+CANDLES_SHOWN = 10
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--png", metavar="FILE", default="",
-        help="where to put the picture (default: CAPTURE.png in this directory; - for none)",
+        help="where to put the picture, a .png (default: CAPTURE.png here; - for none)",
     )  # fmt: skip
     parser.add_argument(
         "--json", action="store_true", help="one JSON object per instrument, a line each"
@@ -44,7 +48,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Inspect, report; 0 when every book is sound, 1 when one is not, 2 for bad input."""
+    """Inspect, report; 1 when a book was crossed or had a bad checksum, 2 for bad input, else 0."""
+    if arguments.png not in ("", "-") and not arguments.png.lower().endswith(".png"):
+        raise CliError(
+            f"--png {arguments.png}: the picture's name has to end in .png", "Name a file.", 2
+        )
     try:
         adapter = (
             adapter_named(arguments.venue) if arguments.venue else recognize(arguments.captures)
@@ -81,7 +89,7 @@ def _picture(inspector: Inspector, arguments: argparse.Namespace) -> str:
     """Draw; the file's name, or "" where there is none."""
     if arguments.png == "-":
         return ""
-    name = arguments.png or f"{Path(arguments.captures[0]).name.partition('.')[0]}.png"
+    name = arguments.png or f"{_stem(Path(arguments.captures[0]).name)}.png"
     from tickbus_cli.inspect_picture import draw
 
     try:
@@ -91,6 +99,13 @@ def _picture(inspector: Inspector, arguments: argparse.Namespace) -> str:
         return ""
 
 
+def _stem(name: str) -> str:
+    """The name of a capture without what says how it is packed and written."""
+    for ending in (".gz", ".zst", ".zip", ".jsonl", ".json", ".txt"):
+        name = name.removesuffix(ending) or name
+    return name
+
+
 def _say_problems(inspector: Inspector) -> None:
     for problem in inspector.problems[:PROBLEMS_SHOWN]:
         where = f"{problem.source}:{problem.line}"
@@ -98,9 +113,17 @@ def _say_problems(inspector: Inspector) -> None:
     more = len(inspector.problems) - PROBLEMS_SHOWN
     if more > 0:
         print(f"tickbus inspect: and {more} more lines left out", file=sys.stderr)
-    if inspector.core.rejected:
+    for source, (rejected, frames) in inspector.unreadable.items():
+        hint = "; is it of another venue?" if rejected == frames else ""
         print(
-            f"tickbus inspect: {inspector.core.rejected} frames could not be read",
+            f"tickbus inspect: {rejected} of {frames} frames of {source} could not be read{hint}",
+            file=sys.stderr,
+        )
+    never = [r.instrument.instrument_id for r in inspector.readings.values() if r.lacks_book]
+    if never:
+        print(
+            f"tickbus inspect: no whole book of {', '.join(never[:5])} to begin with, only changes:"
+            " are all files of the recording named, also the one with REST answers?",
             file=sys.stderr,
         )
 
@@ -108,17 +131,69 @@ def _say_problems(inspector: Inspector) -> None:
 def _render(
     inspector: Inspector, found: list[dict[str, Any]], picture: str, console: Console
 ) -> None:
-    table = Table(title=f"{inspector.adapter.name}: {len(found)} instruments")
-    table.add_column("instrument", no_wrap=True)
-    for name in ("messages", "trades", "gaps", "resyncs", "bad sums", "best bid", "best ask"):
-        table.add_column(name, justify="right")
+    if not console.is_terminal:
+        console.width = max(console.width, 160)  # nobody's screen: nothing has to be left out
+    table = Table(
+        title=f"{inspector.adapter.name}: {len(found)} instruments",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("instrument", overflow="fold")
+    columns = (
+        "messages",
+        "trades",
+        "gaps",
+        "resyncs",
+        "sums",
+        "bad",
+        "best bid",
+        "best ask",
+        "book",
+    )
+    for name in columns:
+        table.add_column(name, justify="right", overflow="fold")
     for one in found:
         bid = f"{one['bids'][0][0]:.10g}" if one["bids"] else "-"
         ask = f"{one['asks'][0][0]:.10g}" if one["asks"] else "-"
+        counts = ("gaps", "resyncs", "checksums", "checksum_failures")
         table.add_row(
             one["instrument"], f"{one['messages']:,}", f"{one['trades']:,}",
-            *(str(one[key]) for key in ("gaps", "resyncs", "checksum_failures")), bid, ask,
+            *(str(one[key]) for key in counts), bid, ask, _state(one),
         )  # fmt: skip
     console.print(table)
+    if len(found) == 1:
+        _render_levels(found[0], console)
+        _render_candles(found[0], console)
     if picture:
         console.print(f"price and spread: {picture}")
+
+
+def _state(one: dict[str, Any]) -> str:
+    if one["crossed"]:
+        return "crossed"
+    if one["in_step"]:
+        return "sound"
+    return "broken" if one["levels"] else "none"
+
+
+def _render_levels(one: dict[str, Any], console: Console) -> None:
+    table = Table(title="best levels at the end", box=box.SIMPLE)
+    for name in ("bid size", "bid", "ask", "ask size"):
+        table.add_column(name, justify="right", overflow="fold")
+    for bid, ask in itertools.zip_longest(one["bids"], one["asks"], fillvalue=("", "")):
+        table.add_row(*(f"{x:.10g}" if x != "" else "" for x in (bid[1], bid[0], ask[0], ask[1])))
+    console.print(table)
+
+
+def _render_candles(one: dict[str, Any], console: Console) -> None:
+    shown = one["candles"][-CANDLES_SHOWN:]
+    if not shown:
+        return
+    table = Table(title=f"candles: the last {len(shown)} of {len(one['candles'])}", box=box.SIMPLE)
+    names = ("open", "high", "low", "close", "volume", "trades")
+    for name in ("from, UTC", *names):
+        table.add_column(name, justify="right", overflow="fold")
+    for candle in shown:
+        began = datetime.fromtimestamp(candle["ts_open"] / 1e9, UTC).strftime("%d %H:%M:%S")
+        table.add_row(began, *(f"{candle[name]:.10g}" for name in names))
+    console.print(table)

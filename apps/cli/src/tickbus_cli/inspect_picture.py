@@ -34,7 +34,7 @@ def draw(inspector: Inspector, path: Path) -> bool:
         bps = [10_000 * gap / mid for _, mid, gap in reading.points]
         spread.plot(times, bps, lw=0.8, color="#bf5700", drawstyle="steps-post")
         spread.set_title("spread, basis points", fontsize=9, loc="left")
-        spread.set_ylim(bottom=0)
+        spread.set_ylim(0, 1.1 * max(bps) or 1.0)
         for axis in (price, spread):
             axis.grid(alpha=0.25)
             axis.tick_params(labelsize=7)

@@ -1,5 +1,6 @@
 """Goes through a capture with the feed's own core and keeps what people want to know of it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from tickbus.events import (
 )
 from tickbus_cli.capture_feed import CaptureFeed
 from tickbus_cli.replay_instruments import guessed, is_listing
-from tickbus_feed.adapter import Adapter, Message, Unreadable
+from tickbus_feed.adapter import Adapter, Diff, Message, Unreadable
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import TIMER, FeedCore
 from tickbus_feed.venue import SnapshotAnswer
@@ -41,8 +42,12 @@ class Reading:
         self.notional = 0.0
         self.quotes = 0
         self.liquidations = 0
+        self.has_book = False
+        """Whether there ever was a whole book."""
         self.in_step = False
         """Whether the book was sound when its last message had been taken in."""
+        self.changes = 0
+        """Changes of the book, also those that could not be applied."""
         self.ts_first = 0
         self.ts_last = 0
         self.candles: list[Candle] = []
@@ -56,6 +61,11 @@ class Reading:
         self.messages += 1
         self.ts_first = self.ts_first or now
         self.ts_last = max(self.ts_last, now)
+
+    @property
+    def lacks_book(self) -> bool:
+        """Whether there were changes of a book that nothing began."""
+        return self.changes > 0 and not self.has_book
 
     def traded(self, trade: Trade) -> None:
         """Take a trade in."""
@@ -105,9 +115,13 @@ class Inspector:
         self.adapter = adapter
         self.readings: dict[str, Reading] = {}
         self.problems: list[Problem] = []
+        self.unreadable: dict[str, tuple[int, int]] = {}
+        """By file: frames that could not be read, and all frames."""
         self._candle_s = candle_s
         self._listed: dict[str, Instrument] = {}
         self._now = 0
+        self._frames: Counter[str] = Counter()
+        self._rejected: Counter[str] = Counter()
         self._spoken_of: set[str] = set()
         # Nothing but the recording decides what is stale, and nobody needs keyframes here.
         config = FeedConfig(keyframe_interval_s=NEVER_S)
@@ -123,11 +137,20 @@ class Inspector:
             if is_listing(message, self.adapter):
                 self._list(message)
                 continue
+            before = self.core.rejected
             self._capture.take(message)
+            if message.kind == "frame":
+                self._frames[message.source] += 1
+                self._rejected[message.source] += self.core.rejected - before
             if self._now >= due:
                 due = self._now + SECOND_NS
                 self.core.handle(TimerFired(self._now, self._now, TIMER))
         self.problems = captures.problems
+        self.unreadable = {
+            source: (rejected, self._frames[source])
+            for source, rejected in self._rejected.items()
+            if rejected
+        }
 
     def saw(self, messages: Sequence[Message]) -> None:
         """Make a symbol's instrument known when it first appears, and count its messages."""
@@ -135,6 +158,9 @@ class Inspector:
         for symbol in self._spoken_of:
             reading = self.readings.get(symbol) or self._discover(symbol)
             reading.heard(self._now)
+        for message in messages:
+            if isinstance(message, Diff):
+                self.readings[message.symbol].changes += 1
 
     def _discover(self, symbol: str) -> Reading:
         instrument = self._listed.get(symbol)
@@ -174,6 +200,7 @@ class Inspector:
             elif isinstance(event, Liquidation):
                 reading.liquidations += 1
             elif isinstance(event, BookDelta | BookSnapshot):
+                reading.has_book = True
                 sync = self.core.syncs[self.adapter.key(reading.instrument)]
                 reading.priced(now, sync.book.mid, sync.book.spread)
 

@@ -17,6 +17,7 @@ from tickbus_cli.errors import CliError
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141
 DEBUG = "TICKBUS_DEBUG"
 
 
@@ -60,6 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(
             name, f"the package {missing!r} is not installed\n  Run `make setup`, then repeat."
         )
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain of the rest at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
     except KeyboardInterrupt:
         return _fail(name, "interrupted", EXIT_INTERRUPTED)
     except _expected() as error:

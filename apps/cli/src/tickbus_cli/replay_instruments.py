@@ -1,5 +1,6 @@
 """What a capture holds: whose it is, and what is traded in it, by its own list or its digits."""
 
+import logging
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, Self
@@ -8,9 +9,12 @@ from urllib.parse import urlparse
 import msgspec
 
 from tickbus.captures import CapturedMessage, CaptureError, Captures
+from tickbus.config import ConfigError
 from tickbus.events import Instrument
 from tickbus_feed.adapter import Adapter, Diff, MarketTrade, Unreadable, Whole
 from tickbus_feed.service import adapter_named, adapters
+
+log = logging.getLogger("tickbus.inspect")
 
 SAMPLE_FRAMES = 5_000
 _LEVELS_MEASURED = 50
@@ -18,10 +22,12 @@ _LEVELS_MEASURED = 50
 
 def recognize(captures: Sequence[str]) -> Adapter:
     """The adapter whose frames a capture holds. Raises CaptureError when it is nobody's."""
-    known = {name: adapter_named(name) for name in sorted(adapters())}
-    frames = 0
-    for message in Captures(captures):
+    known = _known()
+    frames, read = 0, Captures(captures)
+    for message in read:
         frames += message.kind == "frame"
+        if read.adapter in known:
+            return known[read.adapter]
         for adapter in known.values():
             if any(host in message.url for host in adapter.hosts):
                 return adapter
@@ -30,10 +36,21 @@ def recognize(captures: Sequence[str]) -> Adapter:
                 return adapter
         if frames >= SAMPLE_FRAMES:
             break
+    torn = f"; line {read.problems[0].line}: {read.problems[0].text}" if read.problems else ""
     raise CaptureError(
-        f"{captures[0]}: no market data of a known venue in its first {frames} frames; known are"
-        f" {', '.join(known)} (--venue names one)"
+        f"{captures[0]}: no market data of a known venue in its first {frames} frames{torn}; known"
+        f" are {', '.join(known)} (--venue names one)"
     )
+
+
+def _known() -> dict[str, Adapter]:
+    known: dict[str, Adapter] = {}
+    for name in sorted(adapters()):
+        try:
+            known[name] = adapter_named(name)
+        except ConfigError as error:  # another package's affair: the others are known all the same
+            log.warning("%s", error)
+    return known
 
 
 class Sample(NamedTuple):

@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -91,6 +91,10 @@ class Captures:
         for path in self._paths:
             if not path.exists():
                 raise CaptureError(f"{path}: no such file")
+            if path.is_dir():
+                raise CaptureError(f"{path}: a directory; name the files in it")
+            if self._paths.count(path) > 1:
+                raise CaptureError(f"{path}: named twice; everything in it would count twice")
             if not path.is_file() or not os.access(path, os.R_OK):
                 raise CaptureError(f"{path}: not a file that can be read")
         self._total = sum(path.stat().st_size for path in self._paths)
@@ -98,6 +102,8 @@ class Captures:
         self._said = 0
         self._on_progress = on_progress
         self.problems: list[Problem] = []
+        self.adapter = ""
+        """What the recorder read them with, where a recording says it."""
 
     def __iter__(self) -> Iterator[CapturedMessage]:
         streams = [self._file(path) for path in self._paths]
@@ -118,9 +124,13 @@ class Captures:
                 continue
             try:
                 message = read(line, str(path), number)
-            except (ValueError, InvalidOperation, LookupError, TypeError) as error:
+                if message is not None and not 0 <= message.ts_recv < 2**63:
+                    raise ValueError("no time of this world")
+            except (ValueError, ArithmeticError, LookupError, TypeError) as error:
                 self.problems.append(Problem(str(path), number, f"{type(error).__name__}: {error}"))
                 continue
+            if isinstance(read, _JsonLines):
+                self.adapter = self.adapter or read.adapter
             if message is not None:
                 # A clock that stepped back must not tear the file's own order apart.
                 last = max(last, message.ts_recv)
@@ -133,7 +143,13 @@ class Captures:
             try:
                 for number, line in enumerate(_decompress(counted, path), 1):
                     yield number, line.rstrip(b"\r\n")
-            except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+            except (
+                EOFError,
+                OSError,
+                zlib.error,
+                zipfile.BadZipFile,
+                zstandard.ZstdError,
+            ) as error:
                 # What was readable has been given; the rest is lost with the file's end.
                 text = f"the file is damaged behind this line: {error}"
                 self.problems.append(Problem(str(path), number, text))
@@ -162,14 +178,45 @@ class _Counted(io.RawIOBase):
         return len(data)
 
 
+class _Unzstd(io.RawIOBase):
+    """Reads zstd frames one behind the other; a last one that is not whole is an EOFError."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._begun = False
+        self._ready = b""
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
+        while not self._ready:
+            data = self._rest or self._raw.read(128 * 1024)
+            self._rest = b""
+            if not data:
+                if self._begun:
+                    self._begun = False
+                    raise EOFError("its last zstd frame is cut off")
+                return 0
+            self._begun = True
+            self._ready = self._frame.decompress(data)
+            if self._frame.eof:
+                self._rest, self._begun = self._frame.unused_data, False
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+
 def _decompress(raw: _Counted, path: Path) -> Iterable[bytes]:
     buffered = io.BufferedReader(raw, 128 * 1024)
     magic = buffered.peek(4)[:4]
     if magic[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=buffered)
     if magic == b"\x28\xb5\x2f\xfd":
-        reader = zstandard.ZstdDecompressor().stream_reader(buffered, read_across_frames=True)
-        return io.BufferedReader(reader, 128 * 1024)
+        return io.BufferedReader(_Unzstd(buffered), 128 * 1024)
     if magic[:2] == b"PK":
         return _unzip(path)
     return buffered
@@ -204,7 +251,9 @@ def _reader(path: Path, head: list[bytes]) -> Read:
             return _JsonLines()
         if line.startswith((b"{", b"[")) and _OWN_TIME.search(line):
             return _bare
-    shown = head[0][:60] if head else b""
+    if not head:
+        raise CaptureError(f"{path}: not a capture: it is empty; {KNOWN}")
+    shown = head[0][:60]
     raise CaptureError(f"{path}: not a capture (it begins with {shown!r}); {KNOWN}")
 
 
@@ -265,10 +314,13 @@ class _JsonLines:
     """Reads JSON lines with t, ts, conn and data."""
 
     def __init__(self) -> None:
+        self.adapter = ""
         self._links: dict[str, tuple[str, int]] = {}
 
     def __call__(self, line: bytes, source: str, number: int) -> CapturedMessage | None:
         entry = json.loads(line, parse_float=Decimal)
+        if entry["t"] == "header":
+            self.adapter = str(entry.get("adapter", ""))
         kind = _KINDS.get(entry["t"])
         if kind is None or "ts" not in entry:
             return None

@@ -209,7 +209,14 @@ class Adapter:
 
     def read_book(self, payload: bytes) -> Book:
         """The answer to `book_request`. Raises Unreadable."""
-        raise Unreadable(f"{self.name} sends books in the stream")
+        try:
+            return self.parse_book(payload)
+        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+            raise Unreadable(f"{type(error).__name__}: {error}") from error
+
+    def parse_book(self, payload: bytes) -> Book:
+        """As `read_book`, but may raise whatever parsing raises."""
+        raise ValueError(f"{self.name} sends books in the stream")
 
     def instruments(self, payload: bytes, venue: str) -> list[Instrument]:
         """Instruments from an answer to `instruments_requests`. Raises Unreadable."""

@@ -88,7 +88,9 @@ class VenueConnection:
         self._budget = WeightBudget(context.bus, context.clock, key)
         self._rest = RestClient(self._venue.rest_url, self._budget)
         if self._config.record:
-            self._recorder = Recorder(Path(self._config.record), self._venue.name)
+            self._recorder = Recorder(
+                Path(self._config.record), self._venue.name, self._adapter.name
+            )
             try:
                 self._recorder.start()
             except OSError as error:

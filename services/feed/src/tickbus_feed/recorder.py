@@ -44,9 +44,10 @@ class Recorder:
     so; another file is tried with a back-off, and what waits is written to it.
     """
 
-    def __init__(self, directory: Path, venue: str) -> None:
+    def __init__(self, directory: Path, venue: str, adapter: str = "") -> None:
         self._directory = directory
         self._venue = venue
+        self._adapter = adapter
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(QUEUE_MAX)
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._open: dict[str, str] = {}
@@ -69,7 +70,8 @@ class Recorder:
         self._closing.set()
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=1.0)
-        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_S)
 
     def connected(self, ts: int, conn: str, url: str) -> None:
         """A connection was made."""
@@ -124,7 +126,9 @@ class Recorder:
         return more
 
     def _fill(self, file: BinaryIO, stream: Any) -> bool:
-        size = self._write(stream, {"t": "header", "format": 2, "exchange": self._venue})
+        size = self._write(stream, {
+            "t": "header", "format": 2, "exchange": self._venue, "adapter": self._adapter,
+        })  # fmt: skip
         # Each file stands alone: it says which connections were open when it began.
         for conn, url in self._open.items():
             entry = {"t": "connect", "ts": self._ts, "conn": conn, "addr": url}

@@ -21,6 +21,8 @@ from tickbus_feed.venue import (
 )
 
 GROUP = "tickbus.venues"
+NEEDED = ("parse", "routes", "subscription", "instruments_requests", "list_instruments")
+"""What an adapter cannot do without."""
 
 
 def adapters() -> dict[str, EntryPoint]:
@@ -34,7 +36,27 @@ def adapter_named(name: str, **arguments: Any) -> Adapter:
     if name not in found:
         known = ", ".join(sorted(found)) or "none: install a package that offers one"
         raise ConfigError(f"venue.adapter = {name!r}: no such adapter; installed are {known}")
-    made: Adapter = found[name].load()(**arguments)
+    entry = found[name]
+    owner = f"the package {entry.dist.name!r}" if entry.dist is not None else "a package"
+    try:
+        kind = entry.load()
+        made = kind(**arguments)
+    except Exception as error:  # whatever somebody else's code raises
+        raise ConfigError(
+            f"the adapter {name!r} of {owner} ({entry.value}) cannot be used:"
+            f" {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(made, Adapter):
+        raise ConfigError(f"the adapter {name!r} of {owner}: {entry.value} is no Adapter")
+    lacking = [n for n in NEEDED if getattr(kind, n) is getattr(Adapter, n)]
+    if type(made).read is not Adapter.read:
+        lacking = [n for n in lacking if n != "parse"]
+    if lacking:
+        raise ConfigError(f"the adapter {name!r} of {owner} lacks {', '.join(lacking)}")
+    if made.name != name:
+        raise ConfigError(
+            f"the adapter {name!r} of {owner} calls itself {made.name!r}: give both one name"
+        )
     return made
 
 

@@ -44,7 +44,8 @@ class HttpServer:
             sock.close()
             raise ConfigError(
                 f"cannot listen on {self.host}:{self.port} ({error.strerror}): stop what uses the"
-                " port or choose another"
+                " port or choose another (0 takes any free one): TICKBUS_METRICS_PORT for metrics,"
+                " TICKBUS_API_PORT for the gateway"
             ) from error
         self.port = sock.getsockname()[1]
         config = uvicorn.Config(

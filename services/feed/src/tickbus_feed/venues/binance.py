@@ -225,12 +225,9 @@ class Binance(Adapter):
             return (Ignored(frame.e),)
         return (read(payload),)
 
-    def read_book(self, payload: bytes) -> Book:
-        """The answer of `depth`. Raises Unreadable."""
-        try:
-            snapshot = _read_snapshot(payload)
-        except ValueError as error:
-            raise Unreadable(str(error)) from error
+    def parse_book(self, payload: bytes) -> Book:
+        """The answer of `depth`."""
+        snapshot = _read_snapshot(payload)
         return Book(snapshot.lastUpdateId, snapshot.bids, snapshot.asks)
 
     def is_covered(self, diff: Diff, update_id: int) -> bool:
