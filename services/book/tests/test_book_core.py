@@ -25,7 +25,7 @@ from tickbus.events import (
 from tickbus.orderbook import NaiveOrderBook
 from tickbus.shard import Shard
 from tickbus_book.config import BookConfig
-from tickbus_book.core import BookCore
+from tickbus_book.core import TIMER, BookCore
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -115,9 +115,40 @@ def test_feed_that_is_not_live_makes_the_book_stale() -> None:
     (top,) = only(BookTop, core.handle(a_status(SECOND + MS, FeedState.DISCONNECTED)))
     assert isinstance(top, BookTop)
     assert top.stale
-    (top,) = only(BookTop, core.handle(a_status(SECOND + 2 * MS, FeedState.LIVE)))
+    assert not only(BookTop, core.handle(a_status(SECOND + 2 * MS, FeedState.LIVE)))
+    (top,) = only(BookTop, core.handle(a_snapshot(SECOND + 3 * MS, epoch=2)))
     assert isinstance(top, BookTop)
     assert not top.stale
+
+
+@pytest.mark.parametrize("state", [FeedState.SYNCING, FeedState.DISCONNECTED])
+def test_feed_whose_clock_was_set_back_begins_with_a_lower_epoch(state: FeedState) -> None:
+    core = a_core(a_snapshot(epoch=9 * SECOND))
+    core.handle(a_status(SECOND, state))
+    (top,) = only(BookTop, core.handle(a_snapshot(epoch=2 * SECOND, bid=50.0)))
+    assert isinstance(top, BookTop)
+    core.handle(a_status(SECOND, FeedState.LIVE))
+    assert (top.bid, top.epoch) == (50.0, 2 * SECOND)
+    assert core.known() == [("sim", "BTC-USDT")]
+
+
+def test_feed_that_died_is_noticed_though_nobody_says_so() -> None:
+    core = a_core(a_snapshot())
+    other = FeedStatus(SECOND, SECOND, "other", "BTC-USDT", FeedState.LIVE)
+    snapshot = msgspec.structs.replace(a_snapshot(bid=99.5), venue="other")
+    core.handle(snapshot)
+    told: list[Event] = []
+    for second in range(2, 12):
+        core.handle(msgspec.structs.replace(other, ts_recv=second * SECOND))
+        told += core.handle(TimerFired(second * SECOND, second * SECOND, TIMER))
+    (top,) = only(BookTop, told)
+    assert isinstance(top, BookTop)
+    assert (top.venue, top.stale) == ("sim", True)
+    (consolidated,) = only(ConsolidatedTop, told)
+    assert isinstance(consolidated, ConsolidatedTop)
+    assert [venue for venue, *_ in consolidated.bids] == ["other"]
+    assert core.depth("sim", "BTC-USDT", 5) is None
+    assert core.known() == [("other", "BTC-USDT")]
 
 
 def test_quiet_market_is_confirmed_every_second_while_the_feed_is_live() -> None:

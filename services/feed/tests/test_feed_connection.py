@@ -109,6 +109,13 @@ async def test_feed_gets_live_and_survives_a_gap_and_a_disconnect(exchange: str)
         assert feed.epochs["ETH-USDT"] > first["ETH-USDT"]
 
 
+async def test_feed_that_stops_says_so(exchange: str) -> None:
+    async with AFeed(exchange, "BTC-USDT") as feed:
+        await feed.until(lambda: not feed.shell.waiting())
+    await feed.bus.settle()
+    assert feed.states[-1] is FeedState.DISCONNECTED
+
+
 async def test_stream_that_died_alone_is_subscribed_anew(exchange: str) -> None:
     async with AFeed(exchange, "BTC-USDT", "ETH-USDT", stale_after_s=1.0) as feed:
         await feed.until(lambda: not feed.shell.waiting())

@@ -120,18 +120,28 @@ class BookReplica:
     snapshot, which the feed repeats as a keyframe, puts it in step again. `wish` asks for one.
     """
 
-    __slots__ = ("_ts_wish", "book", "epoch", "in_step", "sequence")
+    __slots__ = ("_any_epoch", "_ts_wish", "book", "epoch", "in_step", "sequence")
 
     def __init__(self) -> None:
         self.book = OrderBook()
         self.epoch = 0
         self.sequence = 0
         self.in_step = False
+        self._any_epoch = True
         self._ts_wish = 0
+
+    def forget(self) -> None:
+        """The feed begins anew: the next snapshot counts, whatever its epoch.
+
+        Epochs are times, and a feed on a machine whose clock was set back begins with a lower one.
+        """
+        self.in_step = False
+        self._any_epoch = True
 
     def wish(self, event: BookDelta) -> tuple[KeyframeWanted, ...]:
         """What to say after a change that was not taken in: at most once a second, ask for all."""
-        if self.in_step or event.epoch < self.epoch or event.ts_recv - self._ts_wish < WISH_NS:
+        old = event.epoch < self.epoch and not self._any_epoch
+        if self.in_step or old or 0 <= event.ts_recv - self._ts_wish < WISH_NS:
             return ()
         self._ts_wish = event.ts_recv
         at = (event.ts_event, event.ts_recv, event.venue, event.instrument_id)
@@ -139,6 +149,8 @@ class BookReplica:
 
     def on_snapshot(self, event: BookSnapshot) -> bool:
         """Take in a snapshot; False when it was a keyframe of what is known already, or older."""
+        if self._any_epoch:
+            self.epoch = self.sequence = -1
         if event.epoch < self.epoch:
             return False
         if self.in_step and event.epoch == self.epoch and event.sequence <= self.sequence:
@@ -147,6 +159,7 @@ class BookReplica:
             return False  # older than the last good state: wait for a keyframe that is not
         self.book.load(event.bids, event.asks)
         self.epoch, self.sequence, self.in_step = event.epoch, event.sequence, True
+        self._any_epoch = False
         return True
 
     def on_delta(self, event: BookDelta) -> bool:

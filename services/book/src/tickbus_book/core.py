@@ -1,11 +1,11 @@
 """Keeps a replica of every order book and publishes views of them.
 
-Consumes: BookSnapshot, BookDelta, FeedStatus, TimerFired.
+Consumes: BookSnapshot, BookDelta, FeedStatus, TimerFired, Recovered.
 Produces: BookTop on each change of the best levels or of `stale`, BookDepth at most once per
 interval, ConsolidatedTop on each change of a top where several venues have the instrument,
 KeyframeWanted while a replica is not in step, SetTimer.
-Invariants: a view that is not `stale` is that of a book without a gap whose feed is live; the last
-state of a burst is always published.
+Invariants: a view that is not `stale` is that of a book without a gap whose feed lives and says
+that it is LIVE; the last state of a burst is always published.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ from tickbus.events import (
     Event,
     FeedState,
     FeedStatus,
+    Recovered,
     SetTimer,
     TimerFired,
 )
@@ -27,6 +28,11 @@ from tickbus.orderbook import BookReplica, imbalance
 from tickbus_book.config import BookConfig
 
 MS_NS = 1_000_000
+SECOND_NS = 1_000_000_000
+TIMER = "book"
+SILENT_MAX = 5
+"""Seconds without a word of the feed, which repeats its state every second: then it is dead."""
+BEGINS_ANEW = (FeedState.SYNCING, FeedState.DISCONNECTED)
 NOTHING = (0.0, 0.0)
 
 Events = Sequence[Event]
@@ -37,8 +43,8 @@ class _View:
     """One instrument: its replica, and what was last said of it."""
 
     __slots__ = (
-        "depth_due", "feed", "instrument_id", "replica", "top", "ts_depth", "ts_event", "ts_top",
-        "venue",
+        "depth_due", "feed", "instrument_id", "replica", "silent", "top", "ts_depth", "ts_event",
+        "ts_top", "venue",
     )  # fmt: skip
 
     def __init__(self, venue: str, instrument_id: str) -> None:
@@ -47,6 +53,8 @@ class _View:
         self.replica = BookReplica()
         # Until the feed speaks, a book in step is taken as live: it just came from there.
         self.feed = FeedState.LIVE
+        # Looks at the clock, one a second, since the feed last said how it is.
+        self.silent = 0
         self.top: tuple[Any, ...] = ()
         self.ts_event = 0
         self.ts_top = 0
@@ -83,6 +91,7 @@ class BookCore:
             BookSnapshot: self._snapshot,
             FeedStatus: self._status,
             TimerFired: self._timer,
+            Recovered: self._recovered,
         }
 
     def handle(self, event: Any, /) -> Events:
@@ -135,7 +144,9 @@ class BookCore:
     def _status(self, event: FeedStatus) -> Events:
         view = self._view(event)
         changed = view.feed is not event.state
-        view.feed = event.state
+        view.feed, view.silent = event.state, 0
+        if event.state in BEGINS_ANEW:
+            view.replica.forget()
         if changed or event.ts_recv - view.ts_top >= self._top_ns:
             return self._publish(view, event.ts_event, event.ts_recv, repeat=not view.stale)
         return ()
@@ -187,7 +198,23 @@ class BookCore:
         self._consolidated[instrument_id] = (bids, asks)
         return (ConsolidatedTop(ts_event, ts_recv, instrument_id, tuple(bids), tuple(asks)),)
 
+    def _recovered(self, event: Recovered) -> Events:
+        return (SetTimer(event.ts_event, event.ts_recv, TIMER, event.ts_recv + SECOND_NS),)
+
+    def _look(self, now: int) -> Events:
+        """Whoever died says nothing: not that its books are stale, either."""
+        out: list[Event] = []
+        for view in self._views.values():
+            view.silent += 1
+            if view.silent == SILENT_MAX:
+                view.feed = FeedState.DISCONNECTED
+                view.replica.forget()
+                out.extend(self._publish(view, view.ts_event, now))
+        return (*out, SetTimer(now, now, TIMER, now + SECOND_NS))
+
     def _timer(self, event: TimerFired) -> Events:
+        if event.key == TIMER:
+            return self._look(event.ts_recv)
         venue, _, instrument_id = event.key.partition("/")
         view = self._views.get((venue, instrument_id))
         if view is None or not view.depth_due:

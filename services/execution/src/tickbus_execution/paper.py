@@ -1,7 +1,7 @@
 """The paper venue: fills orders against the live book, with fees, queue position and balances.
 
-Consumes: VenueSubmit, VenueCancel, VenueQuery; BookSnapshot, BookDelta, Trade; Instrument,
-TimerFired, Recovered; after a restart the history of its account.
+Consumes: VenueSubmit, VenueCancel, VenueQuery; BookSnapshot, BookDelta, Trade, FeedStatus;
+Instrument, TimerFired, Recovered; after a restart the history of its account.
 Produces: OrderReport, RequestFailed, AccountReport, VenueSnapshot; SetTimer.
 Invariants: a level is not sold twice before the market refreshes it; a resting order fills only
 when the market trades through its price, or at its price once the queue before it is gone; no asset
@@ -18,6 +18,8 @@ from tickbus.events import (
     BookDelta,
     BookSnapshot,
     Event,
+    FeedState,
+    FeedStatus,
     FeeSchedule,
     Fill,
     Instrument,
@@ -86,6 +88,8 @@ class PaperVenue:
                 fills = self._fills(event, market, market.on_book(event))
                 wish = market.replica.wish(event) if isinstance(event, BookDelta) else ()
                 return (*fills, *wish)
+            case FeedStatus(state=FeedState.SYNCING | FeedState.DISCONNECTED):
+                self._market(event.instrument_id).replica.forget()
             case Trade():
                 market = self._market(event.instrument_id)
                 return self._fills(event, market, market.on_trade(event))

@@ -46,7 +46,7 @@ def build(settings: Settings) -> ServiceSpec:
     paper = PaperVenue(
         venue.name, config.paper, venue.fees, settings.run_id, dry_run=mode == "dry_run"
     )
-    market = ("snapshot", "delta", "trade")
+    market = ("snapshot", "delta", "trade", "status")
     return ServiceSpec(
         name="execution",
         core=PaperExecution(core, paper),

@@ -10,7 +10,7 @@ from tickbus.backoff import delays_s
 from tickbus.bus import BusError
 from tickbus.codec import Hop
 from tickbus.config import ConfigError, VenueConfig
-from tickbus.events import Event, FeedState
+from tickbus.events import Event, FeedState, FeedStatus
 from tickbus.runtime import Context
 from tickbus.shard import Shard
 from tickbus.websocket import FrameStream
@@ -118,7 +118,12 @@ class VenueConnection:
         context.spawn(measuring, "clock")
 
     async def stop(self) -> None:
-        """Close the streams and the recording."""
+        """Close the streams and the recording; say that the books are left."""
+        now, venue = self._clock.now_ns(), self._venue.name
+        for sync in self._core.syncs.values():
+            at = (now, now, venue, sync.instrument_id)
+            status = FeedStatus(*at, FeedState.DISCONNECTED, "the feed stops")
+            await self._context.publish([status])
         await asyncio.gather(*(line.close() for line in self._lines.values()))
         await self._rest.close()
         if self._recorder is not None:
