@@ -345,7 +345,7 @@ def test_instrument_listed_later_is_subscribed_on_the_connection_there_is() -> N
     core = a_feed(a_snapshot(100))
     later = msgspec.structs.replace(an_instrument(), symbol="NEWUSDT", instrument_id="NEW-USDT")
     out = core.handle(later)
-    assert [type(event) for event in out] == [Resubscribe, FetchSnapshot]
+    assert [type(event) for event in out] == [FeedStatus, Resubscribe, FetchSnapshot]
     assert {event.symbol for event in [*only(Resubscribe, out), *only(FetchSnapshot, out)]} == {
         "NEWUSDT"
     }

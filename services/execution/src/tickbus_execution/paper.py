@@ -90,6 +90,7 @@ class PaperVenue:
                 return (*fills, *wish)
             case FeedStatus(state=FeedState.SYNCING | FeedState.DISCONNECTED):
                 self._market(event.instrument_id).replica.forget()
+                return ()
             case Trade():
                 market = self._market(event.instrument_id)
                 return self._fills(event, market, market.on_trade(event))

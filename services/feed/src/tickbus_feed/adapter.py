@@ -67,7 +67,10 @@ class Whole(NamedTuple):
 
 
 class MarketTrade(NamedTuple):
-    """A trade on the market; `trade_id` is the venue's, or made of its time."""
+    """A trade on the market; `trade_id` is the venue's, or made of its time.
+
+    `is_history`: it was before we asked, sent so that a consumer has something to begin with.
+    """
 
     symbol: str
     ts_event: int
@@ -75,6 +78,7 @@ class MarketTrade(NamedTuple):
     price: float
     size: float
     aggressor_side: Side
+    is_history: bool = False
 
 
 class MarketQuote(NamedTuple):
@@ -193,6 +197,8 @@ class Adapter:
 
     def __init__(self, levels: int = 1000) -> None:
         self.levels = levels
+        self.connection = 0
+        """Whose frame is being read, where frames are numbered."""
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -200,7 +206,7 @@ class Adapter:
         """One frame of the connection `route`. Raises Unreadable."""
         try:
             return self.parse(payload, route)
-        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise Unreadable(f"{type(error).__name__}: {error}") from error
 
     def parse(self, payload: bytes, route: str) -> Sequence[Message]:
@@ -211,7 +217,7 @@ class Adapter:
         """The answer to `book_request`. Raises Unreadable."""
         try:
             return self.parse_book(payload)
-        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise Unreadable(f"{type(error).__name__}: {error}") from error
 
     def parse_book(self, payload: bytes) -> Book:
@@ -222,7 +228,7 @@ class Adapter:
         """Instruments from an answer to `instruments_requests`. Raises Unreadable."""
         try:
             return self.list_instruments(payload, venue)
-        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise Unreadable(f"not a list of instruments: {error!r}") from error
 
     def list_instruments(self, payload: bytes, venue: str) -> list[Instrument]:
@@ -266,7 +272,10 @@ class Adapter:
         return key
 
     def routes(self, key: str) -> dict[str, list[str]]:
-        """Which streams `key` needs, by connection."""
+        """Which streams `key` needs, by connection; the book's is the first of the first.
+
+        Where books come in the stream, that one alone is asked for again to get a whole book.
+        """
         raise NotImplementedError
 
     def url(self, base: str, route: str) -> str:
@@ -359,6 +368,8 @@ def ns_of(text: str) -> int:
     if not text.endswith("Z"):
         raise ValueError(f"{text!r} is no time in UTC")
     fraction = text[20:-1]
+    if text < "1970":
+        raise ValueError(f"{text!r} is no time of this world")
     return _second(text[:19]) * 1_000_000_000 + int(fraction[:9].ljust(9, "0") if fraction else 0)
 
 

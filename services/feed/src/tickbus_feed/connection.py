@@ -25,6 +25,7 @@ from tickbus_feed.listing import Listing
 from tickbus_feed.recorder import Recorder
 from tickbus_feed.rest import Lane, RestClient, VenueUnavailable
 from tickbus_feed.silence import PROBE_LEVELS
+from tickbus_feed.sync import BookSync
 from tickbus_feed.venue import (
     FetchSnapshot,
     FrameRejected,
@@ -232,11 +233,17 @@ class VenueConnection:
         else:
             self._log.warning("subscribing to %s anew", symbol)
             self._context.telemetry.error("resubscribed")
-        wanted = self._adapter.routes(symbol)
-        for name in sync.lines:
+        for name, streams in self._to_ask_again(sync):
             line = self._lines.get(name)
             if line is not None:
-                await line.resubscribe(wanted[route_of(name)])
+                await line.resubscribe(streams)
+
+    def _to_ask_again(self, sync: BookSync) -> list[tuple[str, list[str]]]:
+        """(line, streams): of a book that comes in the stream only that, else all of the symbol."""
+        wanted = self._adapter.routes(sync.symbol)
+        if self._adapter.books_in_stream and sync.line in self._lines:
+            return [(sync.line, wanted[route_of(sync.line)][:1])]
+        return [(name, wanted[route_of(name)]) for name in sync.lines]
 
     # -- frames ------------------------------------------------------------------------------------
 

@@ -20,15 +20,11 @@ from tickbus.events import (
     Event,
     FeedState,
     FeedStatus,
-    Funding,
     Instrument,
     KeyframeWanted,
-    Liquidation,
-    Quote,
     Recovered,
     SetTimer,
     TimerFired,
-    Trade,
 )
 from tickbus_feed.adapter import (
     Adapter,
@@ -48,6 +44,7 @@ from tickbus_feed.config import FeedConfig
 from tickbus_feed.links import Links, Place, place_streams, route_of
 from tickbus_feed.silence import Silence
 from tickbus_feed.sync import BookSync
+from tickbus_feed.tape import Tape
 from tickbus_feed.venue import (
     ANY,
     FetchSnapshot,
@@ -66,6 +63,8 @@ TIMER = "feed"
 SECOND_NS = 1_000_000_000
 RESUBSCRIBED_MAX = 20
 """Books lost at once that are subscribed anew one by one; for more a new connection is quicker."""
+KNOWN_MAX = 200
+"""Changes in a row that were known already: more than an overlap of two connections brings."""
 KINDS_MAX = 50
 """Kinds of ignored messages that are counted by name: the names come from outside."""
 
@@ -85,6 +84,7 @@ class FeedCore:
         self._keyframe_ns = int(config.keyframe_interval_s * SECOND_NS)
         self._links = Links()
         self._silence = Silence(self, config, adapter, self._links)
+        self._tape = Tape(self, venue, self._links)
         self.streams: dict[str, dict[str, None]] = {}
         """The streams of each line, in the order of the instruments."""
         self.syncs: dict[str, BookSync] = {}
@@ -106,14 +106,14 @@ class FeedCore:
         self._readers: dict[type, Callable[[VenueFrame, Any], Events]] = {
             Diff: self._diff,
             Whole: self._whole,
-            MarketTrade: self._trade,
-            MarketQuote: self._quote,
-            MarketLiquidation: self._liquidation,
-            MarketFunding: self._funding,
+            MarketTrade: self._tape.trade,
+            MarketQuote: self._tape.quote,
+            MarketLiquidation: self._tape.liquidation,
+            MarketFunding: self._tape.funding,
             Numbered: self._numbered,
             Farewell: self._farewell,
             Refused: self._refused,
-            Ignored: self._ignore,
+            Ignored: self.ignore,
         }
 
     @property
@@ -147,6 +147,7 @@ class FeedCore:
         self._now = frame.ts_recv
         if self._frames_numbered:
             self._links.heard(frame.line, frame.link, frame.ts_recv)
+            self._adapter.connection = frame.link
         try:
             messages = self._read(frame.payload, route_of(frame.line))
         except Unreadable as error:
@@ -157,7 +158,10 @@ class FeedCore:
         out: list[Event] = []
         for message in messages:
             if type(message) is Numbered and self._place(frame, message) is Place.OLD:
-                self._ignore(frame, Ignored("old frame"))
+                self.ignore(frame, Ignored("old frame"))
+                if self._links.is_stuck(frame.line, frame.link):
+                    reason = f"frame numbers of the connection went back to {message.number}"
+                    out.extend(self._lose(frame, reason))
                 break
             out.extend(self._readers[type(message)](frame, message))
         return out
@@ -171,61 +175,38 @@ class FeedCore:
         """Keep it; where nothing is numbered it may have been a change of any book."""
         out: list[Event] = [self.reject(frame.ts_event, frame.ts_recv, frame.payload, reason)]
         if not self._adapter.books_numbered:
-            for sync in self.syncs.values():
-                if sync.link == frame.link and sync.synced:
-                    out.extend(self.resync(sync, None, frame.ts_recv, "an unreadable frame"))
+            out.extend(self._lose(frame, "an unreadable frame"))
+        return out
+
+    def _lose(self, frame: VenueFrame, reason: str) -> Events:
+        """Something of any book of this connection may be missing."""
+        now, out = frame.ts_recv, list[Event]()
+        lost = [s for s in self.syncs.values() if s.link == frame.link and s.synced]
+        for sync in lost:
+            if len(lost) <= RESUBSCRIBED_MAX:
+                out.extend(self.resync(sync, None, now, reason))
+                continue
+            sync.resyncs += 1
+            sync.reset()
+            out.extend(self.set_state(sync, FeedState.SYNCING, reason, now, now))
+        if len(lost) > RESUBSCRIBED_MAX:
+            out.append(Reconnect(now, now, reason, frame.line))
         return out
 
     def _refused(self, frame: VenueFrame, message: Refused) -> Events:
         return (self.reject(frame.ts_event, frame.ts_recv, frame.payload, message.reason),)
 
-    def _ignore(self, _: VenueFrame, message: Ignored) -> Events:
+    def ignore(self, _: VenueFrame, message: Ignored) -> Events:
+        """Count what is understood and not needed."""
         kind = message.kind
         if kind not in self.ignored and len(self.ignored) >= KINDS_MAX:
             kind = "other"
         self.ignored[kind] = self.ignored.get(kind, 0) + 1
         return ()
 
-    def _foreign(self, frame: VenueFrame, what: str) -> Events:
-        return self._ignore(frame, Ignored(f"{what} of another instrument"))
-
-    def _trade(self, frame: VenueFrame, t: MarketTrade) -> Events:
-        sync = self.syncs.get(t.symbol)
-        if sync is None:
-            return self._foreign(frame, "trade")
-        if not sync.is_new_trade(t.trade_id):
-            return self._ignore(frame, Ignored("repeated trade"))
-        return (
-            Trade(
-                t.ts_event, frame.ts_recv, self._venue, sync.instrument_id,
-                t.trade_id, t.price, t.size, t.aggressor_side,
-            ),
-        )  # fmt: skip
-
-    def _quote(self, frame: VenueFrame, q: MarketQuote) -> Events:
-        sync = self.syncs.get(q.symbol)
-        if sync is None:
-            return self._foreign(frame, "quote")
-        return (
-            Quote(
-                q.ts_event or frame.ts_recv, frame.ts_recv, self._venue, sync.instrument_id,
-                q.bid, q.bid_size, q.ask, q.ask_size, q.update_id,
-            ),
-        )  # fmt: skip
-
-    def _liquidation(self, frame: VenueFrame, x: MarketLiquidation) -> Events:
-        sync = self.syncs.get(x.symbol)
-        if sync is None:
-            return self._foreign(frame, "liquidation")
-        at = (x.ts_event, frame.ts_recv, self._venue, sync.instrument_id)
-        return (Liquidation(*at, x.side, x.price, x.size),)
-
-    def _funding(self, frame: VenueFrame, f: MarketFunding) -> Events:
-        sync = self.syncs.get(f.symbol)
-        if sync is None:
-            return self._foreign(frame, "funding")
-        at = (f.ts_event, frame.ts_recv, self._venue, sync.instrument_id)
-        return (Funding(*at, f.mark_price, f.index_price, f.rate, f.ts_next),)
+    def foreign(self, frame: VenueFrame, what: str) -> Events:
+        """Count what is of an instrument that is not ours."""
+        return self.ignore(frame, Ignored(f"{what} of another instrument"))
 
     def _farewell(self, frame: VenueFrame, message: Farewell) -> Events:
         return (Renew(frame.ts_event, frame.ts_recv, message.reason, frame.line, frame.link),)
@@ -235,20 +216,27 @@ class FeedCore:
     def _diff(self, frame: VenueFrame, diff: Diff) -> Events:
         sync = self.syncs.get(diff.symbol)
         if sync is None:
-            return self._foreign(frame, "book")
+            return self.foreign(frame, "book")
         if self._books_in_stream and frame.link != sync.link:
-            return self._ignore(frame, Ignored("change of a book from another connection"))
+            return self.ignore(frame, Ignored("change of a book from another connection"))
         if not sync.synced:
             sync.ts_diff = frame.ts_recv
             sync.buffer(diff)
             return ()
-        sync.heard(frame.ts_recv)
         return self._apply(sync, diff, frame.ts_recv)
 
     def _apply(self, sync: BookSync, diff: Diff, ts_recv: int) -> Events:
         accepted = sync.accepts(diff)
         if accepted is None:
-            return ()
+            sync.known_in_a_row += 1
+            if sync.known_in_a_row <= KNOWN_MAX:
+                return ()
+            # Repeats are few, after a hand-over; so many mean that the numbers began anew.
+            sync.gaps += 1
+            return self.resync(sync, None, ts_recv, f"its numbers went back: {diff.last}")
+        sync.known_in_a_row = 0
+        if accepted:
+            sync.heard(ts_recv)
         if not accepted:
             sync.gaps += 1
             reason = f"gap: {diff.first} after {sync.last_id}"
@@ -276,9 +264,9 @@ class FeedCore:
         """A book that came in the stream: a beginning, or the answer to a new subscription."""
         sync, now = self.syncs.get(whole.symbol), frame.ts_recv
         if sync is None:
-            return self._foreign(frame, "book")
+            return self.foreign(frame, "book")
         if frame.link < sync.link:
-            return self._ignore(frame, Ignored("book from an older connection"))
+            return self.ignore(frame, Ignored("book from an older connection"))
         sync.ts_ahead, sync.ts_diff = 0, now
         if frame.link == sync.link and sync.is_same(whole):
             sync.last_id = whole.update_id
@@ -300,20 +288,10 @@ class FeedCore:
         """A hole in a connection's own numbers may be in any of its books."""
         if not self._links.take(frame.line, frame.link, message.number):
             return ()
-        now, out = frame.ts_recv, list[Event]()
+        for sync in self.syncs.values():
+            sync.gaps += sync.link == frame.link and sync.synced
         reason = f"gap in the frames of the connection before {message.number}"
-        lost = [s for s in self.syncs.values() if s.link == frame.link and s.synced]
-        for sync in lost:
-            sync.gaps += 1
-            if len(lost) <= RESUBSCRIBED_MAX:
-                out.extend(self.resync(sync, None, now, reason))
-                continue
-            sync.resyncs += 1
-            sync.reset()
-            out.extend(self.set_state(sync, FeedState.SYNCING, reason, now, now))
-        if len(lost) > RESUBSCRIBED_MAX:
-            out.append(Reconnect(now, now, reason, frame.line))
-        return out
+        return self._lose(frame, reason)
 
     # -- synchronisation ---------------------------------------------------------------------------
 
@@ -367,7 +345,7 @@ class FeedCore:
                 for later in waiting[place:]:
                     sync.buffer(later)
                 break
-        if sync.synced:
+        if sync.synced and not sync.dead:  # a stream that was dead has to show that it lives
             out.extend(self.go_live(sync, "", now, now))
         return out
 
@@ -423,9 +401,11 @@ class FeedCore:
         self.syncs[symbol] = sync
         if not self._links.is_open(sync.line):
             return ()  # subscribed with all the others, once there is a connection
+        now = self._now
+        said = self.set_state(sync, FeedState.SYNCING, "listed", now, now)
         if self._adapter.books_in_stream:
-            return (self.ask(sync, 0),)
-        return (Resubscribe(0, 0, symbol), self.ask(sync, 0))
+            return (*said, self.ask(sync, now))
+        return (*said, Resubscribe(now, now, symbol), self.ask(sync, now))
 
     def _on_connected(self, event: VenueConnected) -> Events:
         if self._links.opened(event.line, event.link, event.ts_recv):
@@ -459,7 +439,11 @@ class FeedCore:
                     out.extend(self.set_state(sync, FeedState.STALE, reason, now, now))
                 continue
             sync.reset()
-            sync.attempts = 0
+            sync.attempts, sync.link = 0, -1
+            if is_open:  # the older connection lives: it gets the book anew
+                out.extend(self.set_state(sync, FeedState.SYNCING, event.reason, now, now))
+                out.append(self.ask(sync, now))
+                continue
             out.extend(self.set_state(sync, FeedState.DISCONNECTED, event.reason, now, now))
         return out
 

@@ -5,6 +5,9 @@ from functools import lru_cache
 
 from tickbus_feed.adapter import Adapter
 
+OLD_MAX = 20
+"""Old frames in a row; no venue repeats so many."""
+
 
 class Place(Enum):
     """Where a numbered frame stands in its connection."""
@@ -42,21 +45,39 @@ class Links:
     def __init__(self) -> None:
         self._heard: dict[str, dict[int, int]] = {}
         self._numbers: dict[tuple[str, int], int] = {}
+        self._old: dict[tuple[str, int], int] = {}
 
     def opened(self, line: str, link: int, now_ns: int) -> bool:
         """Note an open link; whether another one of its line was open already."""
         links = self._heard.setdefault(line, {})
         takes_over = bool(links) and link not in links
         links[link] = now_ns
-        self._numbers.pop((line, link), None)
+        self._forget(line, link)
         return takes_over
 
     def closed(self, line: str, link: int) -> bool:
         """Note that a link is gone; whether another one of its line is open."""
         links = self._heard.get(line, {})
         links.pop(link, None)
-        self._numbers.pop((line, link), None)
+        self._forget(line, link)
         return bool(links)
+
+    def is_open_link(self, line: str, link: int) -> bool:
+        """Whether this very link is open."""
+        return link in self._heard.get(line, {})
+
+    def is_stuck(self, line: str, link: int) -> bool:
+        """Note an old frame; whether there were so many in a row that the numbers began anew."""
+        key = (line, link)
+        self._old[key] = self._old.get(key, 0) + 1
+        if self._old[key] <= OLD_MAX:
+            return False
+        self._forget(line, link)
+        return True
+
+    def _forget(self, line: str, link: int) -> None:
+        self._numbers.pop((line, link), None)
+        self._old.pop((line, link), None)
 
     def is_open(self, line: str) -> bool:
         """Whether the line has a link."""
@@ -83,4 +104,5 @@ class Links:
         """Go on to frame `number`; whether there was a gap before it."""
         gap = self.place(line, link, number) is Place.AFTER_GAP
         self._numbers[line, link] = number
+        self._old.pop((line, link), None)
         return gap

@@ -45,7 +45,9 @@ class Silence:
         silent_ns = now - sync.ts_diff
         out: list[Event] = []
         is_live = core.states.get(sync.instrument_id) is FeedState.LIVE
-        if is_live and silent_ns > self._stale_ns << sync.quiet:
+        # A market that was quiet is believed for longer, as long as our questions are answered.
+        unanswered = sync.ts_probed > sync.ts_diff and now - sync.ts_probed > self._stale_ns // 2
+        if is_live and (unanswered or silent_ns > self._stale_ns << sync.quiet):
             reason = f"no change for {silent_ns / SECOND_NS:.1f} s"
             out.extend(core.set_state(sync, FeedState.STALE, reason, now, now))
         if not self._links.is_open(sync.line):
@@ -88,8 +90,8 @@ class Silence:
         reason = f"dead stream: the venue was at {sync.venue_id}, we are at {sync.last_id}"
         sync.ts_diff = now
         sync.dead += 1
-        if sync.dead > DEAD_MAX:
-            sync.dead = 0
+        if sync.dead == DEAD_MAX + 1:
+            # Once: where that does not help either, the others on the line are left in peace.
             return (Reconnect(now, now, f"{sync.symbol}: {reason}", sync.line),)
         return (Resubscribe(now, now, sync.symbol), *self._core.resync(sync, None, now, reason))
 

@@ -7,13 +7,16 @@ from zlib import crc32
 
 from tickbus.events import Levels
 from tickbus.orderbook import OrderBook
-from tickbus_feed.adapter import Adapter, Book, Diff, Texts, Whole
+from tickbus_feed.adapter import Adapter, Book, Diff, MarketLiquidation, Texts, Whole
 
 RETRY_FIRST_NS = 500_000_000
 RETRY_CAP_NS = 30_000_000_000
 SETTLED_NS = 10_000_000_000
 """A book that held for so long had a good snapshot: its next trouble is a new one."""
 TRADES_REMEMBERED = 1_000
+LIQUIDATIONS_REMEMBERED = 50
+BUFFERED_LEVELS_MAX = 10_000
+"""Some half a minute of a busy book."""
 
 
 class BookSync:
@@ -51,6 +54,10 @@ class BookSync:
         self.venue_id = -1
         self.quiet = 0
         self.dead = 0
+        self.known_in_a_row = 0
+        self.quote_link = -1
+        self.has_traded = False
+        """Whether a trade was told that came while we listened."""
         self.gaps = 0
         self.resyncs = 0
         self.crossed = 0
@@ -60,6 +67,8 @@ class BookSync:
         self._adapter = adapter
         self._bridging = False
         self._buffer: deque[Diff] = deque(maxlen=buffer_max)
+        self._buffered = 0
+        self._liquidations: deque[MarketLiquidation] = deque(maxlen=LIQUIDATIONS_REMEMBERED)
         self._spelled: tuple[dict[float, tuple[str, str]], dict[float, tuple[str, str]]] = ({}, {})
         self._trades: deque[str] = deque(maxlen=TRADES_REMEMBERED)
         self._trade_ids: set[str] = set()
@@ -78,15 +87,37 @@ class BookSync:
         """Forget what was in step; changes are buffered until the next whole book."""
         self.synced = False
         self.ts_ahead = 0
+        self.known_in_a_row = 0
         self._bridging = False
+        self._clear_buffer()
+
+    def _clear_buffer(self) -> None:
         self._buffer.clear()
+        self._buffered = 0
 
     def buffer(self, diff: Diff) -> None:
         """Keep a change until the whole book comes; past the bound the oldest is forgotten.
 
-        That only makes an old snapshot unusable, which `load` notices.
+        That only makes an old snapshot unusable, which `load` notices. The bound is of changes and
+        of their levels, so that a venue that gives no books for long costs no more memory.
         """
+        if len(self._buffer) == self._buffer.maxlen:
+            self._forget_oldest()
         self._buffer.append(diff)
+        self._buffered += len(diff.bids) + len(diff.asks)
+        while self._buffered > BUFFERED_LEVELS_MAX and len(self._buffer) > 1:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        diff = self._buffer.popleft()
+        self._buffered -= len(diff.bids) + len(diff.asks)
+
+    def is_new_liquidation(self, liquidation: MarketLiquidation) -> bool:
+        """Whether it was not among the last: two connections both tell for a while."""
+        if liquidation in self._liquidations:
+            return False
+        self._liquidations.append(liquidation)
+        return True
 
     def is_new_trade(self, trade_id: str) -> bool:
         """Whether the trade was not among the last: a venue repeats some after a reconnect."""
@@ -114,7 +145,11 @@ class BookSync:
 
     def load(self, book: Book, now_ns: int) -> list[Diff] | None:
         """Begin with a snapshot; the buffered changes to apply to it, None when it is too old."""
-        waiting = [d for d in self._buffer if not self._adapter.is_covered(d, book.update_id)]
+        adapter, waiting = self._adapter, list[Diff]()
+        for diff in self._buffer:
+            seen = bool(waiting) and adapter.is_known(diff, waiting[-1].last)
+            if not seen and not adapter.is_covered(diff, book.update_id):
+                waiting.append(diff)
         if waiting and not self._adapter.bridges(waiting[0], book.update_id):
             return None
         for before, after in pairwise(waiting):
@@ -143,7 +178,7 @@ class BookSync:
         self.sequence = 0
         self.last_id = update_id
         self.synced = True
-        self._buffer.clear()
+        self._clear_buffer()
 
     def is_same(self, whole: Whole) -> bool:
         """Whether the book in step already is `whole`."""

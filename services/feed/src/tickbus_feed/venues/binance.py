@@ -199,7 +199,7 @@ class Binance(Adapter):
                 if read is not None:
                     return (read(payload),)
             return self.parse(payload, route)
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise Unreadable(str(error)) from error
 
     def parse(self, payload: bytes, route: str) -> Sequence[Message]:

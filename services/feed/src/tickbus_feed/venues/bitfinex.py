@@ -30,7 +30,8 @@ from tickbus_feed.adapter import (
 SEQUENCE = 65_536
 """The flag that has every frame numbered."""
 ASSETS = {"UST": "USDT", "USTF0": "USDT", "DSH": "DASH", "IOT": "IOTA", "QTM": "QTUM"}
-CHANNELS_MAX = 10_000
+CHANNELS_MAX = 1_000
+CONNECTIONS_MAX = 100
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -62,13 +63,15 @@ class Bitfinex(Adapter):
     instruments_default = ("BTC-USD", "ETH-USD")
     hosts = ("bitfinex.com",)
     frames_numbered = True
+    audit_every_s = 600.0  # a book may fall silent while the connection speaks
     batch_max = 10
     streams_max = 25
     levels_allowed = (1, 25, 100, 250)
 
     def __init__(self, levels: int = 250) -> None:
         super().__init__(levels)
-        self._channels: dict[int, tuple[str, str]] = {}
+        # The venue hands out numbers per connection: two have the same for different things.
+        self._channels: dict[int, dict[int, tuple[str, str]]] = {}
 
     def parse(self, payload: bytes, route: str) -> Sequence[Message]:
         """An event (an object) or a frame of a channel (an array). Raises ValueError."""
@@ -76,7 +79,7 @@ class Bitfinex(Adapter):
             return self._event(_read_event(payload))
         frame = _read_frame(payload)
         number, body = _read_number(frame[0]), bytes(frame[1])
-        channel, symbol = self._channels.get(number, ("", ""))
+        channel, symbol = self._channels.get(self.connection, {}).get(number, ("", ""))
         last = bytes(frame[-1])
         out: list[Message] = []
         if len(frame) > 2 and last.isdigit():
@@ -90,7 +93,8 @@ class Bitfinex(Adapter):
         elif channel == "book":
             out.append(_book(symbol, body))
         elif channel == "trades":
-            out.extend(_trade(symbol, trade) for trade in reversed(_read_trades(body)))
+            trades = reversed(_read_trades(body))
+            out.extend(_trade(symbol, trade, history=True) for trade in trades)
         elif channel == "ticker" and symbol.startswith("t"):
             bid, bid_size, ask, ask_size, *_ = (value or 0.0 for value in _read_ticker(body))
             out.append(MarketQuote(symbol, 0, bid, bid_size, ask, ask_size, 0))
@@ -101,8 +105,13 @@ class Bitfinex(Adapter):
     def _event(self, event: _Event) -> Sequence[Message]:
         if event.event == "error":
             return (Refused(f"the venue refused: {event.msg}"),)
-        if event.event == "subscribed" and len(self._channels) < CHANNELS_MAX:
-            self._channels[event.chanId] = (event.channel, event.symbol)
+        channels = self._channels.setdefault(self.connection, {})
+        if event.event == "subscribed" and len(channels) < CHANNELS_MAX:
+            channels[event.chanId] = (event.channel, event.symbol)
+        elif event.event == "unsubscribed":
+            channels.pop(event.chanId, None)
+        while len(self._channels) > CONNECTIONS_MAX:  # the oldest are long gone
+            del self._channels[min(self._channels)]
         return (Ignored(event.event),)
 
     def recognizes(self, payload: bytes) -> bool:
@@ -129,7 +138,11 @@ class Bitfinex(Adapter):
     def subscription(self, names: Sequence[str], number: int, *, begin: bool) -> list[bytes]:
         """A frame per stream, behind the wish for numbers."""
         frames: list[dict[str, Any]] = [{"event": "conf", "flags": SEQUENCE}] if begin else []
-        open_channels = {value: key for key, value in self._channels.items()}
+        open_channels = {
+            value: key
+            for connection in sorted(self._channels)
+            for key, value in self._channels[connection].items()
+        }
         for name in names:
             channel, _, symbol = name.partition(" ")
             if begin:
@@ -170,7 +183,9 @@ def _book(symbol: str, body: bytes) -> Message:
     return Diff(symbol, 0, NO_NUMBER, NO_NUMBER, NO_NUMBER, bids, asks)
 
 
-def _trade(symbol: str, trade: tuple[int, int, float, float]) -> MarketTrade:
+def _trade(
+    symbol: str, trade: tuple[int, int, float, float], *, history: bool = False
+) -> MarketTrade:
     number, ms, amount, price = trade
     side = Side.BUY if amount > 0 else Side.SELL
-    return MarketTrade(symbol, ms * 1_000_000, str(number), price, abs(amount), side)
+    return MarketTrade(symbol, ms * 1_000_000, str(number), price, abs(amount), side, history)

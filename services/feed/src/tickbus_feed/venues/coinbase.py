@@ -51,6 +51,7 @@ class _Trade(msgspec.Struct, gc=False):
 
 class _TradeEvent(msgspec.Struct, gc=False):
     trades: list[_Trade]
+    type: str = ""
 
 
 class _Ticker(msgspec.Struct, gc=False):
@@ -88,6 +89,7 @@ class Coinbase(Adapter):
     ws_url = "wss://advanced-trade-ws.coinbase.com"
     instruments_default = ("BTC-USD", "ETH-USD")
     frames_numbered = True
+    audit_every_s = 600.0  # a book may fall silent while the connection speaks
     hosts = ("coinbase.com",)
 
     def parse(self, payload: bytes, route: str) -> Sequence[Message]:
@@ -104,7 +106,8 @@ class Coinbase(Adapter):
         elif frame.channel == "market_trades":
             # The newest comes first.
             for event in _read_trades(frame.events):
-                out.extend(_trade(trade) for trade in reversed(event.trades))
+                history = event.type == "snapshot"
+                out.extend(_trade(trade, history) for trade in reversed(event.trades))
         elif frame.channel == "ticker":
             ts_event = ns_of(frame.timestamp)
             for tickers in _read_tickers(frame.events):
@@ -121,7 +124,7 @@ class Coinbase(Adapter):
 
     def routes(self, key: str) -> dict[str, list[str]]:
         """Book, trades and best bid and ask; heartbeats, which are of the connection."""
-        return {"": [HEARTBEATS, *(f"{channel}:{key}" for channel in CHANNELS)]}
+        return {"": [*(f"{channel}:{key}" for channel in CHANNELS), HEARTBEATS]}
 
     def subscription(self, names: Sequence[str], number: int, *, begin: bool) -> list[bytes]:
         """One frame per channel; heartbeats are never given up."""
@@ -168,10 +171,11 @@ def _book(event: _BookEvent, ts_event: int) -> Message:
     return Diff(event.product_id, ts_event, -1, -1, -1, bids, asks)
 
 
-def _trade(t: _Trade) -> MarketTrade:
+def _trade(t: _Trade, history: bool) -> MarketTrade:
     # `side` is the maker's: who took is on the other one.
     side = Side.SELL if t.side == "BUY" else Side.BUY
-    return MarketTrade(t.product_id, ns_of(t.time), t.trade_id, t.price, t.size, side)
+    ts_event = ns_of(t.time)
+    return MarketTrade(t.product_id, ts_event, t.trade_id, t.price, t.size, side, history)
 
 
 def _quote(t: _Ticker, ts_event: int) -> MarketQuote:

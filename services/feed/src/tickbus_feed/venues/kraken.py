@@ -198,6 +198,8 @@ class Kraken(Adapter):
                 params["depth"] = self.levels
             if begin and kind == "trade":
                 params["snapshot"] = False
+            if begin and kind == "ticker":
+                params["event_trigger"] = "bbo"  # else it speaks only when somebody trades
             method = "subscribe" if begin else "unsubscribe"
             frames.append(
                 msgspec.json.encode({"method": method, "params": params, "req_id": number})

@@ -117,7 +117,8 @@ class KrakenFutures(Adapter):
         if frame.feed == "trade":
             return (_trade(_read_trade(payload)),)
         if frame.feed == "trade_snapshot":
-            return [_trade(trade) for trade in reversed(_read_trades(payload).trades)]
+            trades = reversed(_read_trades(payload).trades)
+            return [_trade(trade)._replace(is_history=True) for trade in trades]
         if frame.feed in ("ticker", "ticker_lite"):
             return _ticker(_read_ticker(payload))
         if not frame.feed:
