@@ -7,6 +7,7 @@ arrives as one list, and the first message of a quiet stream is handled within t
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,8 @@ class FrameStream(asyncio.Protocol):
         self._on_messages = on_messages
         self._transport: Any = None
         self._parts: list[bytes] = []
+        self.heard_at = time.monotonic()
+        """When anything came last, answers to pings included; monotonic seconds."""
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -62,6 +65,7 @@ class FrameStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in what came; called by asyncio."""
+        self.heard_at = time.monotonic()
         self._protocol.receive_data(data)
         messages: list[bytes] = []
         for event in self._protocol.events_received():
@@ -118,6 +122,11 @@ class FrameStream(asyncio.Protocol):
     def send(self, text: str) -> None:
         """Send one text message. Raises WebSocketException when the connection is closing."""
         self._protocol.send_text(text.encode())
+        self._flush()
+
+    def ping(self) -> None:
+        """Ask whether anybody is there. Raises WebSocketException on a closing connection."""
+        self._protocol.send_ping(b"tickbus")
         self._flush()
 
     def pause(self) -> None:

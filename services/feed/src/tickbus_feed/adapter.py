@@ -190,6 +190,8 @@ class Adapter:
     ping: bytes = b""
     """What to send every `ping_every_s`, where the venue wants to hear from us."""
     ping_every_s = 20.0
+    clock_step_ms = 0.0
+    """How coarse the venue's clock is, where that is much."""
     lifetime_s = 0.0
     """After so long the venue ends a connection; 0 where it does not."""
     levels_allowed: tuple[int, ...] = ()
@@ -277,6 +279,13 @@ class Adapter:
         Where books come in the stream, that one alone is asked for again to get a whole book.
         """
         raise NotImplementedError
+
+    def always_talks(self, route: str) -> bool:
+        """Whether the venue says something on `route` every few seconds, so that silence is death.
+
+        Elsewhere the connection is asked by pings, and each book by what `Silence` does.
+        """
+        return False
 
     def url(self, base: str, route: str) -> str:
         """Where the connection `route` is opened."""

@@ -54,7 +54,7 @@ async def keep_measuring(
             continue
         telemetry.gauge("clock_offset_ms", offset_ms)
         telemetry.gauge("clock_round_trip_ms", trip_ms)
-        if abs(offset_ms) > ALARM_MS + trip_ms:
+        if abs(offset_ms) > ALARM_MS + trip_ms + adapter.clock_step_ms:
             telemetry.error("clock_off")
             log.warning(
                 "our clock is %.0f ms %s the venue's: synchronise it (chrony, ntpd)",

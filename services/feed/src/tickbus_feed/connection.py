@@ -70,6 +70,7 @@ class VenueConnection:
         self._paused = False
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._resubscribe: asyncio.Queue[Resubscribe] = asyncio.Queue(RESUBSCRIBE_MAX)
+        self._to_resubscribe: set[str] = set()
         self._probing: set[str] = set()
         self._recorder: Recorder | None = None
         self._context: Context
@@ -147,7 +148,10 @@ class VenueConnection:
             self._context.spawn(self._probe(wish), f"probe of {wish.symbol}")
 
     async def resubscribe(self, wish: Resubscribe, _: tuple[Hop, ...]) -> None:
-        """Subscribe to one symbol on the connections there are."""
+        """Subscribe to one symbol on the connections there are, once however often it is wished."""
+        if wish.symbol in self._to_resubscribe:
+            return
+        self._to_resubscribe.add(wish.symbol)
         try:
             self._resubscribe.put_nowait(wish)
         except asyncio.QueueFull:
@@ -213,6 +217,7 @@ class VenueConnection:
     async def _resubscribing(self) -> None:
         while True:
             wish = await self._resubscribe.get()
+            self._to_resubscribe.discard(wish.symbol)
             delay_s = (wish.at_ns - self._clock.now_ns()) / 1e9
             if delay_s > 0.01:
                 # Not in the way of the others; a later wish for the same symbol does no harm.
@@ -239,9 +244,19 @@ class VenueConnection:
                 await line.resubscribe(streams)
 
     def _to_ask_again(self, sync: BookSync) -> list[tuple[str, list[str]]]:
-        """(line, streams): of a book that comes in the stream only that, else all of the symbol."""
+        """(line, streams): what was never asked for, else the book, else everything of the symbol.
+
+        The book alone where it comes in the stream: trades need not stop for it.
+        """
         wanted = self._adapter.routes(sync.symbol)
-        if self._adapter.books_in_stream and sync.line in self._lines:
+        never = [
+            (name, [s for s in wanted[route_of(name)] if s not in self._lines[name].asked])
+            for name in sync.lines
+            if name in self._lines
+        ]
+        if any(streams for _, streams in never):
+            return [(name, streams) for name, streams in never if streams]
+        if self._adapter.books_in_stream:
             return [(sync.line, wanted[route_of(sync.line)][:1])]
         return [(name, wanted[route_of(name)]) for name in sync.lines]
 

@@ -59,7 +59,7 @@ class Link:
         """The streams that were asked for."""
         self._line = line
         self._wiring = wiring
-        self._heard = time.monotonic()
+        self._told_at = time.monotonic()
         self._began = time.monotonic()
         self._speaking = asyncio.Lock()
         self._conn = f"{wiring.venue}.{line}.{self.number}"
@@ -69,8 +69,8 @@ class Link:
         """How long ago it was begun."""
         return time.monotonic() - self._began
 
-    async def run(self, names: Sequence[str]) -> str:
-        """Connect, subscribe and serve to the end; why it ended."""
+    async def run(self, names: Callable[[], Sequence[str]]) -> str:
+        """Connect, subscribe to what is wanted then, and serve to the end; why it ended."""
         wiring = self._wiring
         url = wiring.adapter.url(wiring.ws_url, route_of(self._line))
         try:
@@ -89,7 +89,7 @@ class Link:
         reason = "cut"
         try:
             wiring.put([VenueConnected(now, now, self._line, self.number)])
-            await self.request(names)
+            await self.request(list(names()))
             self.subscribed.set()
             reason = await self._until_closed(self.stream)
         except WebSocketException as error:
@@ -103,7 +103,7 @@ class Link:
 
     def _on_messages(self, messages: list[bytes]) -> None:
         now = self._wiring.clock.now_ns()
-        self._heard = time.monotonic()
+        self._told_at = time.monotonic()
         recorder = self._wiring.recorder
         if recorder is not None:
             for message in messages:
@@ -117,39 +117,48 @@ class Link:
         for first in range(0, len(names), adapter.batch_max):
             batch = names[first : first + adapter.batch_max]
             number = next(self._wiring.requests)
+            said = True
             for frame in adapter.subscription(batch, number, begin=begin):
-                await self._say(frame)
+                said = await self._say(frame) and said
+            if not said:
+                return  # there is no connection yet; all that is wanted then is asked for then
             if begin:
                 self.asked.update(batch)
             else:
                 self.asked.difference_update(batch)
 
-    async def _say(self, frame: bytes) -> None:
+    async def _say(self, frame: bytes) -> bool:
         async with self._speaking:
             stream = self.stream
             if stream is None:
-                return
+                return False
             stream.send(frame.decode())
             if self._wiring.recorder is not None:
                 self._wiring.recorder.sent(self._wiring.clock.now_ns(), self._conn, frame)
             await asyncio.sleep(self._wiring.adapter.pause_s)
+            return True
 
     async def _ping(self) -> None:
-        adapter = self._wiring.adapter
+        adapter, stream = self._wiring.adapter, self.stream
+        assert stream is not None
+        every_s = min(adapter.ping_every_s, self._wiring.config.first_event_s / 3)
         with contextlib.suppress(WebSocketException):
-            while adapter.ping:
-                await asyncio.sleep(adapter.ping_every_s)
-                await self._say(adapter.ping)
+            while True:
+                await asyncio.sleep(every_s)
+                if adapter.ping:
+                    await self._say(adapter.ping)
+                else:
+                    stream.ping()  # its answer tells a quiet market from a dead connection
 
     async def _until_closed(self, stream: FrameStream) -> str:
         limit = self._wiring.config.first_event_s
+        talks = self._wiring.adapter.always_talks(route_of(self._line))
         while True:
             done, _ = await asyncio.wait([stream.closed], timeout=1.0)
             if done:
                 return f"the stream was {stream.closed.result()}"
-            silent = time.monotonic() - self._heard
+            silent = time.monotonic() - (self._told_at if talks else stream.heard_at)
             if silent > limit:
-                # An acknowledged subscription that never delivers looks just like this.
                 return f"the stream was silent for {silent:.0f} s"
 
     def abort(self) -> None:
@@ -212,7 +221,7 @@ class Line:
     def _begin(self) -> tuple[Link, asyncio.Task[str]]:
         link = Link(self.name, self._wiring)
         self._links.append(link)
-        life = asyncio.create_task(link.run(list(self._names())))
+        life = asyncio.create_task(link.run(self._names))
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
         return link, life
@@ -273,10 +282,15 @@ class Line:
             for begin in (False, True):
                 await self._links[-1].request(names, begin=begin)
 
+    @property
+    def asked(self) -> set[str]:
+        """The streams that the newest connection was asked for."""
+        return self._links[-1].asked if self._links else set()
+
     async def until_asked(self, names: Sequence[str]) -> None:
         """Wait until the newest connection was asked for `names`, a while at most."""
         for _ in range(int(ASKED_S / ASKED_LOOK_S)):
-            if self._links and self._links[-1].asked.issuperset(names):
+            if self.asked.issuperset(names):
                 return
             await asyncio.sleep(ASKED_LOOK_S)
 

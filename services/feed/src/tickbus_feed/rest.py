@@ -9,6 +9,7 @@ from tickbus_feed.adapter import Request
 from tickbus_feed.budget import WeightBudget
 
 REQUEST_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0
 PAUSE_DEFAULT_S = 60.0
 
 
@@ -50,8 +51,10 @@ class RestClient:
     async def _get(self, request: Request) -> bytes:
         url = f"{self._base_url}{request.path}"
         try:
-            response = await self._client.get(url, params=request.params)
-        except httpx.HTTPError as error:
+            # The client's own limit is for each part of an answer: one that drips never ends.
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                response = await self._client.get(url, params=request.params)
+        except (httpx.HTTPError, TimeoutError, RuntimeError) as error:  # the last: it was closed
             raise VenueUnavailable(f"{url}: {str(error) or type(error).__name__}") from error
         await self._budget.learn(response.headers)
         if response.status_code in (418, 429):

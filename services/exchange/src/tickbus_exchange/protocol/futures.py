@@ -120,8 +120,8 @@ class FuturesHub(Listeners):
         if lost:
             return
         event = {
-            "e": "depthUpdate", "E": now_ms, "T": now_ms, "s": symbol, "U": last + 1, "u": update,
-            "pu": last, "b": bids, "a": asks,
+            "e": "depthUpdate", "E": now_ms, "T": now_ms, "s": symbol,
+            "U": last + IDS_APART, "u": update, "pu": last, "b": bids, "a": asks,
         }  # fmt: skip
         self.publish(f"{symbol.lower()}@depth@100ms", _encode(event))
 

@@ -347,6 +347,10 @@ class BinanceUsdm(Binance):
             MARKET: [f"{name}@{kind}" for kind in kinds],
         }
 
+    def always_talks(self, route: str) -> bool:
+        """The mark price comes every second."""
+        return route == MARKET
+
 
 class BinanceCoinm(BinanceUsdm):
     """COIN-M futures: as USD-M, on hosts of their own and without routes."""

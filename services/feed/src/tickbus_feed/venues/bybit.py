@@ -100,6 +100,7 @@ class Bybit(Adapter):
     instruments_default = ("BTC-USDT", "BTC-USDT-PERP")
     batch_max = 10
     ping = b'{"op":"ping"}'
+    streams_max = 800  # 21,000 characters of names a connection
     levels_allowed = DEPTHS
     hosts = ("bybit.com",)
 
@@ -262,7 +263,10 @@ def _instrument(entry: dict[str, Any], category: str, venue: str) -> Instrument:
     base, quote, symbol = entry["baseCoin"], entry["quoteCoin"], entry["symbol"]
     suffix = ""
     if category != "spot":
+        # BTCUSDT-26DEC25, BTC-26DEC25; BTCUSDH26; a perpetual has nothing behind its pair.
         dated = symbol.partition("-")[2]
+        if not dated and symbol.startswith(f"{base}{quote}"):
+            dated = symbol.removeprefix(f"{base}{quote}")
         suffix = f"-{dated}" if dated else f"-{PERPETUAL}"
     lots, prices = entry.get("lotSizeFilter", {}), entry.get("priceFilter", {})
     return Instrument(

@@ -118,6 +118,10 @@ class Coinbase(Adapter):
 
     # -- asking ------------------------------------------------------------------------------------
 
+    def always_talks(self, route: str) -> bool:
+        """Heartbeats come every second."""
+        return True
+
     def recognizes(self, payload: bytes) -> bool:
         """By a book."""
         return payload.startswith(b'{"channel":"l2_data"')

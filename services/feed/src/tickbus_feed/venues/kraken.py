@@ -101,6 +101,7 @@ class Kraken(Adapter):
     instruments_default = ("BTC-USD", "ETH-USD")
     books_numbered = False
     checksum_levels = 10
+    clock_step_ms = 1000.0
     audit_every_s = 600.0  # a change that was lost below these levels shows only when they come up
     levels_allowed = DEPTHS
     hosts = ("//ws.kraken.com", "//beta-ws.kraken.com", "//api.kraken.com")

@@ -1,7 +1,7 @@
 """OKX: books numbered by `seqId` and `prevSeqId`, with a checksum in older recordings."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 from zlib import crc32
 
 import msgspec
@@ -39,13 +39,16 @@ class _Argument(msgspec.Struct, frozen=True, gc=False):
     instId: str = ""  # noqa: N815 - OKX's spelling
 
 
+OrNoNumber = Annotated[int, msgspec.Meta(ge=NO_NUMBER, le=2**63 - 1)]
+
+
 class _Book(msgspec.Struct, gc=False):
     bids: list[tuple[str, str, str, str]]
     asks: list[tuple[str, str, str, str]]
     ts: Millis
     checksum: int = 0
-    seqId: int = NO_NUMBER  # noqa: N815
-    prevSeqId: int = NO_NUMBER  # noqa: N815
+    seqId: OrNoNumber = NO_NUMBER  # noqa: N815
+    prevSeqId: OrNoNumber = NO_NUMBER  # noqa: N815
 
 
 class _Trade(msgspec.Struct, gc=False):
@@ -205,7 +208,10 @@ class Okx(Adapter):
 
     def list_instruments(self, payload: bytes, venue: str) -> list[Instrument]:
         """Every instrument of an answer; options are left out."""
-        listed = msgspec.json.decode(payload)["data"]
+        answer = msgspec.json.decode(payload)
+        if str(answer.get("code", "0")) != "0":  # an error comes with an empty list
+            raise ValueError(f"the venue answered {answer.get('code')} {answer.get('msg')!r}")
+        listed = answer["data"]
         return [_instrument(entry, venue) for entry in listed if entry["instType"] in KINDS]
 
 
@@ -236,9 +242,8 @@ def _trade(t: _Trade) -> MarketTrade:
 
 
 def _quote(q: _Ticker) -> MarketQuote:
-    bid, bid_size, ask, ask_size = (
-        float(text or 0) for text in (q.bidPx, q.bidSz, q.askPx, q.askSz)
-    )
+    texts = [text or "0" for text in (q.bidPx, q.bidSz, q.askPx, q.askSz)]
+    bid, bid_size, ask, ask_size = msgspec.convert(texts, list[Size], strict=False)
     return MarketQuote(q.instId, q.ts * 1_000_000, bid, bid_size, ask, ask_size, 0)
 
 
