@@ -9,23 +9,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from tickbus.bus import BusError, MemoryBus
 from tickbus.captures import Captures
-from tickbus.clock import Clock, WallClock
+from tickbus.clock import WallClock
 from tickbus.events import BookDelta, Event, FeedState, FeedStatus, Instrument, Trade
-from tickbus_feed.adapter import Adapter, Request, Unreadable
-from tickbus_feed.budget import SHARE, WeightBudget
-from tickbus_feed.clock_check import measure
+from tickbus_feed.adapter import Adapter
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
 from tickbus_feed.line import Line, Wiring
 from tickbus_feed.recorder import Recorder
-from tickbus_feed.rest import Lane, RestClient
 from tickbus_feed.service import adapter_named
 from tickbus_feed.venue import (
     Reconnect,
@@ -164,6 +159,36 @@ async def test_line_tells_when_it_asked_for_a_stream(venue: Venue) -> None:
         assert "b@depth" in told
         assert "c@depth" not in told[:2]
         await line.until_asked(names)
+
+    await run(line, work)
+
+
+async def test_quiet_connection_that_answers_is_kept_and_a_talker_that_fell_silent_is_not(
+    venue: Venue,
+) -> None:
+    for name, route, connections in (("binance", "", 1), ("binance-usdm", "market", 2)):
+        before = len(venue.connections)
+        heard: list[Event] = []
+        wiring = a_wiring(venue, adapter_named(name), heard, first_event_s=1.0)
+        line = Line(route, wiring, lambda: ["trades:BTC-USDT"])
+
+        async def work() -> None:
+            await asyncio.sleep(3.5)
+
+        await run(line, work)
+        assert len(venue.connections) - before == connections, name
+
+
+async def test_stream_wanted_while_the_connection_is_made_is_asked_for(venue: Venue) -> None:
+    names = ["a@depth"]
+    line = Line("", a_wiring(venue, adapter_named("binance"), []), lambda: names)
+
+    async def work() -> None:
+        names.append("b@depth")
+        await line.resubscribe(["b@depth"])
+        assert "b@depth" not in line.asked, "nothing was sent yet"
+        await until(lambda: venue.asked and venue.asked[0])
+        assert venue.asked[0][0]["params"] == ["a@depth", "b@depth"]
 
     await run(line, work)
 
@@ -365,114 +390,3 @@ def test_instrument_without_its_trades_is_not_called_live() -> None:
     (status,) = core.handle(VenueDisconnected(4, 4, "cut", "market", 2))
     assert isinstance(status, FeedStatus)
     assert status.state is FeedState.STALE
-
-
-# -- the budget that all processes share -----------------------------------------------------------
-
-
-class StoppedClock(WallClock):
-    """A clock that tests move."""
-
-    ns = 1_700_000_000 * 10**9
-
-    def now_ns(self) -> int:
-        return self.ns
-
-
-async def test_processes_together_stay_within_the_one_limit() -> None:
-    bus, clock = MemoryBus(), StoppedClock()
-    budgets = [WeightBudget(bus, clock, "venue.default", 1000) for _ in range(6)]
-    spent = 0
-
-    async def spend(budget: WeightBudget) -> None:
-        nonlocal spent
-        while True:
-            await budget.acquire(10)
-            spent += 10
-
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1.0):
-            await asyncio.gather(*(spend(budget) for budget in budgets))
-    assert spent == 1000 * SHARE
-
-
-async def test_traded_books_do_not_wait_behind_all_the_others() -> None:
-    budget = WeightBudget(MemoryBus(), StoppedClock(), "venue.default", 1000)
-    rest = RestClient("http://venue", budget)
-    rest._client = httpx.AsyncClient(
-        transport=httpx.MockTransport(lambda _: httpx.Response(200, json={}))
-    )
-    request = Request("/depth", {}, 10)
-    waiting = [asyncio.create_task(rest.get(request, Lane.BOOKS)) for _ in range(200)]
-    waiting += [asyncio.create_task(rest.get(request, Lane.PROBES)) for _ in range(200)]
-    await asyncio.wait(waiting, timeout=0.5)
-    assert sum(task.done() for task in waiting) == 1000 * SHARE * 0.9 // 10
-    assert await asyncio.wait_for(rest.get(request, Lane.TRADED), 1) == b"{}"
-    for task in waiting:
-        task.cancel()
-    await rest.close()
-
-
-async def test_one_process_that_is_refused_silences_all() -> None:
-    bus, clock = MemoryBus(), StoppedClock()
-    first, second = (WeightBudget(bus, clock, "venue.default") for _ in range(2))
-    await first.pause(30)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(second.acquire(1), 0.2)
-    clock.ns += 31 * 10**9
-    await asyncio.wait_for(second.acquire(1), 1)
-    other = WeightBudget(bus, clock, "venue.another-address")
-    await asyncio.wait_for(other.acquire(1), 1)
-
-
-async def test_process_without_a_bus_takes_a_small_part() -> None:
-    class Gone(MemoryBus):
-        async def kv_read(self, bucket: str, key: str) -> tuple[bytes, int]:
-            raise BusError("gone")
-
-    clock: Clock = StoppedClock()
-    budget = WeightBudget(Gone(), clock, "venue.default", 1000)
-    for _ in range(10):
-        await asyncio.wait_for(budget.acquire(10), 1)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(budget.acquire(10), 0.2)
-
-
-async def test_account_that_cannot_be_read_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
-    bus = MemoryBus()
-    await bus.kv_put("budget", "venue.default", b"\xc1 rubbish")
-    await asyncio.wait_for(WeightBudget(bus, StoppedClock(), "venue.default").acquire(5), 1)
-    assert "begun anew" in caplog.text
-
-
-async def test_clock_of_the_venue_is_measured_by_the_quickest_answer() -> None:
-    clock = StoppedClock()
-    trips = iter((900, 40, 500, 300, 800))
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        trip_ns = next(trips) * 1_000_000
-        now = clock.ns
-        clock.ns += trip_ns
-        # 1.5 s ahead of us; the slow answers were held up on the way back.
-        server = now + min(trip_ns // 2, 20_000_000) + 1_500_000_000
-        return httpx.Response(200, json={"serverTime": server // 1_000_000})
-
-    rest = RestClient("http://venue", WeightBudget(MemoryBus(), clock, "venue.default"))
-    rest._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    assert await measure(adapter_named("binance"), rest, clock) == (1500.0, 40.0)
-
-
-@pytest.mark.parametrize(
-    ("name", "answer", "ns"),
-    [
-        ("binance", {"serverTime": 1_700_000_000_123}, 1_700_000_000_123_000_000),
-        ("okx", {"data": [{"ts": "1700000000123"}]}, 1_700_000_000_123_000_000),
-        ("bybit", {"result": {"timeNano": "1700000000123456789"}}, 1_700_000_000_123_456_789),
-        ("coinbase", {"epochMillis": "1700000000123"}, 1_700_000_000_123_000_000),
-        ("kraken", {"result": {"unixtime": 1_700_000_000}}, 1_700_000_000_500_000_000),
-    ],
-)
-def test_clock_of_each_venue_is_read(name: str, answer: dict[str, Any], ns: int) -> None:
-    assert adapter_named(name).read_time(json.dumps(answer).encode()) == ns
-    with pytest.raises(Unreadable, match="not the time"):
-        adapter_named(name).read_time(b"{}")

@@ -46,7 +46,7 @@ class Silence:
         out: list[Event] = []
         is_live = core.states.get(sync.instrument_id) is FeedState.LIVE
         # A market that was quiet is believed for longer, as long as our questions are answered.
-        unanswered = sync.ts_probed > sync.ts_diff and now - sync.ts_probed > self._stale_ns // 2
+        unanswered = sync.ts_doubt > sync.ts_diff and now - sync.ts_doubt > self._stale_ns // 2
         if is_live and (unanswered or silent_ns > self._stale_ns << sync.quiet):
             reason = f"no change for {silent_ns / SECOND_NS:.1f} s"
             out.extend(core.set_state(sync, FeedState.STALE, reason, now, now))
@@ -75,6 +75,8 @@ class Silence:
         if now - sync.ts_diff < patience_ns // 2 or asked_lately:
             return ()
         sync.ts_probed = now
+        if sync.ts_doubt <= sync.ts_diff:
+            sync.ts_doubt = now
         if self._adapter.books_in_stream:
             return (Resubscribe(now, now, sync.symbol, now),)  # the book that it begins with tells
         return (ProbeBook(now, now, sync.symbol),)

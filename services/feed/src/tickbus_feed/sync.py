@@ -50,6 +50,7 @@ class BookSync:
         self.attempts = 0
         self.fetch_number = 0
         self.ts_probed = 0
+        self.ts_doubt = 0
         self.ts_ahead = 0
         self.venue_id = -1
         self.quiet = 0
