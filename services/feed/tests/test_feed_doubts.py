@@ -214,6 +214,36 @@ def test_instrument_listed_later_says_that_it_is_not_yet_live() -> None:
     assert (status.instrument_id, status.state) == ("ETH-USDT", FeedState.SYNCING)
 
 
+def test_instrument_that_trades_no_more_is_left_in_peace() -> None:
+    feed = Feed("bybit")
+    feed.change()
+    gone = Instrument("bybit", feed.said.instrument_id, feed.said.symbol, "BTC", "USDT",
+                      Decimal(1), Decimal(1), trading=False)  # fmt: skip
+    feed.core.handle(gone)
+    out = [event for _ in range(600) for event in feed.second()]
+    assert not only(Resubscribe, out)
+    assert feed.says(FeedState.STALE)
+
+
+def test_quiet_book_of_a_venue_that_says_so_is_not_asked_about() -> None:
+    feed = Feed("okx")
+    feed.change()
+    out: list[Event] = []
+    number = feed.sync.last_id
+    for second in range(600):
+        out += feed.second()
+        if second % 60 == 50:
+            data = {"asks": [], "bids": [], "ts": "1", "checksum": 0, "seqId": number,
+                    "prevSeqId": number}  # fmt: skip
+            arg = {"channel": "books", "instId": "BTC-USDT"}
+            out += feed.hear(json.dumps({"arg": arg, "action": "update", "data": [data]}).encode())
+    assert not only(Resubscribe, out)
+    assert feed.says(FeedState.LIVE)
+    out = [event for _ in range(80) for event in feed.second()]
+    assert only(Resubscribe, out)
+    assert feed.says(FeedState.STALE)
+
+
 # -- told once -------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,7 @@ class World:
         self.session = Session(self.market)
         self.adapter = adapter_named(venue)
         self.adapter.audit_every_s = min(self.adapter.audit_every_s, 10.0)
+        self.adapter.keepalive_s = min(self.adapter.keepalive_s, 3.0)
         self.core = FeedCore(FeedConfig(stale_after_s=4.0, first_event_s=2.0), venue, self.adapter)
         self.now = 1_786_400_000 * SECOND
         self.set_forward = 0

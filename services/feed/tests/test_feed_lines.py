@@ -166,7 +166,7 @@ async def test_line_tells_when_it_asked_for_a_stream(venue: Venue) -> None:
 async def test_quiet_connection_that_answers_is_kept_and_a_talker_that_fell_silent_is_not(
     venue: Venue,
 ) -> None:
-    for name, route, connections in (("binance", "", 1), ("binance-usdm", "market", 2)):
+    for name, route, is_cut in (("binance", "", False), ("binance-usdm", "market", True)):
         before = len(venue.connections)
         heard: list[Event] = []
         wiring = a_wiring(venue, adapter_named(name), heard, first_event_s=1.0)
@@ -176,7 +176,7 @@ async def test_quiet_connection_that_answers_is_kept_and_a_talker_that_fell_sile
             await asyncio.sleep(3.5)
 
         await run(line, work)
-        assert len(venue.connections) - before == connections, name
+        assert (len(venue.connections) - before > 1) is is_cut, name
 
 
 async def test_stream_wanted_while_the_connection_is_made_is_asked_for(venue: Venue) -> None:

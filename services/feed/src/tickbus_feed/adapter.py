@@ -190,6 +190,8 @@ class Adapter:
     ping: bytes = b""
     """What to send every `ping_every_s`, where the venue wants to hear from us."""
     ping_every_s = 20.0
+    keepalive_s = 0.0
+    """How often the venue says of a quiet book that nothing changed; 0 where it does not."""
     clock_step_ms = 0.0
     """How coarse the venue's clock is, where that is much."""
     lifetime_s = 0.0

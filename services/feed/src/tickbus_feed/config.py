@@ -13,7 +13,10 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `keyframe_interval_s`: how often a whole book is repeated unasked; who lost one asks for it.
     `stale_after_s`: an instrument whose book did not change for so long is STALE; at half of it the
     venue is asked, and if that has nothing new either, the market is quiet and stays LIVE, else the
-    stream is subscribed anew.
+    stream is subscribed anew. A market that was confirmed to be quiet is asked about less and less,
+    up to every 40 s; a question that is not answered in half of `stale_after_s` makes it STALE.
+    Where the venue itself says that nothing changed (OKX, every 60 s), it is asked when that stays
+    out.
     `first_event_s`: a connection without any frame for so long is made again. `snapshot_levels`:
     depth asked for per side. `buffer_max`: changes kept per instrument while its snapshot is on its
     way. `instruments_interval_s`: how often the venue's list of instruments is read again.

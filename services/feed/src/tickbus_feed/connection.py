@@ -216,32 +216,40 @@ class VenueConnection:
 
     async def _resubscribing(self) -> None:
         while True:
-            wish = await self._resubscribe.get()
-            self._to_resubscribe.discard(wish.symbol)
-            delay_s = (wish.at_ns - self._clock.now_ns()) / 1e9
-            if delay_s > 0.01:
-                # Not in the way of the others; a later wish for the same symbol does no harm.
-                self._context.spawn(self._later(wish, delay_s), f"subscription of {wish.symbol}")
-                continue
-            await self._subscribe_anew(wish.symbol)
+            wishes = [await self._resubscribe.get()]
+            while not self._resubscribe.empty():  # all that waited go together
+                wishes.append(self._resubscribe.get_nowait())
+            due: list[str] = []
+            for wish in wishes:
+                self._to_resubscribe.discard(wish.symbol)
+                delay_s = (wish.at_ns - self._clock.now_ns()) / 1e9
+                if delay_s > 0.01:
+                    # Not in the way of the others; a later wish for the same does no harm.
+                    later = self._later(wish.symbol, delay_s)
+                    self._context.spawn(later, f"subscription of {wish.symbol}")
+                else:
+                    due.append(wish.symbol)
+            await self._subscribe_anew(due)
 
-    async def _later(self, wish: Resubscribe, delay_s: float) -> None:
+    async def _later(self, symbol: str, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        await self._subscribe_anew(wish.symbol)
+        await self._subscribe_anew([symbol])
 
-    async def _subscribe_anew(self, symbol: str) -> None:
-        sync = self._core.syncs.get(symbol)
-        if sync is None:
-            return
-        if sync.synced:
-            self._log.debug("asking for the book of %s to compare ours with it", symbol)
-        else:
-            self._log.warning("subscribing to %s anew", symbol)
-            self._context.telemetry.error("resubscribed")
-        for name, streams in self._to_ask_again(sync):
-            line = self._lines.get(name)
-            if line is not None:
-                await line.resubscribe(streams)
+    async def _subscribe_anew(self, symbols: list[str]) -> None:
+        """Ask for streams again, those of one line together; books in doubt first."""
+        syncs = [self._core.syncs[symbol] for symbol in symbols if symbol in self._core.syncs]
+        wanted: dict[str, list[str]] = {}
+        for sync in sorted(syncs, key=lambda sync: sync.synced):
+            if sync.synced:
+                self._log.debug("asking for the book of %s to compare ours with it", sync.symbol)
+            else:
+                self._log.warning("subscribing to %s anew", sync.symbol)
+                self._context.telemetry.error("resubscribed")
+            for name, streams in self._to_ask_again(sync):
+                wanted.setdefault(name, []).extend(streams)
+        for name, streams in wanted.items():
+            if name in self._lines:
+                await self._lines[name].resubscribe(list(dict.fromkeys(streams)))
 
     def _to_ask_again(self, sync: BookSync) -> list[tuple[str, list[str]]]:
         """(line, streams): what was never asked for, else the book, else everything of the symbol.

@@ -63,6 +63,8 @@ TIMER = "feed"
 SECOND_NS = 1_000_000_000
 RESUBSCRIBED_MAX = 20
 """Books lost at once that are subscribed anew one by one; for more a new connection is quicker."""
+KEYFRAME_LEVELS_MAX = 10_000
+"""A side; more would not fit into one message of the bus, and nobody's order goes that deep."""
 KNOWN_MAX = 200
 """Changes in a row that were known already: more than an overlap of two connections brings."""
 KINDS_MAX = 50
@@ -235,15 +237,13 @@ class FeedCore:
             sync.gaps += 1
             return self.resync(sync, None, ts_recv, f"its numbers went back: {diff.last}")
         sync.known_in_a_row = 0
-        if accepted:
-            sync.heard(ts_recv)
         if not accepted:
             sync.gaps += 1
             reason = f"gap: {diff.first} after {sync.last_id}"
             return self.resync(sync, diff, ts_recv, reason)
         if diff.last == sync.last_id and not (diff.bids or diff.asks):
-            # The venue says that it is alive.
-            return self.go_live(sync, "", diff.ts_event, ts_recv)
+            return self._silence.confirmed(sync, ts_recv)  # the venue says that it is alive
+        sync.heard(ts_recv)
         changed = sync.apply(diff, ts_recv)
         if changed is None:
             sync.checksum_failures += 1
@@ -352,7 +352,7 @@ class FeedCore:
     def keyframe(self, sync: BookSync, ts_event: int, ts_recv: int) -> BookSnapshot:
         """The whole book as it is now."""
         sync.ts_keyframe = ts_recv
-        bids, asks = sync.book.levels()
+        bids, asks = sync.book.depth(KEYFRAME_LEVELS_MAX)
         return BookSnapshot(
             ts_event or ts_recv, ts_recv, self._venue, sync.instrument_id,
             sync.epoch, sync.sequence, bids, asks, sync.last_id,
@@ -393,6 +393,7 @@ class FeedCore:
     def _instrument(self, instrument: Instrument) -> Events:
         symbol = self._adapter.key(instrument)
         if symbol in self.syncs:
+            self.syncs[symbol].halted = not instrument.trading
             return ()
         sync = BookSync(
             symbol, instrument.instrument_id, place_streams(self.streams, symbol, self._adapter),

@@ -34,6 +34,7 @@ class Silence:
         self._links = links
         self._stale_ns = int(config.stale_after_s * SECOND_NS)
         self._first_ns = int(config.first_event_s * SECOND_NS)
+        self._keepalive_ns = int(adapter.keepalive_s * 1.1 * SECOND_NS)
         self._audit_ns = int(adapter.audit_every_s * SECOND_NS)
 
     def look(self, sync: BookSync, now: int) -> Events:
@@ -47,10 +48,10 @@ class Silence:
         is_live = core.states.get(sync.instrument_id) is FeedState.LIVE
         # A market that was quiet is believed for longer, as long as our questions are answered.
         unanswered = sync.ts_doubt > sync.ts_diff and now - sync.ts_doubt > self._stale_ns // 2
-        if is_live and (unanswered or silent_ns > self._stale_ns << sync.quiet):
+        if is_live and (unanswered or silent_ns > self._patience_ns(sync)):
             reason = f"no change for {silent_ns / SECOND_NS:.1f} s"
             out.extend(core.set_state(sync, FeedState.STALE, reason, now, now))
-        if not self._links.is_open(sync.line):
+        if not self._links.is_open(sync.line) or sync.halted:
             return out
         if not sync.synced:
             out.extend(self._never_came(sync, now))
@@ -69,10 +70,16 @@ class Silence:
             return ()
         return (self._core.ask(sync, now),)
 
+    def _patience_ns(self, sync: BookSync) -> int:
+        """How long a silent book is believed: until the venue's own word that it is, where due."""
+        if self._keepalive_ns:
+            return self._keepalive_ns + self._stale_ns // 2
+        return self._stale_ns << sync.quiet
+
     def _in_doubt(self, sync: BookSync, now: int) -> Events:
-        patience_ns = self._stale_ns << sync.quiet
         asked_lately = now - sync.ts_probed < self._stale_ns // 2
-        if now - sync.ts_diff < patience_ns // 2 or asked_lately:
+        before_ns = self._keepalive_ns or (self._stale_ns << sync.quiet) // 2
+        if now - sync.ts_diff < before_ns or asked_lately:
             return ()
         sync.ts_probed = now
         if sync.ts_doubt <= sync.ts_diff:

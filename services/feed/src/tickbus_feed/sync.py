@@ -55,6 +55,8 @@ class BookSync:
         self.venue_id = -1
         self.quiet = 0
         self.dead = 0
+        self.halted = False
+        """Whether the venue says that it does not trade: then its silence means nothing."""
         self.known_in_a_row = 0
         self.quote_link = -1
         self.has_traded = False

@@ -111,6 +111,7 @@ class Okx(Adapter):
     rest_url = "https://www.okx.com"
     ws_url = "wss://ws.okx.com:8443"
     checksum_levels = 25
+    keepalive_s = 60.0
     ping = b"ping"
     hosts = ("okx.com", "okex.com")
 
