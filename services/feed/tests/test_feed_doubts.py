@@ -267,6 +267,19 @@ def test_quotes_do_not_go_back_while_two_connections_overlap() -> None:
     assert quote(8, 1), "the older one is all there is"
 
 
+@pytest.mark.parametrize("venue", ["coinbase", "bybit"])
+def test_best_prices_are_read_off_the_book_where_the_venue_has_none(venue: str) -> None:
+    feed = Feed(venue)
+    book = feed.sync.book
+    for _ in range(100):
+        before = (book.best_bid, book.best_ask)
+        quotes = only(Quote, feed.change())
+        after = (book.best_bid, book.best_ask)
+        assert [((q.bid, q.bid_size), (q.ask, q.ask_size)) for q in quotes] == (
+            [after] if after != before else []
+        )
+
+
 def test_liquidation_of_two_connections_is_one() -> None:
     feed = Feed("binance-usdm")
     order = {"s": "BTCUSDT", "S": "SELL", "p": "9", "ap": "9", "q": "1", "z": "1", "T": 5}

@@ -179,6 +179,8 @@ class Adapter:
     """Whether each connection numbers its frames, so that silence proves that nothing was lost."""
     checksum_levels = 0
     """Levels per side that the venue's checksum covers; 0 where it has none."""
+    quotes_from_book = False
+    """Whether best prices are read off the book: where the venue has none that move with it."""
     audit_every_s = 0.0
     """How often to ask for a whole book though ours seems right; 0 where numbers tell enough."""
     batch_max = 100

@@ -82,6 +82,7 @@ class FeedCore:
         self._read = adapter.read
         self._books_in_stream = adapter.books_in_stream
         self._frames_numbered = adapter.frames_numbered
+        self.quotes_from_book = adapter.quotes_from_book
         self._buffer_max = config.buffer_max
         self._keyframe_ns = int(config.keyframe_interval_s * SECOND_NS)
         self._links = Links()
@@ -255,10 +256,12 @@ class FeedCore:
             diff.ts_event or ts_recv, ts_recv, self._venue, sync.instrument_id,
             sync.epoch, sync.sequence, changed[0], changed[1], diff.last,
         )  # fmt: skip
-        live = self.go_live(sync, "", diff.ts_event, ts_recv)
+        more = self.go_live(sync, "", diff.ts_event, ts_recv)
+        if self.quotes_from_book:
+            more = (*self._tape.of_book(sync, diff.ts_event, ts_recv, diff.last), *more)
         if ts_recv - sync.ts_keyframe < self._keyframe_ns:
-            return (delta, *live) if live else (delta,)
-        return (delta, *live, self.keyframe(sync, diff.ts_event, ts_recv))
+            return (delta, *more) if more else (delta,)
+        return (delta, *more, self.keyframe(sync, diff.ts_event, ts_recv))
 
     def _whole(self, frame: VenueFrame, whole: Whole) -> Events:
         """A book that came in the stream: a beginning, or the answer to a new subscription."""
@@ -278,8 +281,10 @@ class FeedCore:
         if sync.book.is_crossed:
             sync.crossed += 1
             return self.resync(sync, None, now, "the venue's own book is crossed")
-        live = self.go_live(sync, "", whole.ts_event, now)
-        return (self.keyframe(sync, whole.ts_event, now), *live)
+        more = self.go_live(sync, "", whole.ts_event, now)
+        if self.quotes_from_book:
+            more = (*self._tape.of_book(sync, whole.ts_event, now, whole.update_id), *more)
+        return (self.keyframe(sync, whole.ts_event, now), *more)
 
     def _place(self, frame: VenueFrame, message: Numbered) -> Place:
         return self._links.place(frame.line, frame.link, message.number)

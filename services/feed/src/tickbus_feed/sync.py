@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 from zlib import crc32
 
 from tickbus.events import Levels
@@ -59,6 +60,8 @@ class BookSync:
         """Whether the venue says that it does not trade: then its silence means nothing."""
         self.known_in_a_row = 0
         self.quote_link = -1
+        self.top: tuple[Any, Any] | None = None
+        """The best prices that were last told as a quote, where they are read off the book."""
         self.has_traded = False
         """Whether a trade was told that came while we listened."""
         self.gaps = 0

@@ -12,6 +12,7 @@ from tickbus_feed.adapter import (
     MarketTrade,
 )
 from tickbus_feed.links import Links
+from tickbus_feed.sync import BookSync
 from tickbus_feed.venue import VenueFrame
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Tape:
         sync = self._core.syncs.get(q.symbol)
         if sync is None:
             return self._core.foreign(frame, "quote")
+        if self._core.quotes_from_book:
+            return self._core.ignore(frame, Ignored("quote beside the book"))
         if sync.quote_link != frame.link:
             newer = sync.quote_link
             if frame.link < newer and self._links.is_open_link(frame.line, newer):
@@ -65,6 +68,15 @@ class Tape:
                 q.bid, q.bid_size, q.ask, q.ask_size, q.update_id,
             ),
         )  # fmt: skip
+
+    def of_book(self, sync: BookSync, ts_event: int, ts_recv: int, number: int) -> Events:
+        """The best prices of a book that changed, where they did."""
+        bid, ask = sync.book.best_bid, sync.book.best_ask
+        if bid is None or ask is None or (bid, ask) == sync.top:
+            return ()
+        sync.top = (bid, ask)
+        at = (ts_event or ts_recv, ts_recv, self._venue, sync.instrument_id)
+        return (Quote(*at, *bid, *ask, max(number, 0)),)
 
     def liquidation(self, frame: VenueFrame, x: MarketLiquidation) -> Events:
         """A forced order that was not told before."""

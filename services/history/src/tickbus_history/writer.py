@@ -100,9 +100,17 @@ class Writer:
         try:
             await store.write(batch)
         except BaseException:
-            self._bars.extendleft(reversed(batch))
+            self._put_back(batch)
             raise
         self._context.telemetry.count("Bar", "written")
+
+    def _put_back(self, batch: list[BarClosed]) -> None:
+        """What was not written waits again, the oldest of it lost where there is no room."""
+        room = (self._bars.maxlen or 0) - len(self._bars)
+        if len(batch) > room:
+            self._context.telemetry.error("bars_lost", len(batch) - room)
+            batch = batch[len(batch) - room :]
+        self._bars.extendleft(reversed(batch))
 
     async def _clean(self, store: Store) -> None:
         oldest = datetime.now(UTC).date() - timedelta(days=self._config.retention_days)

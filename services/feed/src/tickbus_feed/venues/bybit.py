@@ -100,6 +100,7 @@ class Bybit(Adapter):
     instruments_default = ("BTC-USDT", "BTC-USDT-PERP")
     batch_max = 10
     ping = b'{"op":"ping"}'
+    quotes_from_book = True  # its spot tickers have no best prices
     streams_max = 800  # 21,000 characters of names a connection
     levels_allowed = DEPTHS
     hosts = ("bybit.com",)

@@ -24,7 +24,7 @@ from tickbus_feed.adapter import (
     ns_of,
 )
 
-CHANNELS = ("level2", "market_trades", "ticker")
+CHANNELS = ("level2", "market_trades")
 HEARTBEATS = "heartbeats"
 
 
@@ -89,6 +89,7 @@ class Coinbase(Adapter):
     ws_url = "wss://advanced-trade-ws.coinbase.com"
     instruments_default = ("BTC-USD", "ETH-USD")
     frames_numbered = True
+    quotes_from_book = True  # its ticker speaks only when somebody trades
     audit_every_s = 600.0  # a book may fall silent while the connection speaks
     hosts = ("coinbase.com",)
 
@@ -127,7 +128,7 @@ class Coinbase(Adapter):
         return payload.startswith(b'{"channel":"l2_data"')
 
     def routes(self, key: str) -> dict[str, list[str]]:
-        """Book, trades and best bid and ask; heartbeats, which are of the connection."""
+        """Book and trades; heartbeats, which are of the connection."""
         return {"": [*(f"{channel}:{key}" for channel in CHANNELS), HEARTBEATS]}
 
     def subscription(self, names: Sequence[str], number: int, *, begin: bool) -> list[bytes]:
