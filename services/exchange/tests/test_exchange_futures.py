@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig
+from tickbus_exchange.protocol.futures import route_of
 from tickbus_exchange.server import Server
 
 PUBLIC = ("btcusdt@depth@100ms", "btcusdt@bookTicker")
@@ -49,7 +50,7 @@ async def test_diffs_name_the_one_before_and_their_ids_have_holes(address: str) 
     assert len(diffs) > 5
     for before, after in itertools.pairwise(diffs):
         assert after["pu"] == before["u"] < after["U"] <= after["u"]
-    assert any(after["u"] - after["pu"] > 1 for after in diffs)
+    assert any(after["U"] - after["pu"] > 1 for after in diffs), "ids have holes"
     quotes = [f["data"] for f in frames if f["data"]["e"] == "bookTicker"]
     assert quotes
     assert {"E", "T", "u"} <= quotes[0].keys()
@@ -82,3 +83,12 @@ async def test_rest_describes_perpetuals_and_gives_books(address: str) -> None:
         assert len(book["bids"]) == 5
         assert "serverTime" in (await http.get("/fapi/v1/time")).json()
         assert (await http.get("/fapi/v1/depth")).status_code == 400
+        odd = await http.get("/fapi/v1/depth", params={"symbol": "BTCUSDT", "limit": 7})
+        assert (odd.status_code, odd.json()["code"]) == (400, -4021)
+
+
+def test_best_prices_of_all_are_on_the_public_route() -> None:
+    routes = {name: route_of(name) for name in ("!bookTicker", "btcusdt@bookTicker", "!markPrice")}
+    assert routes == {
+        "!bookTicker": "public", "btcusdt@bookTicker": "public", "!markPrice": "market",
+    }  # fmt: skip

@@ -11,6 +11,7 @@ import msgspec
 from tickbus_exchange.engine.numbers import text
 from tickbus_exchange.engine.orders import Report, Trade
 from tickbus_exchange.protocol import params, render
+from tickbus_exchange.protocol.errors import ApiError
 from tickbus_exchange.protocol.faults import Faults
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.listeners import Listeners, Subscriber
@@ -30,7 +31,8 @@ _encode = msgspec.json.Encoder().encode
 
 def route_of(stream: str) -> str:
     """The route that delivers `stream`."""
-    kind = stream.partition("@")[2]
+    name, _, kind = stream.partition("@")
+    kind = kind or name.removeprefix("!")
     return PUBLIC if kind.startswith(("depth", "bookTicker")) else MARKET
 
 
@@ -178,6 +180,8 @@ class FuturesData:
         symbol = one_symbol(self._venue, values)
         book = self._venue.engine.markets[symbol].book
         levels = params.limit(values, 500, DEPTH_LIMITS[-1])
+        if levels not in DEPTH_LIMITS:
+            raise ApiError(-4021, f"'{levels}' is not valid depth limit.")
         return {
             "lastUpdateId": book.update_id * IDS_APART,
             "E": now_ms,
