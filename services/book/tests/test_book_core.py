@@ -1,6 +1,7 @@
 """The book service: given market events, then views."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from tickbus.events import (
     Event,
     FeedState,
     FeedStatus,
+    Instrument,
     KeyframeWanted,
     Levels,
     SetTimer,
@@ -246,3 +248,24 @@ def test_shards_together_say_what_one_says(rows: list[tuple[str, str, str]], par
 def test_shard_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="I/N"):
         Shard.parse(text)
+
+
+def test_sizes_side_by_side_are_of_one_unit_whatever_the_venue_counts() -> None:
+    core = a_core()
+    one = Decimal(1)
+    for venue, size, inverse in (("base", one, False), ("linear", Decimal("0.01"), False),
+                                 ("inverse", Decimal(100), True)):  # fmt: skip
+        core.handle(
+            Instrument(venue, "BTC-USDT", "X", "BTC", "USDT", one, one,
+                       contract_size=size, inverse=inverse)
+        )  # fmt: skip
+    told: list[Event] = []
+    for venue, amount in (("base", 2.0), ("linear", 300.0), ("inverse", 5.0)):
+        snapshot = msgspec.structs.replace(
+            a_snapshot(), venue=venue, bids=((100.0, amount),), asks=((200.0, amount),)
+        )
+        told += core.handle(snapshot)
+    top = only(ConsolidatedTop, told)[-1]
+    assert isinstance(top, ConsolidatedTop)
+    assert top.bids == (("inverse", 100.0, 5.0), ("linear", 100.0, 3.0), ("base", 100.0, 2.0))
+    assert top.asks == (("linear", 200.0, 3.0), ("inverse", 200.0, 2.5), ("base", 200.0, 2.0))

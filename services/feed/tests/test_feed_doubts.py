@@ -355,3 +355,41 @@ def test_dated_inverse_contract_of_bybit_is_not_the_perpetual() -> None:
     listed = {"result": {"category": "inverse", "list": [{**entry, "symbol": n} for n in names]}}
     found = adapter_named("bybit").instruments(json.dumps(listed).encode(), "bybit")
     assert [i.instrument_id for i in found] == ["BTC-USD-PERP", "BTC-USD-H26", "BTC-USD-26DEC25"]
+
+
+@pytest.mark.parametrize(
+    ("venue", "entry", "size", "inverse"),
+    [
+        ("okx", {"instId": "BTC-USDT-SWAP", "ctVal": "0.01", "ctMult": "1", "ctType": "linear"},
+         "0.01", False),
+        ("okx", {"instId": "BTC-USD-SWAP", "ctVal": "100", "ctMult": "1", "ctType": "inverse"},
+         "100", True),
+        ("okx", {"instId": "BTC-USDT", "ctVal": "", "ctMult": "", "ctType": ""}, "1", False),
+        ("binance-coinm", {"contractSize": 100}, "100", True),
+        ("binance-usdm", {}, "1", False),
+        ("deribit", {"kind": "future", "quote_currency": "USD"}, "1", True),
+        ("deribit", {"kind": "option", "quote_currency": "BTC"}, "1", False),
+        ("kraken-futures", {"type": "futures_inverse", "contractSize": 1}, "1", True),
+        ("kraken-futures", {"type": "flexible_futures", "contractSize": 1}, "1", False),
+    ],
+)  # fmt: skip
+def test_what_a_venue_counts_is_known(
+    venue: str, entry: dict[str, Any], size: str, inverse: bool
+) -> None:
+    def listed(**more: Any) -> bytes:
+        match venue:
+            case "okx":
+                one = {"instType": "SWAP", "tickSz": "1", "lotSz": "1", "state": "live", **more}
+                return json.dumps({"code": "0", "data": [one]}).encode()
+            case "deribit":
+                one = {"instrument_name": "BTC-PERPETUAL", "tick_size": 0.5,
+                       "min_trade_amount": 10, **more}  # fmt: skip
+                return json.dumps({"result": [one]}).encode()
+            case "kraken-futures":
+                one = {"symbol": "PF_XBTUSD", "tickSize": 1, **more}
+                return json.dumps({"instruments": [one]}).encode()
+        one = {"symbol": "BTCUSD_PERP", "baseAsset": "BTC", "quoteAsset": "USD", **more}
+        return json.dumps({"symbols": [one]}).encode()
+
+    (found,) = adapter_named(venue).instruments(listed(**entry), venue)
+    assert (found.contract_size, found.inverse) == (Decimal(size), inverse)

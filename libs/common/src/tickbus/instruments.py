@@ -11,7 +11,9 @@ class Instrument(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=Tru
     """What can be traded at one venue, with the venue's filters.
 
     `instrument_id` is canonical (`BTC-USDT`), `symbol` the venue's spelling (`BTCUSDT`). Prices and
-    notionals are in `quote`, quantities in `base`. A limit of 0 means that the venue sets none.
+    notionals are in `quote`, quantities in what the venue counts: `base`, unless it counts
+    contracts, each `contract_size` of `base`, or of `quote` where `inverse`. A limit of 0 means
+    that the venue sets none.
     """
 
     venue: str
@@ -29,6 +31,13 @@ class Instrument(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=Tru
     notional_min: Decimal = ZERO
     notional_max: Decimal = ZERO
     trading: bool = True
+    contract_size: Decimal = Decimal(1)
+    inverse: bool = False
+
+    def base_size(self, price: float, size: float) -> float:
+        """A size of the venue's in units of `base`, at `price`."""
+        size *= float(self.contract_size)
+        return size / price if self.inverse and price else size
 
     def price(self, value: float | Decimal, *, up: bool | None = None) -> Decimal:
         """Quantise to the tick size: nearest by default, or towards `up` True/False. Slow."""

@@ -1,6 +1,6 @@
 """Keeps a replica of every order book and publishes views of them.
 
-Consumes: BookSnapshot, BookDelta, FeedStatus, TimerFired, Recovered.
+Consumes: BookSnapshot, BookDelta, FeedStatus, Instrument, TimerFired, Recovered.
 Produces: BookTop on each change of the best levels or of `stale`, BookDepth at most once per
 interval, ConsolidatedTop on each change of a top where several venues have the instrument,
 KeyframeWanted while a replica is not in step, SetTimer.
@@ -20,6 +20,7 @@ from tickbus.events import (
     Event,
     FeedState,
     FeedStatus,
+    Instrument,
     Recovered,
     SetTimer,
     TimerFired,
@@ -83,6 +84,7 @@ class BookCore:
         self._depth_ns = config.depth_interval_ms * MS_NS
         self._top_ns = config.top_interval_ms * MS_NS
         self._views: dict[Key, _View] = {}
+        self._instruments: dict[Key, Instrument] = {}
         self._venues: dict[str, list[_View]] = {}
         self._consolidated: dict[str, tuple[Any, Any]] = {}
         self.gaps = 0
@@ -92,6 +94,7 @@ class BookCore:
             FeedStatus: self._status,
             TimerFired: self._timer,
             Recovered: self._recovered,
+            Instrument: self._instrument,
         }
 
     def handle(self, event: Any, /) -> Events:
@@ -191,12 +194,23 @@ class BookCore:
     def _consolidate(self, instrument_id: str, ts_event: int, ts_recv: int) -> Events:
         """The tops of all venues side by side, if they changed; a book in doubt is left out."""
         sound = [v for v in self._venues[instrument_id] if v.top and not v.stale]
-        bids = sorted(((v.venue, v.top[0], v.top[1]) for v in sound if v.top[1]), key=_best_bid)
-        asks = sorted(((v.venue, v.top[2], v.top[3]) for v in sound if v.top[3]), key=_best_ask)
+        bids = [(v.venue, v.top[0], self._base(v, *v.top[:2])) for v in sound if v.top[1]]
+        asks = [(v.venue, v.top[2], self._base(v, *v.top[2:4])) for v in sound if v.top[3]]
+        bids.sort(key=_best_bid)
+        asks.sort(key=_best_ask)
         if self._consolidated.get(instrument_id) == (bids, asks):
             return ()
         self._consolidated[instrument_id] = (bids, asks)
         return (ConsolidatedTop(ts_event, ts_recv, instrument_id, tuple(bids), tuple(asks)),)
+
+    def _base(self, view: _View, price: float, size: float) -> float:
+        """Sizes side by side are of one unit: some venues count contracts."""
+        instrument = self._instruments.get((view.venue, view.instrument_id))
+        return size if instrument is None else instrument.base_size(price, size)
+
+    def _instrument(self, instrument: Instrument) -> Events:
+        self._instruments[instrument.venue, instrument.instrument_id] = instrument
+        return ()
 
     def _recovered(self, event: Recovered) -> Events:
         return (SetTimer(event.ts_event, event.ts_recv, TIMER, event.ts_recv + SECOND_NS),)

@@ -56,5 +56,6 @@ def build(settings: Settings) -> ServiceSpec:
         wants=(lambda subject: shard.owns(subjects.instrument_of(subject)))
         if shard.parts > 1
         else None,
+        watch=("instruments",),
         responders={subjects.book_snapshot_request(venue): answer},
     )

@@ -45,8 +45,9 @@ class BookDepth(Event, frozen=True):
 class ConsolidatedTop(Event, frozen=True):
     """The best bid and ask of one instrument at every venue whose book can be trusted.
 
-    `bids` and `asks` are (venue, price, size), the best price first and at equal prices the larger
-    size; the best of all is the first of each.
+    `bids` and `asks` are (venue, price, size), sizes in base units also where the venue counts
+    contracts; the best price first and at equal prices the larger size, so that the best of all is
+    the first of each.
     """
 
     instrument_id: str

@@ -413,4 +413,7 @@ def _instrument(entry: dict[str, Any], venue: str) -> Instrument:
         notional_min=Decimal(str(notional.get("minNotional", notional.get("notional", "0")))),
         notional_max=Decimal(str(notional.get("maxNotional", "0"))),
         trading=entry.get("status", entry.get("contractStatus")) == "TRADING",
+        # Only coin-margined contracts have a size, and it is in dollars.
+        contract_size=decimal(entry.get("contractSize") or 1),
+        inverse="contractSize" in entry,
     )

@@ -283,4 +283,5 @@ def _instrument(entry: dict[str, Any], category: str, venue: str) -> Instrument:
         market_quantity_max=decimal(lots.get("maxMktOrderQty") or lots.get("maxMarketOrderQty")),
         notional_min=decimal(lots.get("minNotionalValue") or lots.get("minOrderAmt")),
         trading=entry.get("status") == "Trading",
+        inverse=category == "inverse",  # sizes are in dollars
     )

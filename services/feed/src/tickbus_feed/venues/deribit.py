@@ -157,6 +157,8 @@ class Deribit(Adapter):
             lot_size=decimal(entry["min_trade_amount"]),
             quantity_min=decimal(entry["min_trade_amount"]),
             trading=bool(entry.get("is_active", True)),
+            # Amounts of futures on dollars are dollars, of all others the base.
+            inverse=entry.get("kind") == "future" and entry["quote_currency"] == "USD",
         )
 
     def time_request(self) -> Request:

@@ -182,6 +182,8 @@ class KrakenFutures(Adapter):
             tick_size=decimal(entry["tickSize"]),
             lot_size=decimal(f"1e{-int(places)}"),
             trading=bool(entry.get("tradeable", True)),
+            contract_size=decimal(entry.get("contractSize") or 1),
+            inverse=entry.get("type") == "futures_inverse",
         )
 
 

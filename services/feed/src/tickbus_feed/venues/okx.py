@@ -270,4 +270,6 @@ def _instrument(entry: dict[str, Any], venue: str) -> Instrument:
         quantity_max=decimal(entry.get("maxLmtSz")),
         market_quantity_max=decimal(entry.get("maxMktSz")),
         trading=entry.get("state") == "live",
+        contract_size=decimal(entry.get("ctVal") or 1) * decimal(entry.get("ctMult") or 1),
+        inverse=entry.get("ctType") == "inverse",
     )
