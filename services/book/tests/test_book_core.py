@@ -269,3 +269,13 @@ def test_sizes_side_by_side_are_of_one_unit_whatever_the_venue_counts() -> None:
     assert isinstance(top, ConsolidatedTop)
     assert top.bids == (("inverse", 100.0, 5.0), ("linear", 100.0, 3.0), ("base", 100.0, 2.0))
     assert top.asks == (("linear", 200.0, 3.0), ("inverse", 200.0, 2.5), ("base", 200.0, 2.0))
+
+
+def test_feed_that_is_live_is_asked_for_the_book_that_we_forgot() -> None:
+    core = a_core(a_snapshot(), a_status(SECOND, FeedState.SYNCING))
+    (wish,) = only(KeyframeWanted, core.handle(a_status(2 * SECOND, FeedState.LIVE)))
+    assert isinstance(wish, KeyframeWanted)
+    assert not only(KeyframeWanted, core.handle(a_status(2 * SECOND + MS, FeedState.LIVE)))
+    core.handle(a_snapshot())
+    assert not only(KeyframeWanted, core.handle(a_status(9 * SECOND, FeedState.LIVE)))
+    assert core.known() == [("sim", "BTC-USDT")]

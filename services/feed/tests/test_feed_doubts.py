@@ -107,6 +107,50 @@ def test_numbers_that_went_back_are_not_taken_for_repeats_for_ever(venue: str) -
     assert feed.sync.gaps == 1
 
 
+def test_venue_behind_us_while_its_changes_are_known_has_begun_anew() -> None:
+    feed = Feed("binance")
+    for _ in range(300):
+        feed.change()
+    again = Session(Market(random.Random(2)))
+    asked = 0
+    for _ in range(20):
+        feed.hear(feed.said.change(again, again.market.step()))
+        for event in feed.second():
+            if isinstance(event, ProbeBook):
+                asked += 1
+                whole = feed.said.whole(again)
+                feed.core.handle(ProbeAnswer(feed.now, feed.now, event.symbol, whole))
+    assert asked == 1
+    assert feed.says(FeedState.SYNCING)
+
+
+def test_changes_that_a_book_covers_are_no_repeats() -> None:
+    feed = Feed("binance")
+    feed.sync.reset()
+    late = [feed.said.change(feed.session, feed.market.step()) for _ in range(KNOWN_MAX + 50)]
+    feed.begin()
+    for frame in late:  # they waited in the socket
+        feed.hear(frame)
+    assert feed.sync.synced
+    assert only(BookDelta, feed.change())
+
+
+def test_audit_without_an_answer_is_a_doubt_though_the_connection_speaks() -> None:
+    feed = Feed("coinbase")
+    feed.change()
+
+    def heartbeat() -> None:
+        frame = {"channel": "heartbeats", "sequence_num": feed.session.next_frame()}
+        feed.hear(json.dumps(frame).encode())
+
+    out: list[Event] = []
+    for _ in range(640):
+        heartbeat()
+        out += feed.second()
+    assert len(only(Resubscribe, out)) >= 2
+    assert feed.says(FeedState.SYNCING)
+
+
 def test_repeats_are_no_sign_of_life() -> None:
     feed = Feed("binance")
     frame = feed.said.change(feed.session, feed.market.step())
@@ -223,6 +267,9 @@ def test_instrument_that_trades_no_more_is_left_in_peace() -> None:
     out = [event for _ in range(600) for event in feed.second()]
     assert not only(Resubscribe, out)
     assert feed.says(FeedState.STALE)
+    feed.change()
+    assert feed.says(FeedState.LIVE)
+    assert only(Resubscribe, [event for _ in range(20) for event in feed.second()])
 
 
 def test_quiet_book_of_a_venue_that_says_so_is_not_asked_about() -> None:
@@ -231,13 +278,16 @@ def test_quiet_book_of_a_venue_that_says_so_is_not_asked_about() -> None:
     out: list[Event] = []
     number = feed.sync.last_id
     for second in range(600):
-        out += feed.second()
+        said = feed.second()
+        out += said
+        if only(Resubscribe, said):
+            feed.begin()
         if second % 60 == 50:
             data = {"asks": [], "bids": [], "ts": "1", "checksum": 0, "seqId": number,
                     "prevSeqId": number}  # fmt: skip
             arg = {"channel": "books", "instId": "BTC-USDT"}
             out += feed.hear(json.dumps({"arg": arg, "action": "update", "data": [data]}).encode())
-    assert not only(Resubscribe, out)
+    assert len(only(Resubscribe, out)) == 1, "once, to see that it is quiet"
     assert feed.says(FeedState.LIVE)
     out = [event for _ in range(80) for event in feed.second()]
     assert only(Resubscribe, out)
@@ -301,7 +351,7 @@ def test_trades_of_before_are_told_only_where_we_listened_and_missed_them() -> N
         return [t.trade_id for t in only(Trade, feed.hear(json.dumps(frame).encode()))]
 
     assert trades("snapshot", 1, 2, 3) == []
-    assert trades("update", 3, 4) == ["4"]
+    assert trades("update", 3, 4) == ["3", "4"], "what comes now was not of before"
     assert trades("snapshot", 3, 4, 5, 6) == ["5", "6"], "missed while we were not connected"
 
 

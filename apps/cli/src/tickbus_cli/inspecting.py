@@ -97,12 +97,13 @@ class _Discovering(Adapter):
         self._adapter = adapter
         self._inspector = inspector
         for name in ("read_book", "is_covered", "bridges", "follows", "is_known", "is_ahead",
-                     "checksum", "key", "routes", "guess", "instruments"):  # fmt: skip
+                     "checksum", "key", "routes", "guess", "instruments", "closed"):  # fmt: skip
             setattr(self, name, getattr(adapter, name))
         for name in ("name", "books_in_stream", "frames_numbered", "checksum_levels"):
             setattr(self, name, getattr(adapter, name))
 
     def read(self, payload: bytes, route: str = "") -> Sequence[Message]:
+        self._adapter.connection = self.connection
         messages = self._adapter.read(payload, route)
         self._inspector.saw(messages)
         return messages

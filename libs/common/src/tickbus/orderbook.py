@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tickbus.events import BookDelta, BookSnapshot, KeyframeWanted, Levels, Side
+from tickbus.events import BookDelta, BookSnapshot, FeedStatus, KeyframeWanted, Levels, Side
 from tickbus.ladders import PlainLadders
 
 Level = tuple[float, float]
@@ -141,7 +141,11 @@ class BookReplica:
     def wish(self, event: BookDelta) -> tuple[KeyframeWanted, ...]:
         """What to say after a change that was not taken in: at most once a second, ask for all."""
         old = event.epoch < self.epoch and not self._any_epoch
-        if self.in_step or old or 0 <= event.ts_recv - self._ts_wish < WISH_NS:
+        return () if old else self.ask(event)
+
+    def ask(self, event: BookDelta | FeedStatus) -> tuple[KeyframeWanted, ...]:
+        """The same, whatever it was that showed that the feed has a book."""
+        if self.in_step or 0 <= event.ts_recv - self._ts_wish < WISH_NS:
             return ()
         self._ts_wish = event.ts_recv
         at = (event.ts_event, event.ts_recv, event.venue, event.instrument_id)

@@ -150,9 +150,11 @@ class BookCore:
         view.feed, view.silent = event.state, 0
         if event.state in BEGINS_ANEW:
             view.replica.forget()
+        wish = view.replica.ask(event) if event.state is FeedState.LIVE else ()
         if changed or event.ts_recv - view.ts_top >= self._top_ns:
-            return self._publish(view, event.ts_event, event.ts_recv, repeat=not view.stale)
-        return ()
+            told = self._publish(view, event.ts_event, event.ts_recv, repeat=not view.stale)
+            return (*told, *wish)
+        return wish
 
     def _publish(self, view: _View, ts_event: int, ts_recv: int, *, repeat: bool = False) -> Events:
         view.ts_event = ts_event

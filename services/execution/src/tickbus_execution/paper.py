@@ -91,6 +91,8 @@ class PaperVenue:
             case FeedStatus(state=FeedState.SYNCING | FeedState.DISCONNECTED):
                 self._market(event.instrument_id).replica.forget()
                 return ()
+            case FeedStatus(state=FeedState.LIVE):
+                return self._market(event.instrument_id).replica.ask(event)
             case Trade():
                 market = self._market(event.instrument_id)
                 return self._fills(event, market, market.on_trade(event))

@@ -219,6 +219,9 @@ class Adapter:
         """As `read`, but may raise whatever parsing raises."""
         raise NotImplementedError
 
+    def closed(self, connection: int) -> None:
+        """A connection is gone; forget what was of it alone."""
+
     def read_book(self, payload: bytes) -> Book:
         """The answer to `book_request`. Raises Unreadable."""
         try:

@@ -121,12 +121,12 @@ class VenueConnection:
 
     async def stop(self) -> None:
         """Close the streams and the recording; say that the books are left."""
+        await asyncio.gather(*(line.close() for line in self._lines.values()))
         now, venue = self._clock.now_ns(), self._venue.name
         for sync in self._core.syncs.values():
             at = (now, now, venue, sync.instrument_id)
             status = FeedStatus(*at, FeedState.DISCONNECTED, "the feed stops")
             await self._context.publish([status])
-        await asyncio.gather(*(line.close() for line in self._lines.values()))
         await self._rest.close()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
@@ -221,7 +221,6 @@ class VenueConnection:
                 wishes.append(self._resubscribe.get_nowait())
             due: list[str] = []
             for wish in wishes:
-                self._to_resubscribe.discard(wish.symbol)
                 delay_s = (wish.at_ns - self._clock.now_ns()) / 1e9
                 if delay_s > 0.01:
                     # Not in the way of the others; a later wish for the same does no harm.
@@ -230,6 +229,7 @@ class VenueConnection:
                 else:
                     due.append(wish.symbol)
             await self._subscribe_anew(due)
+            self._to_resubscribe.difference_update(wish.symbol for wish in wishes)
 
     async def _later(self, symbol: str, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
@@ -263,6 +263,8 @@ class VenueConnection:
             if name in self._lines
         ]
         if any(streams for _, streams in never):
+            if self._adapter.books_in_stream and not sync.synced:
+                never.append((sync.line, wanted[route_of(sync.line)][:1]))
             return [(name, streams) for name, streams in never if streams]
         if self._adapter.books_in_stream:
             return [(sync.line, wanted[route_of(sync.line)][:1])]

@@ -231,7 +231,7 @@ class FeedCore:
     def _apply(self, sync: BookSync, diff: Diff, ts_recv: int) -> Events:
         accepted = sync.accepts(diff)
         if accepted is None:
-            sync.known_in_a_row += 1
+            sync.known_in_a_row += not sync.is_bridging  # what the whole book covers is no repeat
             if sync.known_in_a_row <= KNOWN_MAX:
                 return ()
             # Repeats are few, after a hand-over; so many mean that the numbers began anew.
@@ -272,7 +272,7 @@ class FeedCore:
             return self.ignore(frame, Ignored("book from an older connection"))
         sync.ts_ahead, sync.ts_diff = 0, now
         if frame.link == sync.link and sync.is_same(whole):
-            sync.last_id = whole.update_id
+            sync.last_id, sync.ts_whole, sync.ts_audit = whole.update_id, now, 0
             return self._silence.confirmed(sync, now)
         if not sync.load_whole(whole, frame.link, now):
             sync.checksum_failures += 1
@@ -404,6 +404,7 @@ class FeedCore:
             symbol, instrument.instrument_id, place_streams(self.streams, symbol, self._adapter),
             self._adapter, self._buffer_max,
         )  # fmt: skip
+        sync.halted = not instrument.trading
         self.syncs[symbol] = sync
         if not self._links.is_open(sync.line):
             return ()  # subscribed with all the others, once there is a connection
@@ -432,6 +433,7 @@ class FeedCore:
     def _on_disconnected(self, event: VenueDisconnected) -> Events:
         now = event.ts_recv
         is_open = self._links.closed(event.line, event.link)
+        self._adapter.closed(event.link)
         out: list[Event] = []
         for sync in self.syncs.values():
             if event.line not in sync.lines:

@@ -278,9 +278,11 @@ class Line:
         """Ask for streams anew on the newest connection; the next one asks for all anyway."""
         if not self._links:
             return
+        size = self._wiring.adapter.batch_max
         with contextlib.suppress(WebSocketException):
-            for begin in (False, True):
-                await self._links[-1].request(names, begin=begin)
+            for first in range(0, len(names), size):  # none is without its stream for long
+                for begin in (False, True):
+                    await self._links[-1].request(names[first : first + size], begin=begin)
 
     @property
     def asked(self) -> set[str]:

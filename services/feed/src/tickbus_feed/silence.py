@@ -19,6 +19,8 @@ QUIET_DOUBLINGS = 3
 DEAD_MAX = 3
 """A stream that stays dead after so many subscriptions is not the stream's trouble."""
 PROBE_LEVELS = 5
+SPARSE_NS = 600 * SECOND_NS
+"""A book that was confirmed to be quiet within so long is one that is quiet now and then."""
 
 Events = Sequence[Event]
 
@@ -48,17 +50,21 @@ class Silence:
         is_live = core.states.get(sync.instrument_id) is FeedState.LIVE
         # A market that was quiet is believed for longer, as long as our questions are answered.
         unanswered = sync.ts_doubt > sync.ts_diff and now - sync.ts_doubt > self._stale_ns // 2
-        if is_live and (unanswered or silent_ns > self._patience_ns(sync)):
+        if is_live and (unanswered or silent_ns > self._patience_ns(sync, now)):
             reason = f"no change for {silent_ns / SECOND_NS:.1f} s"
             out.extend(core.set_state(sync, FeedState.STALE, reason, now, now))
-        if not self._links.is_open(sync.line) or sync.halted:
+        if not self._links.is_open(sync.line):
             return out
         if not sync.synced:
             out.extend(self._never_came(sync, now))
         elif sync.ts_ahead and now - sync.ts_ahead >= SECOND_NS:
             out.extend(self._dead(sync, now))  # what the venue had then did not come since
-        elif self._audit_ns and now - sync.ts_whole > self._audit_ns:
-            sync.ts_whole = now
+        elif sync.ts_audit and now - sync.ts_audit > self._first_ns:
+            out.extend(self._core.resync(sync, None, now, "the venue does not repeat the book"))
+        elif sync.halted:
+            pass  # its silence means nothing
+        elif self._audit_ns and not sync.ts_audit and now - sync.ts_whole > self._audit_ns:
+            sync.ts_audit = now
             out.append(Resubscribe(now, now, sync.symbol, now))
         else:
             out.extend(self._in_doubt(sync, now))
@@ -70,15 +76,21 @@ class Silence:
             return ()
         return (self._core.ask(sync, now),)
 
-    def _patience_ns(self, sync: BookSync) -> int:
+    def _patience_ns(self, sync: BookSync, now: int) -> int:
         """How long a silent book is believed: until the venue's own word that it is, where due."""
-        if self._keepalive_ns:
+        if self._is_vouched_for(sync, now):
             return self._keepalive_ns + self._stale_ns // 2
         return self._stale_ns << sync.quiet
 
+    def _is_vouched_for(self, sync: BookSync, now: int) -> bool:
+        """Whether the venue says of this book that it is quiet; a busy one is doubted at once."""
+        return bool(self._keepalive_ns) and now - sync.ts_confirmed < SPARSE_NS
+
     def _in_doubt(self, sync: BookSync, now: int) -> Events:
         asked_lately = now - sync.ts_probed < self._stale_ns // 2
-        before_ns = self._keepalive_ns or (self._stale_ns << sync.quiet) // 2
+        before_ns = (self._stale_ns << sync.quiet) // 2
+        if self._is_vouched_for(sync, now):
+            before_ns = self._keepalive_ns
         if now - sync.ts_diff < before_ns or asked_lately:
             return ()
         sync.ts_probed = now
@@ -91,7 +103,7 @@ class Silence:
     def confirmed(self, sync: BookSync, now: int) -> Events:
         """The venue has what we have."""
         sync.ts_ahead = 0
-        sync.ts_diff = now
+        sync.ts_diff = sync.ts_confirmed = now
         sync.quiet = min(sync.quiet + 1, QUIET_DOUBLINGS)
         return self._core.go_live(sync, "quiet: the venue has no more", now, now)
 
@@ -114,6 +126,9 @@ class Silence:
         except Unreadable as error:
             reason = f"probe: {error}"
             return (self._core.reject(answer.ts_event, now, answer.payload, reason),)
+        if sync.known_in_a_row and 0 <= book.update_id < sync.last_id:
+            sync.gaps += 1
+            return self._core.resync(sync, None, now, f"its numbers went back: {book.update_id}")
         if self._adapter.is_ahead(book, sync.last_id, sync.book.depth(PROBE_LEVELS)):
             if not sync.ts_ahead:  # the change may be on its way
                 sync.ts_ahead, sync.venue_id = now, book.update_id

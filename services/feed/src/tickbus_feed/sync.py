@@ -16,8 +16,8 @@ SETTLED_NS = 10_000_000_000
 """A book that held for so long had a good snapshot: its next trouble is a new one."""
 TRADES_REMEMBERED = 1_000
 LIQUIDATIONS_REMEMBERED = 50
-BUFFERED_LEVELS_MAX = 10_000
-"""Some half a minute of a busy book."""
+BUFFERED_LEVELS_MAX = 50_000
+"""Minutes of a busy book, seconds of one in a crash; some 6 MB."""
 
 
 class BookSync:
@@ -46,6 +46,8 @@ class BookSync:
         self.link = -1
         self.ts_diff = 0
         self.ts_whole = 0
+        self.ts_audit = 0
+        self.ts_confirmed = 0
         self.ts_keyframe = 0
         self.ts_asked = 0
         self.attempts = 0
@@ -78,6 +80,8 @@ class BookSync:
         self._spelled: tuple[dict[float, tuple[str, str]], dict[float, tuple[str, str]]] = ({}, {})
         self._trades: deque[str] = deque(maxlen=TRADES_REMEMBERED)
         self._trade_ids: set[str] = set()
+        self.before: set[str] = set()
+        """Trades that were before we listened: known, and never told."""
 
     @property
     def line(self) -> str:
@@ -88,11 +92,17 @@ class BookSync:
         """A change came: the stream is neither quiet nor dead."""
         self.ts_diff = now_ns
         self.quiet = self.dead = self.ts_ahead = 0
+        self.halted = False
+
+    @property
+    def is_bridging(self) -> bool:
+        """Whether the first change that goes on from the whole book is still to come."""
+        return self._bridging
 
     def reset(self) -> None:
         """Forget what was in step; changes are buffered until the next whole book."""
         self.synced = False
-        self.ts_ahead = 0
+        self.ts_ahead = self.ts_audit = 0
         self.known_in_a_row = 0
         self._bridging = False
         self._clear_buffer()
@@ -180,7 +190,7 @@ class BookSync:
 
     def _begin(self, update_id: int, now_ns: int) -> None:
         self.epoch = max(self.epoch + 1, now_ns)
-        self.ts_whole = now_ns
+        self.ts_whole, self.ts_audit = now_ns, 0
         self.sequence = 0
         self.last_id = update_id
         self.synced = True

@@ -18,6 +18,7 @@ from tickbus_feed.venue import VenueFrame
 if TYPE_CHECKING:
     from tickbus_feed.core import FeedCore
 
+BEFORE_MAX = 2_000
 Events = Sequence[Event]
 
 
@@ -38,10 +39,12 @@ class Tape:
         sync = self._core.syncs.get(t.symbol)
         if sync is None:
             return self._core.foreign(frame, "trade")
+        if t.is_history and (not sync.has_traded or t.trade_id in sync.before):
+            if len(sync.before) < BEFORE_MAX:
+                sync.before.add(t.trade_id)
+            return self._core.ignore(frame, Ignored("trade of before"))
         if not sync.is_new_trade(t.trade_id):
             return self._core.ignore(frame, Ignored("repeated trade"))
-        if t.is_history and not sync.has_traded:
-            return self._core.ignore(frame, Ignored("trade of before"))
         sync.has_traded = sync.has_traded or not t.is_history
         return (
             Trade(

@@ -31,7 +31,6 @@ SEQUENCE = 65_536
 """The flag that has every frame numbered."""
 ASSETS = {"UST": "USDT", "USTF0": "USDT", "DSH": "DASH", "IOT": "IOTA", "QTM": "QTUM"}
 CHANNELS_MAX = 1_000
-CONNECTIONS_MAX = 100
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -110,9 +109,11 @@ class Bitfinex(Adapter):
             channels[event.chanId] = (event.channel, event.symbol)
         elif event.event == "unsubscribed":
             channels.pop(event.chanId, None)
-        while len(self._channels) > CONNECTIONS_MAX:  # the oldest are long gone
-            del self._channels[min(self._channels)]
         return (Ignored(event.event),)
+
+    def closed(self, connection: int) -> None:
+        """Its channels are no more."""
+        self._channels.pop(connection, None)
 
     def recognizes(self, payload: bytes) -> bool:
         """By the answer to a subscription."""
