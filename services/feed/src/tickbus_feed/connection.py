@@ -123,10 +123,10 @@ class VenueConnection:
         """Close the streams and the recording; say that the books are left."""
         await asyncio.gather(*(line.close() for line in self._lines.values()))
         now, venue = self._clock.now_ns(), self._venue.name
-        for sync in self._core.syncs.values():
-            at = (now, now, venue, sync.instrument_id)
-            status = FeedStatus(*at, FeedState.DISCONNECTED, "the feed stops")
-            await self._context.publish([status])
+        left = (FeedState.DISCONNECTED, "the feed stops")
+        await self._context.publish(
+            [FeedStatus(now, now, venue, s.instrument_id, *left) for s in self._core.syncs.values()]
+        )
         await self._rest.close()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
@@ -148,8 +148,13 @@ class VenueConnection:
             self._context.spawn(self._probe(wish), f"probe of {wish.symbol}")
 
     async def resubscribe(self, wish: Resubscribe, _: tuple[Hop, ...]) -> None:
-        """Subscribe to one symbol on the connections there are, once however often it is wished."""
-        if wish.symbol in self._to_resubscribe:
+        """Subscribe to one symbol on the connections there are.
+
+        To see whether a sound book still is the venue's, once however often it is wished; a book
+        that broke meanwhile is asked for again.
+        """
+        sync = self._core.syncs[wish.symbol]
+        if sync.synced and wish.symbol in self._to_resubscribe:
             return
         self._to_resubscribe.add(wish.symbol)
         try:

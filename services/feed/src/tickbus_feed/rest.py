@@ -17,7 +17,8 @@ class Lane(Enum):
     """Who goes first where the budget is short: (the share of it that the lane uses up, places).
 
     A book that a strategy trades on must not wait behind the first books of 500 others, nor a
-    question whether a market is quiet behind any of them.
+    question whether a market is quiet before any of them. The list of instruments and the clock,
+    which everything waits for, go with the traded books.
     """
 
     TRADED = (1.0, 4)

@@ -23,12 +23,14 @@ BUFFERED_LEVELS_MAX = 50_000
 class BookSync:
     """Whole books and changes of one symbol become a gapless sequence of our own.
 
-    `epoch` changes with each synchronisation and never repeats, also over restarts: it is the time
-    (ns UTC) of the whole book. `sequence` rises by one per change applied. `link` is the connection
-    that the book comes from, where the venue sends books in the stream. A whole book came, or is on
-    its way to compare ours with, at `ts_whole`; one was asked for at `ts_asked`. A silent stream is
-    asked about at `ts_probed`; since `ts_ahead` the venue is known to be ahead of us, at
-    `venue_id`; `quiet` and `dead` count how often in a row it had nothing new, or had.
+    `epoch` changes with each synchronisation and never repeats: it is the time (ns UTC) of the
+    whole book. `sequence` rises by one per change applied. `link` is the connection that the book
+    comes from, where the venue sends books in the stream. A whole book came at `ts_whole`; one was
+    asked for at `ts_asked`, or at `ts_audit` only to compare ours with. A silent stream is asked
+    about at `ts_probed`, for the first time in this silence at `ts_doubt`, and was found quiet at
+    `ts_confirmed`; since `ts_ahead` the venue is known to be ahead of us, at `venue_id`. `quiet`
+    and `dead` count how often in a row it had nothing new, or had; `known_in_a_row` changes that
+    were known already.
     """
 
     def __init__(
