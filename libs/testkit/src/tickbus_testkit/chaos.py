@@ -106,6 +106,7 @@ class Chaos:
         self._configs = configs
         self._nats = EmbeddedNats(directory / "nats")
         self._postgres = EmbeddedPostgres(directory / "postgres")
+        self._breaking = {server: asyncio.Lock() for server in (self._nats, self._postgres)}
         self._wanted: set[str] = set()
         self._faults: dict[str, Any] = {}
         self._fell: dict[str, float] = {}
@@ -188,12 +189,13 @@ class Chaos:
         await self._restart(self._postgres, seconds)
 
     async def _restart(self, server: EmbeddedNats | EmbeddedPostgres, seconds: float) -> None:
-        pid = server.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        await server.wait()
-        await asyncio.sleep(seconds)
-        await server.start()
+        async with self._breaking[server]:  # two blows may follow closely; it has to be up first
+            pid = server.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await server.wait()
+            await asyncio.sleep(seconds)
+            await server.start()
 
     async def _disconnect(self, _: float) -> None:
         await self._post("/admin/disconnect")
