@@ -54,6 +54,13 @@ def _golden() -> dict[str, str]:
     return json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
 
 
+def _begins(now: Any, stored: Any) -> bool:
+    # An event inside an event may have got new last fields just as well.
+    if isinstance(now, list) and isinstance(stored, list):
+        return len(now) >= len(stored) and all(map(_begins, now, stored))
+    return bool(now == stored)
+
+
 if os.environ.get("TICKBUS_UPDATE_GOLDEN"):
     known = _golden()
     known.update(
@@ -71,17 +78,15 @@ def test_golden_bytes_still_decode(kind: type) -> None:
     golden = _golden()
     assert kind.__name__ in golden, "new event: run once with TICKBUS_UPDATE_GOLDEN=1"
     decoded: Any = codec.decode_value(bytes.fromhex(golden[kind.__name__]), kind)
-    sample = a_sample(kind)
     stored = msgspec.msgpack.decode(bytes.fromhex(golden[kind.__name__]))
-    for field in kind.__struct_fields__[: len(stored) - 1]:  # type: ignore[attr-defined]
-        assert getattr(decoded, field) == getattr(sample, field)
+    assert _begins(msgspec.msgpack.decode(codec.encode_value(decoded)), stored)
 
 
 @pytest.mark.parametrize("kind", _kinds(), ids=lambda k: k.__name__)
 def test_what_is_written_begins_with_the_golden_fields(kind: type) -> None:
     now = msgspec.msgpack.decode(codec.encode_value(a_sample(kind)))
     stored = msgspec.msgpack.decode(bytes.fromhex(_golden()[kind.__name__]))
-    assert now[: len(stored)] == stored
+    assert _begins(now, stored)
 
 
 @pytest.mark.parametrize(

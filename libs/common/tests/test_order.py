@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from tickbus.events import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderSubmitted,
     OrderType,
     OrderUnknown,
@@ -59,6 +61,9 @@ REJECTED = OrderRejected(*at_venue(), "-2010", "no money")
 UNKNOWN = OrderUnknown(*at_venue(), "time-out")
 CANCEL = CancelApproved(2, 2, CancelOrder(2, 2, "s-r-c1", "s-r-1", "s", "sim", "BTC-USDT"))
 CANCEL_REJECTED = CancelRejected(*at_venue(), "s-r-c1", "-2011", "unknown order")
+
+
+REPLACED_BY = OrderApproved(2, 2, msgspec.structs.replace(a_submit("s-r-2"), replaces="s-r-1"))
 
 
 def canceled(filled: str = "0") -> OrderCanceled:
@@ -104,6 +109,15 @@ def after(*events: Event) -> Order:
         ((APPROVED, ACCEPTED, canceled(), ACCEPTED), S.CANCELED),
         ((APPROVED, ACCEPTED, canceled(), UNKNOWN, CANCEL), S.CANCELED),
         ((APPROVED, expired()), S.EXPIRED),
+        ((APPROVED, ACCEPTED, REPLACED_BY), S.PENDING_REPLACE),
+        ((APPROVED, ACCEPTED, REPLACED_BY, canceled()), S.CANCELED),
+        ((APPROVED, ACCEPTED, REPLACED_BY, a_fill("1", "3", "3")), S.FILLED),
+        ((APPROVED, ACCEPTED, REPLACED_BY, a_fill("1", "1", "1")), S.PENDING_REPLACE),
+        ((APPROVED, ACCEPTED, REPLACED_BY, CANCEL_REJECTED), S.OPEN),
+        ((APPROVED, ACCEPTED, REPLACED_BY, CANCEL), S.PENDING_CANCEL),
+        ((APPROVED, ACCEPTED, CANCEL, REPLACED_BY), S.PENDING_CANCEL),
+        ((APPROVED, OrderReplaced(*at_venue(), "old", D(0))), S.CANCELED),
+        ((APPROVED, OrderReplaced(*at_venue(), "old", D(2)), ACCEPTED), S.OPEN),
     ],
 )
 def test_state_after(events: tuple[Event, ...], state: OrderState) -> None:
@@ -143,6 +157,21 @@ def test_more_filled_than_asked_for_is_flagged() -> None:
     assert order.leaves_quantity == 0
 
 
+def test_an_order_is_for_what_the_replaced_one_left() -> None:
+    order = after(
+        APPROVED, OrderReplaced(*at_venue(), "old", D(2)), ACCEPTED, a_fill("1", "2", "2")
+    )
+    assert (order.quantity, order.state) == (D(2), S.FILLED)
+
+
+def test_one_approval_changes_both_orders() -> None:
+    orders = Orders()
+    for event in (APPROVED, ACCEPTED, REPLACED_BY):
+        orders.fold(event)
+    states = {order.client_order_id: order.state for order in orders}
+    assert states == {"s-r-1": S.PENDING_REPLACE, "s-r-2": S.PENDING_NEW}
+
+
 def test_what_changes_nothing_says_so() -> None:
     order = after(APPROVED, ACCEPTED)
     assert order.apply(ACCEPTED) is None
@@ -172,7 +201,7 @@ def test_nothing_but_the_last_fill_leaves_an_end() -> None:
 EVENTS = st.sampled_from(
     [
         APPROVED, DENIED, SUBMITTED, ACCEPTED, REJECTED, UNKNOWN, CANCEL, CANCEL_REJECTED,
-        canceled(), canceled("2"), expired("1"),
+        canceled(), canceled("2"), expired("1"), REPLACED_BY,
         a_fill("1", "1", "1"), a_fill("2", "1", "2"), a_fill("3", "1", "3"), a_fill("4", "9", "9"),
     ]
 )  # fmt: skip

@@ -285,6 +285,34 @@ async def test_a_limit_order_is_answered_when_it_rests(platform: Platform) -> No
     assert (body["price"], body["quantity"], body["venue_order_id"]) == ("100.25", "0.5", "v1")
 
 
+async def test_a_stop_is_answered_when_the_venue_has_it(platform: Platform) -> None:
+    body = LIMIT_BUY.replace("}", ',"trigger_price":"100.5"}')
+    answer = await platform.http.post("/api/v1/orders", content=body)
+    shown = answer.json()
+    assert (answer.status_code, shown["type"], shown["state"]) == (201, "STOP_LIMIT", "OPEN")
+    assert (shown["price"], shown["trigger_price"]) == ("100.25", "100.5")
+
+
+async def test_a_working_order_is_replaced_by_another(platform: Platform) -> None:
+    placed = (await platform.http.post("/api/v1/orders", content=LIMIT_BUY)).json()
+    path = f"/api/v1/orders/{placed['id']}"
+    answer = await platform.http.put(path, content='{"price":"100.5"}')
+    shown = answer.json()
+    assert (answer.status_code, shown["replaces"]) == (201, placed["id"])
+    assert (shown["price"], shown["quantity"]) == ("100.5", "0.5")
+    old = (await platform.http.get(path)).json()
+    assert old["state"] == "PENDING_REPLACE"
+
+
+async def test_only_a_working_order_can_be_replaced(platform: Platform) -> None:
+    answer = await platform.http.put("/api/v1/orders/nobody-1", content='{"price":1}')
+    assert (answer.status_code, answer.json()["code"]) == (404, "UNKNOWN_ORDER")
+    platform.answer = filled
+    placed = (await platform.http.post("/api/v1/orders", content=LIMIT_BUY)).json()
+    answer = await platform.http.put(f"/api/v1/orders/{placed['id']}", content='{"price":1}')
+    assert (answer.status_code, answer.json()["code"]) == (409, "ORDER_CLOSED")
+
+
 async def test_a_denial_by_risk_carries_its_reason(platform: Platform) -> None:
     platform.answer = denied
     answer = await platform.http.post("/api/v1/orders", content=MARKET_BUY)

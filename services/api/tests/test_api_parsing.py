@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickbus.events import Side, TimeInForce
-from tickbus_api.parsing import BODY_BYTES_MAX, parse_order
+from tickbus.events import OrderType, Side, TimeInForce
+from tickbus_api.parsing import BODY_BYTES_MAX, parse_changes, parse_order
 from tickbus_api.problems import Problem
 
 
@@ -66,6 +66,11 @@ def test_number_and_string_both_keep_every_digit(quantity: Decimal) -> None:
         ("post_only", '"yes"'),
         ("post_only", "true"),  # without a price
         ("venue", "7"),
+        ("type", '"STOP"'),
+        ("trigger_price", "0"),
+        ("expires_at", '"tomorrow"'),
+        ("expires_at", '"2030-01-01T00:00:00"'),
+        ("expires_at", "5"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_field_and_a_remedy(field: str, value: str) -> None:
@@ -109,3 +114,51 @@ def test_a_body_has_a_bound() -> None:
 def test_no_body_whatsoever_breaks_the_parser(body: bytes) -> None:
     with pytest.raises(Problem):
         parse_order(body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ("", OrderType.MARKET),
+        (',"price":1', OrderType.LIMIT),
+        (',"trigger_price":1', OrderType.STOP_MARKET),
+        (',"trigger_price":1,"price":2', OrderType.STOP_LIMIT),
+        (',"trigger_price":1,"type":"take_profit_market"', OrderType.TAKE_PROFIT_MARKET),
+    ],
+)
+def test_type_follows_from_the_prices_unless_it_is_given(fields: str, kind: OrderType) -> None:
+    order = parse_order(f'{{"symbol":"X","side":"buy","quantity":1{fields}}}'.encode())
+    assert order.order_type is kind
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ('"type":"STOP_MARKET"', "trigger_price"),
+        ('"type":"STOP_MARKET","trigger_price":1,"price":2', "price"),
+        ('"type":"LIMIT","trigger_price":1,"price":2', "trigger_price"),
+        ('"type":"LIMIT"', "price"),
+        ('"price":1,"time_in_force":"GTD"', "expires_at"),
+        ('"price":1,"time_in_force":"IOC","expires_at":"2030-01-01T00:00:00Z"', "expires_at"),
+        ('"expires_at":"2030-01-01T00:00:00Z"', "time_in_force"),
+        ('"price":1,"trigger_price":2,"post_only":true', "post_only"),
+    ],
+)
+def test_terms_that_contradict_each_other_are_refused(fields: str, field: str) -> None:
+    problem = refused(f'{{"symbol":"X","side":"buy","quantity":1,{fields}}}')
+    assert problem.body()["field"] == field
+
+
+def test_time_of_expiry_makes_a_gtd_order() -> None:
+    until = "2030-01-01T01:00:00+01:00"
+    body = f'{{"symbol":"X","side":"buy","quantity":1,"price":1,"expires_at":"{until}"}}'.encode()
+    order = parse_order(body)
+    assert (order.time_in_force, order.expires_ns) == (TimeInForce.GTD, 1_893_456_000_000_000_000)
+
+
+def test_changes_name_what_is_to_be_changed() -> None:
+    assert parse_changes(b'{"price":"1.5"}') == (Decimal("1.5"), None)
+    for body, field in ((b"{}", "price"), (b'{"side":"buy"}', "side"), (b'{"price":0}', "price")):
+        with pytest.raises(Problem) as caught:
+            parse_changes(body)
+        assert caught.value.body()["field"] == field

@@ -11,6 +11,8 @@ from tickbus.events import (
     AccountUpdated,
     BookDelta,
     BookSnapshot,
+    CancelApproved,
+    CancelOrder,
     Event,
     FeeSchedule,
     Instrument,
@@ -78,7 +80,7 @@ _count = iter(range(1, 1_000_000))
 def an_order(
     side: Side, quantity: str, price: str | None = None, *, ts: int = NOW, **terms: Any
 ) -> OrderApproved:
-    kind = OrderType.MARKET if price is None else OrderType.LIMIT
+    kind = terms.pop("kind", OrderType.MARKET if price is None else OrderType.LIMIT)
     limit = None if price is None else D(price)
     order = SubmitOrder(
         ts, ts, f"s-r-{next(_count)}", "s", "sim", "BTC-USDT", side, kind, D(quantity), limit,
@@ -197,6 +199,56 @@ def test_cancel_releases_what_was_tied_up() -> None:
     assert ends(core.handle(CancelApproved(NOW, NOW, wish))) == [OrderCanceled]
     assert OrderAccepted in [type(e) for e in core.handle(an_order(Side.BUY, "0.1", "99"))]
     assert VenueCancel not in [type(e) for e in core.handle(a_book(1))]
+
+
+def a_stop(side: Side, trigger: str, price: str | None = None) -> OrderApproved:
+    kind = OrderType.STOP_MARKET if price is None else OrderType.STOP_LIMIT
+    return an_order(side, "1", price, kind=kind, trigger_price=D(trigger))
+
+
+def test_stop_sells_at_the_market_once_it_trades_at_the_trigger_price() -> None:
+    core = a_paper(a_trade(100, 1, Side.BUY))
+    assert fills(core.handle(a_stop(Side.SELL, "99.5"))) == []
+    assert fills(core.handle(a_trade(99.6, 1, Side.SELL))) == []
+    assert fills(core.handle(a_trade(99.5, 1, Side.SELL))) == [(D("99.0"), D("1.00"))]
+    assert fills(core.handle(a_trade(99.5, 1, Side.SELL))) == [], "once"
+
+
+def test_stop_limit_rests_at_its_price_after_the_trigger() -> None:
+    core = a_paper(a_trade(100, 1, Side.BUY))
+    core.handle(a_stop(Side.BUY, "100.5", "100.6"))
+    assert fills(core.handle(a_trade(100.5, 1, Side.BUY))) == []
+    assert fills(core.handle(a_trade(100.6, 1, Side.SELL))) == [(D("100.6"), D("1.00"))]
+
+
+def test_take_profit_waits_for_the_other_direction() -> None:
+    core = a_paper(a_trade(100, 1, Side.BUY))
+    terms: dict[str, Any] = {"kind": OrderType.TAKE_PROFIT_MARKET, "trigger_price": D("100.5")}
+    core.handle(an_order(Side.SELL, "1", **terms))
+    assert fills(core.handle(a_trade(99.5, 1, Side.SELL))) == []
+    assert fills(core.handle(a_trade(100.5, 1, Side.BUY))) == [(D("99.0"), D("1.00"))]
+
+
+def test_stop_that_would_trigger_at_once_is_refused() -> None:
+    out = a_paper(a_trade(100, 1, Side.BUY)).handle(a_stop(Side.SELL, "100"))
+    assert ends(out) == [OrderRejected]
+
+
+def test_stop_ties_up_money_and_its_cancel_releases_it() -> None:
+    core = a_paper(a_trade(100, 1, Side.BUY), balances={"USDT": D(150), "BTC": D(0)})
+    core.handle(a_stop(Side.BUY, "110"))
+    second = a_stop(Side.BUY, "110")
+    assert ends(core.handle(second)) == [OrderRejected], "the first has the money"
+    order_id = "s-r-" + str(int(second.order.client_order_id.rpartition("-")[2]) - 1)
+    cancel = CancelOrder(NOW, NOW, "c", order_id, "s", "sim", "BTC-USDT")
+    assert ends(core.handle(CancelApproved(NOW, NOW, cancel))) == [OrderCanceled]
+    assert ends(core.handle(a_stop(Side.BUY, "110"))) == []
+
+
+def test_triggered_stop_whose_money_no_longer_suffices_expires() -> None:
+    core = a_paper(a_trade(100, 1, Side.BUY), balances={"USDT": D("100.2"), "BTC": D(0)})
+    core.handle(a_stop(Side.BUY, "100.1"))
+    assert ends(core.handle(a_trade(100.1, 1, Side.BUY))) == [OrderExpired]
 
 
 def test_latency_delays_the_order() -> None:

@@ -29,6 +29,7 @@ from tickbus.events import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
     Quote,
@@ -58,8 +59,8 @@ RUN_ID = "replay"
 PAPER_DEFAULT = Decimal(100_000)
 LEDGER_INTERVAL_NS = 1_000_000_000
 ORDER_EVENTS = (
-    OrderSubmitted, OrderAccepted, OrderRejected, OrderFilled, OrderCanceled, OrderExpired,
-    CancelRejected, OrderUnknown,
+    OrderSubmitted, OrderReplaced, OrderAccepted, OrderRejected, OrderFilled, OrderCanceled,
+    OrderExpired, CancelRejected, OrderUnknown,
 )  # fmt: skip
 
 

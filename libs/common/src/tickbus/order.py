@@ -22,6 +22,7 @@ from tickbus.events.orders import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
     SubmitOrder,
@@ -40,6 +41,7 @@ class OrderState(StrEnum):
     OPEN = "OPEN"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     PENDING_CANCEL = "PENDING_CANCEL"
+    PENDING_REPLACE = "PENDING_REPLACE"
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     REJECTED = "REJECTED"
@@ -60,6 +62,8 @@ class Cause(StrEnum):
     LAST_FILL = "LAST_FILL"
     CANCEL_APPROVED = "CANCEL_APPROVED"
     CANCEL_REJECTED = "CANCEL_REJECTED"
+    REPLACE_APPROVED = "REPLACE_APPROVED"
+    NOTHING_LEFT = "NOTHING_LEFT"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
 
@@ -97,6 +101,8 @@ TRANSITIONS: dict[tuple[OrderState, Cause], OrderState] = {
     (S.PENDING_NEW, C.PARTIAL_FILL): S.PARTIALLY_FILLED,  # the stream overtook the response
     (S.PENDING_NEW, C.LAST_FILL): S.FILLED,  # a market order is often filled before it is accepted
     (S.PENDING_NEW, C.CANCEL_APPROVED): S.PENDING_CANCEL,  # the cancel is sent right behind it
+    (S.PENDING_NEW, C.REPLACE_APPROVED): S.PENDING_REPLACE,
+    (S.PENDING_NEW, C.NOTHING_LEFT): S.CANCELED,  # the order it replaces was filled first
     (S.PENDING_NEW, C.CANCELED): S.CANCELED,  # the acceptance is late or lost
     (S.PENDING_NEW, C.EXPIRED): S.EXPIRED,  # IOC and FOK end in the response that accepts them
     # Nobody knows; the venue is being asked.
@@ -105,6 +111,7 @@ TRANSITIONS: dict[tuple[OrderState, Cause], OrderState] = {
     (S.UNKNOWN, C.PARTIAL_FILL): S.PARTIALLY_FILLED,
     (S.UNKNOWN, C.LAST_FILL): S.FILLED,
     (S.UNKNOWN, C.CANCEL_APPROVED): S.PENDING_CANCEL,
+    (S.UNKNOWN, C.REPLACE_APPROVED): S.PENDING_REPLACE,
     (S.UNKNOWN, C.CANCEL_REJECTED): S.OPEN,  # a cancel's time-out resolved: see `_settle`
     (S.UNKNOWN, C.CANCELED): S.CANCELED,
     (S.UNKNOWN, C.EXPIRED): S.EXPIRED,
@@ -113,11 +120,13 @@ TRANSITIONS: dict[tuple[OrderState, Cause], OrderState] = {
     (S.OPEN, C.PARTIAL_FILL): S.PARTIALLY_FILLED,
     (S.OPEN, C.LAST_FILL): S.FILLED,
     (S.OPEN, C.CANCEL_APPROVED): S.PENDING_CANCEL,
+    (S.OPEN, C.REPLACE_APPROVED): S.PENDING_REPLACE,
     (S.OPEN, C.CANCELED): S.CANCELED,  # by the venue itself, or our cancel seen at the venue first
     (S.OPEN, C.EXPIRED): S.EXPIRED,  # self-trade prevention takes resting orders too
     (S.PARTIALLY_FILLED, C.UNKNOWN): S.UNKNOWN,
     (S.PARTIALLY_FILLED, C.LAST_FILL): S.FILLED,
     (S.PARTIALLY_FILLED, C.CANCEL_APPROVED): S.PENDING_CANCEL,
+    (S.PARTIALLY_FILLED, C.REPLACE_APPROVED): S.PENDING_REPLACE,
     (S.PARTIALLY_FILLED, C.CANCELED): S.CANCELED,
     (S.PARTIALLY_FILLED, C.EXPIRED): S.EXPIRED,
     # A cancel is on its way; it may lose every race.
@@ -125,8 +134,18 @@ TRANSITIONS: dict[tuple[OrderState, Cause], OrderState] = {
     (S.PENDING_CANCEL, C.REJECTED): S.REJECTED,  # cancelled on its way, and then refused
     (S.PENDING_CANCEL, C.LAST_FILL): S.FILLED,  # the fill won
     (S.PENDING_CANCEL, C.CANCEL_REJECTED): S.OPEN,  # too late or unknown: see `_settle`
+    (S.PENDING_CANCEL, C.NOTHING_LEFT): S.CANCELED,  # it never left, and now never will
     (S.PENDING_CANCEL, C.CANCELED): S.CANCELED,
     (S.PENDING_CANCEL, C.EXPIRED): S.EXPIRED,
+    # Another order takes its place: the cancel is on its way, the other follows when it is over.
+    (S.PENDING_REPLACE, C.UNKNOWN): S.UNKNOWN,
+    (S.PENDING_REPLACE, C.REJECTED): S.REJECTED,
+    (S.PENDING_REPLACE, C.LAST_FILL): S.FILLED,
+    (S.PENDING_REPLACE, C.CANCEL_APPROVED): S.PENDING_CANCEL,
+    (S.PENDING_REPLACE, C.CANCEL_REJECTED): S.OPEN,
+    (S.PENDING_REPLACE, C.NOTHING_LEFT): S.CANCELED,
+    (S.PENDING_REPLACE, C.CANCELED): S.CANCELED,
+    (S.PENDING_REPLACE, C.EXPIRED): S.EXPIRED,
     # Over. A fill that happened before the end may be reported after it; the one that completes
     # the order says what really became of it.
     (S.CANCELED, C.LAST_FILL): S.FILLED,
@@ -143,6 +162,7 @@ _CAUSES: dict[type, Cause] = {
     OrderAccepted: C.ACCEPTED,
     OrderRejected: C.REJECTED,
     OrderFilled: C.PARTIAL_FILL,
+    OrderReplaced: C.NOTHING_LEFT,
     CancelApproved: C.CANCEL_APPROVED,
     CancelRejected: C.CANCEL_REJECTED,
     OrderCanceled: C.CANCELED,
@@ -169,6 +189,10 @@ class Order(msgspec.Struct, kw_only=True):
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
     reduce_only: bool = False
+    trigger_price: Decimal | None = None
+    expires_ns: int = 0
+    replaces: str = ""
+    parent_id: str = ""
     state: OrderState = OrderState.PENDING_RISK
     venue_order_id: str = ""
     filled_quantity: Decimal = ZERO
@@ -198,6 +222,10 @@ class Order(msgspec.Struct, kw_only=True):
             time_in_force=submit.time_in_force,
             post_only=submit.post_only,
             reduce_only=submit.reduce_only,
+            trigger_price=submit.trigger_price,
+            expires_ns=submit.expires_ns,
+            replaces=submit.replaces,
+            parent_id=submit.parent_id,
             state=state,
             ts_created=submit.ts_recv,
             ts_updated=submit.ts_recv,
@@ -245,6 +273,10 @@ class Order(msgspec.Struct, kw_only=True):
             if event.fill.fill_id in self.fill_ids:
                 return None
             cause = self._count(event)
+        elif isinstance(event, OrderApproved) and event.order.replaces == self.client_order_id:
+            cause = C.REPLACE_APPROVED
+        elif isinstance(event, OrderReplaced):
+            return self._take_place(event)
         before = (self.state, self.venue_order_id, self.reported_quantity)
         self._note(event)
         target = TRANSITIONS.get((self.state, cause))
@@ -268,6 +300,17 @@ class Order(msgspec.Struct, kw_only=True):
         # The venue's own count also decides: its last fill may overtake an earlier one.
         filled = max(self.filled_quantity, event.filled_quantity, self.reported_quantity)
         return Cause.LAST_FILL if filled >= self.quantity else Cause.PARTIAL_FILL
+
+    def _take_place(self, event: OrderReplaced) -> "Order | None":
+        if self.venue_order_id or self.is_terminal or self.quantity == event.quantity:
+            return None  # told before, or of no consequence any more
+        if event.quantity:
+            self.quantity = event.quantity
+        else:
+            self.state = TRANSITIONS.get((self.state, C.NOTHING_LEFT), self.state)
+            self.reason = f"{event.replaced_id} was filled first"
+        self.ts_updated = max(self.ts_updated, event.ts_recv)
+        return self
 
     def _note(self, event: Event) -> None:
         if isinstance(event, OrderFilled | OrderCanceled | OrderExpired):
@@ -353,7 +396,8 @@ class Orders:
     def fold(self, event: Event) -> Order | None:
         """The order that `event` changed (or created), None when it changed nothing known.
 
-        SubmitOrder, OrderApproved and OrderDenied create an order that is not known yet.
+        SubmitOrder, OrderApproved and OrderDenied create an order that is not known yet. The
+        approval of one that replaces another changes that one, too (PENDING_REPLACE).
         """
         if isinstance(event, SubmitOrder):
             return None if event.client_order_id in self else self._create(event)
@@ -364,6 +408,8 @@ class Orders:
                 return None
             order = self._create(event.order)
         changed = order.apply(event)
+        if isinstance(event, OrderApproved) and event.order.replaces in self._living:
+            self._living[event.order.replaces].apply(event)
         if changed is not None and order.is_terminal and client_order_id in self._living:
             del self._living[client_order_id]
             self._keep(order)

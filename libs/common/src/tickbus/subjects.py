@@ -30,6 +30,7 @@ from tickbus.events.orders import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
     SubmitOrder,
@@ -67,6 +68,7 @@ _MARKET = {
 _FLEETING = frozenset((*_MARKET, ConsolidatedTop, RiskState, PortfolioUpdated))
 _AT_VENUE = (
     OrderSubmitted,
+    OrderReplaced,
     OrderAccepted,
     OrderRejected,
     OrderFilled,

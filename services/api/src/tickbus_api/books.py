@@ -61,6 +61,10 @@ class OrderView(View):
     time_in_force: str
     post_only: bool
     reduce_only: bool
+    trigger_price: Exact | None = None
+    expires_at: str | None = None
+    replaces: str = Field("", description="the order whose place it took")
+    parent: str = Field("", description="the order of which it is a part")
     state: str
     working: bool
     filled_quantity: Exact
@@ -90,6 +94,10 @@ class OrderView(View):
             time_in_force=order.time_in_force,
             post_only=order.post_only,
             reduce_only=order.reduce_only,
+            trigger_price=order.trigger_price,
+            expires_at=iso(order.expires_ns),
+            replaces=order.replaces,
+            parent=order.parent_id,
             state=order.state,
             working=order.is_working,
             filled_quantity=order.filled_quantity,

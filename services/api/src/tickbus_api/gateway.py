@@ -26,8 +26,8 @@ from tickbus.order import WORKING, Order, OrderState
 from tickbus.runtime import Context
 from tickbus_api.config import ApiConfig
 from tickbus_api.core import ApiCore, OrderChanged
-from tickbus_api.parsing import OrderRequest, nearest
-from tickbus_api.problems import Problem, shown, unavailable
+from tickbus_api.parsing import Changes, OrderRequest, nearest
+from tickbus_api.problems import Problem, invalid, shown, unavailable
 from tickbus_api.waiting import Waiters, until
 
 IDEMPOTENCY_KEY_MAX = 255
@@ -134,7 +134,7 @@ class Gateway:
     async def submit(self, request: OrderRequest, idempotency_key: str) -> tuple[HTTPStatus, Order]:
         """Send an order to risk and wait for what becomes of it. Raises Problem."""
         instrument = self.instrument(request.symbol, request.venue)
-        order_id = self._order_id(idempotency_key)
+        order_id = self._new_id(idempotency_key)
         now = self._context.clock.now_ns()
         submit = SubmitOrder(
             ts_event=now,
@@ -144,15 +144,42 @@ class Gateway:
             venue=instrument.venue,
             instrument_id=instrument.instrument_id,
             side=request.side,
-            order_type=OrderType.MARKET if request.price is None else OrderType.LIMIT,
+            order_type=request.order_type,
             quantity=request.quantity,
             price=request.price,
             time_in_force=request.time_in_force,
             post_only=request.post_only,
             reduce_only=request.reduce_only,
+            trigger_price=request.trigger_price,
+            expires_ns=request.expires_ns,
         )
         if idempotency_key and (earlier := await self._find(order_id)) is not None:
             return HTTPStatus.OK, _same(earlier, submit)
+        outcome = await self._submitted(submit)
+        self._context.telemetry.observe_ns("post_order", self._context.clock.now_ns() - now)
+        return outcome
+
+    async def replace(self, order_id: str, changes: Changes) -> tuple[HTTPStatus, Order]:
+        """Put a changed order in the place of a working one; the new order. Raises Problem."""
+        old = await self._find(order_id)
+        if old is None:
+            raise _unknown_order(order_id)
+        if not old.is_working:
+            raise _closed(old)
+        if changes.price is not None and not old.order_type.has_limit:
+            remedy = "change its quantity alone, or cancel it and place another"
+            raise invalid("price", changes.price, f"a {old.order_type} order has none", remedy)
+        now = self._context.clock.now_ns()
+        submit = SubmitOrder(
+            now, now, self._new_id(""), old.strategy_id, old.venue, old.instrument_id, old.side,
+            old.order_type, changes.quantity or old.quantity, changes.price or old.price,
+            old.time_in_force, old.post_only, old.reduce_only, old.trigger_price, old.expires_ns,
+            old.client_order_id, old.parent_id,
+        )  # fmt: skip
+        return await self._submitted(submit)
+
+    async def _submitted(self, submit: SubmitOrder) -> tuple[HTTPStatus, Order]:
+        order_id = submit.client_order_id
 
         def decided(_: OrderChanged | None) -> bool:
             order = self.core.orders.get(order_id)
@@ -161,7 +188,6 @@ class Gateway:
         with self.waiters.watch([order_id]) as changes:
             await self._send(submit, order_id)
             await until(changes, decided, self.config.order_wait_s)
-        self._context.telemetry.observe_ns("post_order", self._context.clock.now_ns() - now)
         order = self.core.orders.get(order_id) or Order.from_submit(submit)
         return _outcome(order)
 
@@ -297,7 +323,7 @@ class Gateway:
             raise RuntimeError("the gateway is used before the service has started")
         return self.context
 
-    def _order_id(self, idempotency_key: str) -> str:
+    def _new_id(self, idempotency_key: str) -> str:
         if not idempotency_key:
             self._orders += 1
             return f"{subjects.MANUAL}-{self._run_id}-{self._orders}"
@@ -364,7 +390,8 @@ class Gateway:
 
 def _is_decided(order: Order) -> bool:
     # What is to trade at once is waited for to its end; what may rest, until it rests.
-    rests = order.order_type is OrderType.LIMIT and order.time_in_force is TimeInForce.GTC
+    stays = order.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
+    rests = order.order_type.has_trigger or (order.order_type is OrderType.LIMIT and stays)
     return order.is_terminal or (rests and order.state in _RESTING)
 
 
@@ -396,7 +423,9 @@ def _outcome(order: Order) -> tuple[HTTPStatus, Order]:
 
 def _same(earlier: Order, submit: SubmitOrder) -> Order:
     wanted = Order.from_submit(submit)
-    for name in ("instrument_id", "venue", "side", "order_type", "quantity", "price"):
+    for name in (
+        "instrument_id", "venue", "side", "order_type", "quantity", "price", "trigger_price",
+    ):  # fmt: skip
         if getattr(earlier, name) != getattr(wanted, name):
             raise Problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -425,7 +454,7 @@ def _closed(order: Order) -> Problem:
     return Problem(
         HTTPStatus.CONFLICT,
         "ORDER_CLOSED",
-        f"{order.client_order_id} is {order.state} and can no longer be cancelled",
-        remedy="nothing is left to cancel",
+        f"{order.client_order_id} is {order.state} and can no longer be cancelled or replaced",
+        remedy="nothing is left of it in the market",
         extra={"order_id": order.client_order_id, "state": order.state},
     )

@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from tickbus.events import Side, TimeInForce
+from tickbus.events import OrderType, Side, TimeInForce
 from tickbus.order import WORKING, Order, OrderState
 from tickbus_api.books import CancelAllView, OrdersView, OrderView
 from tickbus_api.gateway import Gateway, OrderFilter
-from tickbus_api.parsing import BODY_BYTES_MAX, parse_order
+from tickbus_api.parsing import BODY_BYTES_MAX, parse_changes, parse_order
 from tickbus_api.problems import invalid
 from tickbus_api.reading import Cursor, Limit, Operations, Venue
 
@@ -33,6 +33,20 @@ _BODY: dict[str, Any] = {
                             "oneOf": [*_number["oneOf"], {"type": "null"}],
                             "description": "limit price in quote currency; null is a market order",
                         },
+                        "type": {
+                            "type": "string",
+                            "enum": list(OrderType),
+                            "description": "by default what follows from the prices given",
+                        },
+                        "trigger_price": {
+                            **_number,
+                            "description": "of a stop (default) or take-profit",
+                        },
+                        "expires_at": {
+                            "type": "string",
+                            "format": "date-time",
+                            "description": "what is left of the order is cancelled then (GTD)",
+                        },
                         "time_in_force": {"type": "string", "enum": list(TimeInForce)},
                         "post_only": {"type": "boolean"},
                         "reduce_only": {"type": "boolean"},
@@ -45,6 +59,23 @@ _BODY: dict[str, Any] = {
                     "quantity": 0.001,
                     "price": None,
                 },
+            }
+        },
+    }
+}
+
+
+_CHANGES_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {"price": _number, "quantity": _number},
+                },
+                "example": {"price": 60000},
             }
         },
     }
@@ -95,6 +126,21 @@ async def one(gateway: Operations, order_id: OrderId) -> OrderView:
     """One order and every event of its life."""
     order, steps = await gateway.order(order_id)
     return OrderView.of(order, gateway.core.symbol(order.venue, order.instrument_id), steps)
+
+
+@router.put("/{order_id}", status_code=201, openapi_extra=_CHANGES_BODY)
+async def replace(
+    gateway: Operations, order_id: OrderId, request: Request, response: Response
+) -> OrderView:
+    """Replace a working order by one with another price or quantity; the answer is the new order.
+
+    The old one is cancelled first, and what it had filled counts towards the quantity. 201, 202 and
+    422 as with a new order; 409: the old one is over.
+    """
+    status, order = await gateway.replace(order_id, parse_changes(await _body(request)))
+    response.status_code = status
+    response.headers["Location"] = f"/api/v1/orders/{order.client_order_id}"
+    return _view(gateway, order)
 
 
 @router.delete("/{order_id}", responses={202: {"model": OrderView}})

@@ -3,12 +3,13 @@
 import difflib
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
-from tickbus.events import Side, TimeInForce
+from tickbus.events import OrderType, Side, TimeInForce
 from tickbus_api.problems import Problem, invalid, shown
 
 BODY_BYTES_MAX = 16 * 1024
@@ -17,22 +18,34 @@ DIGITS_MAX = 40
 
 E = TypeVar("E", bound=StrEnum)
 _FIELDS = (
-    "symbol", "side", "quantity", "price", "time_in_force", "post_only", "reduce_only", "venue",
+    "symbol", "side", "quantity", "price", "type", "trigger_price", "time_in_force", "expires_at",
+    "post_only", "reduce_only", "venue",
 )  # fmt: skip
+_CHANGES = ("price", "quantity")
 _EXAMPLE = '{"symbol":"BTCUSDT","side":"Buy","quantity":0.001,"price":null}'
 
 
 class OrderRequest(NamedTuple):
-    """The body of POST /api/v1/orders, understood; `price` None means MARKET, `venue` "" any."""
+    """The body of POST /api/v1/orders, understood; `venue` "" means any."""
 
     symbol: str
     side: Side
+    order_type: OrderType
     quantity: Decimal
     price: Decimal | None
+    trigger_price: Decimal | None
     time_in_force: TimeInForce
+    expires_ns: int
     post_only: bool
     reduce_only: bool
     venue: str
+
+
+class Changes(NamedTuple):
+    """The body of PUT /api/v1/orders/{id}, understood; None leaves it as it is."""
+
+    price: Decimal | None
+    quantity: Decimal | None
 
 
 def parse_order(body: bytes) -> OrderRequest:
@@ -41,25 +54,50 @@ def parse_order(body: bytes) -> OrderRequest:
     for name in fields:
         if name not in _FIELDS:
             raise _unknown_field(name)
-    price = fields.get("price")
+    price = _optional("price", fields)
+    trigger_price = _optional("trigger_price", fields)
+    order_type = _order_type(fields.get("type"), price, trigger_price)
+    expires_ns = _moment("expires_at", fields.get("expires_at"))
     request = OrderRequest(
         symbol=text("symbol", _required(fields, "symbol")),
         side=choice("side", _required(fields, "side"), Side),
+        order_type=order_type,
         quantity=positive("quantity", _required(fields, "quantity")),
-        price=None if price is None else positive("price", price),
-        time_in_force=_time_in_force(fields.get("time_in_force"), price is None),
+        price=price,
+        trigger_price=trigger_price,
+        time_in_force=_time_in_force(fields.get("time_in_force"), order_type, expires_ns),
+        expires_ns=expires_ns,
         post_only=_flag("post_only", fields.get("post_only")),
         reduce_only=_flag("reduce_only", fields.get("reduce_only")),
         venue=text("venue", fields["venue"]) if fields.get("venue") is not None else "",
     )
-    if request.post_only and (request.price is None or request.time_in_force != TimeInForce.GTC):
+    stays = request.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
+    if request.post_only and not (order_type is OrderType.LIMIT and stays):
         raise invalid(
             "post_only",
             "true",
-            "only a GTC order with a price can be post-only",
+            "only a GTC or GTD order with a price and without a trigger can be post-only",
             "give a price and leave time_in_force out, or set post_only to false",
         )
     return request
+
+
+def parse_changes(body: bytes) -> Changes:
+    """What `body` wants changed of an order. Raises Problem."""
+    fields = _object(body)
+    for name in fields:
+        if name not in _CHANGES:
+            raise _unknown_field(name, _CHANGES)
+    changes = Changes(_optional("price", fields), _optional("quantity", fields))
+    if changes == (None, None):
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "MISSING_FIELD",
+            "neither price nor quantity is given",
+            field="price",
+            remedy='give what is to be changed, for example {"price":60000}',
+        )
+    return changes
 
 
 def positive(field: str, value: Any) -> Decimal:
@@ -139,9 +177,9 @@ def _required(fields: dict[str, Any], name: str) -> Any:
     return fields[name]
 
 
-def _unknown_field(name: str) -> Problem:
-    near = nearest(name, _FIELDS, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known fields: {', '.join(_FIELDS)}"
+def _unknown_field(name: str, known: tuple[str, ...] = _FIELDS) -> Problem:
+    near = nearest(name, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known fields: {', '.join(known)}"
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "UNKNOWN_FIELD",
@@ -167,18 +205,61 @@ def _decimal(field: str, value: Any) -> Decimal:
     return value
 
 
-def _time_in_force(value: Any, market: bool) -> TimeInForce:
+def _optional(field: str, fields: dict[str, Any]) -> Decimal | None:
+    value = fields.get(field)
+    return None if value is None else positive(field, value)
+
+
+def _order_type(value: Any, price: Decimal | None, trigger: Decimal | None) -> OrderType:
+    """The type that was given, or the one that follows from the prices: with a trigger a stop."""
     if value is None:
-        return TimeInForce.GTC
-    chosen = choice("time_in_force", value, TimeInForce)
-    if market and chosen is not TimeInForce.GTC:
+        if trigger is None:
+            return OrderType.MARKET if price is None else OrderType.LIMIT
+        return OrderType.STOP_MARKET if price is None else OrderType.STOP_LIMIT
+    chosen = choice("type", value, OrderType)
+    for field, given, wanted in (
+        ("price", price, chosen.has_limit),
+        ("trigger_price", trigger, chosen.has_trigger),
+    ):
+        if wanted and given is None:
+            raise invalid(field, None, f"a {chosen} order needs it", f"give a {field}")
+        if given is not None and not wanted:
+            raise invalid(field, given, f"a {chosen} order has none", f"leave {field} out")
+    return chosen
+
+
+def _time_in_force(value: Any, order_type: OrderType, expires_ns: int) -> TimeInForce:
+    default = TimeInForce.GTD if expires_ns else TimeInForce.GTC
+    chosen = default if value is None else choice("time_in_force", value, TimeInForce)
+    if order_type is OrderType.MARKET and chosen is not TimeInForce.GTC:
         raise invalid(
             "time_in_force",
-            value,
+            chosen if value is None else value,
             "a market order (price null) has no time in force",
-            "leave time_in_force out or give a price",
+            "leave time_in_force and expires_at out or give a price",
+        )
+    if (chosen is TimeInForce.GTD) is not bool(expires_ns):
+        raise invalid(
+            "expires_at",
+            None,
+            "a GTD order has a time at which it expires, others have none",
+            "give expires_at, and time_in_force GTD or none",
         )
     return chosen
+
+
+def _moment(field: str, value: Any) -> int:
+    """An ISO 8601 time with its zone, as ns UTC; 0 for none. Raises Problem."""
+    if value is None:
+        return 0
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("no time zone")
+    except (TypeError, ValueError):
+        remedy = "write it as 2026-01-31T12:00:00Z"
+        raise invalid(field, value, "is no ISO 8601 time with a zone", remedy) from None
+    return int(moment.timestamp() * 1000) * 1_000_000
 
 
 def _flag(field: str, value: Any) -> bool:

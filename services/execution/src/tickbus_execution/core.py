@@ -6,11 +6,15 @@ Produces: order events and AccountUpdated for the bus; VenueSubmit, VenueCancel,
 gateway; SetTimer.
 Invariants: an order is sent at most once per approval, and one that may have been sent before a
 restart is asked for first; a fill is published once; an order is never declared rejected or
-cancelled because a question went unanswered; a cancel is sent again until the venue answers it.
+cancelled because a question went unanswered; a cancel is sent again until the venue answers it; an
+order that replaces another is sent once that one is over, for what it left.
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from tickbus.events import (
     AccountUpdated,
@@ -25,14 +29,17 @@ from tickbus.events import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
     Recovered,
     SetTimer,
     TimerFired,
 )
-from tickbus.order import Order, Orders, OrderState
-from tickbus_execution.external import EXTERNAL, external_from_fill, external_order
+from tickbus.order import Order, OrderState
+from tickbus_execution.external import EXTERNAL, external_from_fill
+from tickbus_execution.memory import Memory
+from tickbus_execution.successors import Successors, cancel_for, left_of
 from tickbus_execution.venue import (
     AccountReport,
     ForeignFill,
@@ -48,33 +55,22 @@ from tickbus_execution.venue import (
     VenueSubmit,
 )
 
+ZERO = Decimal(0)
 QUERY_FIRST_NS = 250_000_000
 QUERY_CAP_NS = 10_000_000_000
 NOT_FOUND_TWICE = 2
 PARKED_NS = 3_000_000_000
 """For how long a fill of an order that the venue's id does not lead to waits for a better name."""
 PARKED_TIMER = "parked fills"
-IDS_MAX = 50_000
-"""Ids of orders that are remembered; an order is over long before so many newer ones were sent."""
-
 Events = Sequence[Event]
 
 
-class ExecutionCore:
+class ExecutionCore(Memory):
     """Orders of one venue account; see the module's first lines."""
 
     def __init__(self, venue: str) -> None:
-        self.venue = venue
-        self.orders = Orders()
-        self.fill_cursor: dict[str, str] = {}
-        self.ts_opened = 0
-        self._symbols: dict[str, str] = {}
-        self._by_venue_id: dict[str, str] = {}
-        self._submitted: dict[str, None] = {}
-        # By order: cancels that have to be sent once the order is found, and those under way.
-        self._cancels: dict[str, CancelApproved] = {}
-        self._cancels_sent: dict[str, CancelApproved] = {}
-        self._waiting: dict[str, OrderApproved] = {}
+        super().__init__(venue)
+        self._successors = Successors()
         self._queries: dict[str, int] = {}
         self._not_found: dict[str, int] = {}
         self._parked: dict[tuple[str, str], ForeignFill] = {}
@@ -94,34 +90,24 @@ class ExecutionCore:
             AccountUpdated: self._old_account,
         }
         for kind in (
-            OrderSubmitted, OrderAccepted, OrderRejected, OrderFilled, OrderCanceled, OrderExpired,
-            CancelRejected, OrderUnknown,
+            OrderSubmitted, OrderReplaced, OrderAccepted, OrderRejected, OrderFilled, OrderCanceled,
+            OrderExpired, CancelRejected, OrderUnknown,
         ):  # fmt: skip
             self._handlers[kind] = self._old_event
 
     def handle(self, event: Any, /) -> Events:
         """What follows for the bus and for the gateway."""
         handler = self._handlers.get(type(event))
-        return handler(event) if handler is not None else ()
-
-    def instrument_ids(self) -> set[str]:
-        """The instruments that can be traded here, as far as they are known."""
-        return set(self._symbols)
-
-    def symbol(self, instrument_id: str) -> str:
-        """The venue's spelling of a known instrument."""
-        return self._symbols[instrument_id]
-
-    def instrument_of(self, symbol: str) -> str | None:
-        """The instrument that the venue spells `symbol`; None when it is not known."""
-        return next((i for i, s in self._symbols.items() if s == symbol), None)
+        out = handler(event) if handler is not None else ()
+        return (*out, *self._send_successors()) if self._successors else out
 
     # -- history -----------------------------------------------------------------------------------
 
     def _old_event(self, event: Any) -> Events:
         if self._live:
             return ()  # our own words coming back
-        self._note_submitted(event.client_order_id)  # whatever it says, an earlier process sent it
+        if not isinstance(event, OrderReplaced):
+            self._note_submitted(event.client_order_id)  # an earlier process sent it
         external = isinstance(event, OrderFilled) and event.strategy_id == EXTERNAL
         if external and event.client_order_id not in self.orders:
             # Nobody approved it, so only its fills tell of it; they must not be told again.
@@ -139,7 +125,9 @@ class ExecutionCore:
     def _recovered(self, event: Recovered) -> Events:
         self._live = True
         self._ts_live = event.ts_recv
-        return ()  # the gateway's first snapshot starts the questions about what still works
+        # The gateway's first snapshot starts the questions about what still works.
+        ending = [order for order in self.orders.living() if order.expires_ns]
+        return [self._expiry(order, event) for order in ending]
 
     def _instrument(self, instrument: Instrument) -> Events:
         if instrument.venue == self.venue:
@@ -152,6 +140,8 @@ class ExecutionCore:
         order_id = event.order.client_order_id
         known = order_id in self.orders
         self.orders.fold(event)
+        if not self._live and not known:
+            self._waiting[order_id] = event
         if not self._live or known:
             return ()
         if event.order.instrument_id not in self._symbols:
@@ -161,29 +151,77 @@ class ExecutionCore:
             # Approved before this process lived: an earlier one may have sent it.
             self._waiting[order_id] = event
             return (self._ask(order_id, event),)
-        return self._send(event)
+        return self._replace(event) if event.order.replaces else self._send(event)
 
     def _send(self, event: OrderApproved) -> Events:
         order = event.order
-        self._waiting.pop(order.client_order_id, None)
         self._note_submitted(order.client_order_id)
         submitted = OrderSubmitted(
             event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
             order.instrument_id,
         )  # fmt: skip
         self.orders.fold(submitted)
+        known = self.orders.get(order.client_order_id)
+        if known is not None and known.quantity != order.quantity:
+            order = msgspec.structs.replace(order, quantity=known.quantity)
+        expiry = (self._expiry(known, event),) if known is not None and known.expires_ns else ()
         # The request first: storing the event may take a while, and the approval is stored already.
         request = VenueSubmit(
             event.ts_event, event.ts_recv, order, self._symbols[order.instrument_id]
         )
-        return (request, submitted)
+        return (request, submitted, *expiry)
 
-    def _rejected(self, event: OrderApproved, reason: str, detail: str) -> OrderRejected:
-        order = event.order
-        return OrderRejected(
-            event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
-            order.instrument_id, reason, detail,
-        )  # fmt: skip
+    def _replace(self, event: OrderApproved) -> Events:
+        """See to it that the order which `event` replaces ends; what follows waits for that."""
+        self._waiting.pop(event.order.client_order_id, None)
+        self._successors.wait(event)
+        old = self.orders.get(event.order.replaces)
+        if old is None or old.is_terminal or old.client_order_id in self._cancels_sent:
+            return ()
+        wish = cancel_for(old, f"r-{event.order.client_order_id}", event, event.ts_recv)
+        if old.client_order_id in self._waiting:
+            self._cancels[old.client_order_id] = wish
+            return ()
+        return (self._send_cancel(wish),)
+
+    def _send_successors(self) -> Events:
+        out: list[Event] = []
+        for old_id in self._successors.waited_for():
+            old = self.orders.get(old_id)
+            if old is not None and not old.is_terminal:
+                continue
+            event = self._successors.take(old_id)
+            assert event is not None  # it was just named
+            left = left_of(event.order.quantity, old)
+            new = self.orders.get(event.order.client_order_id)
+            assert new is not None  # its approval was folded
+            replaced = OrderReplaced(*self._head(event, new), old_id, left)
+            self.orders.fold(replaced)
+            # First said, then sent: the next process has to know for how much it was sent.
+            out += [replaced, *(self._send(event) if left else ())]
+        return out
+
+    # -- orders that end at a time -----------------------------------------------------------------
+
+    def _expiry(self, order: Order, cause: Event) -> SetTimer:
+        key = f"expire/{order.client_order_id}"
+        return SetTimer(cause.ts_event, cause.ts_recv, key, order.expires_ns)
+
+    def _expire(self, order: Order, event: TimerFired) -> Events:
+        order_id = order.client_order_id
+        if order.is_terminal:
+            return ()
+        if order_id in self._successors:
+            self._successors.drop(order_id)
+            return self._emit(
+                OrderExpired(*self._head(event, order), "", order.filled_quantity, "GTD")
+            )
+        self._expiring.add(order_id)
+        wish = cancel_for(order, f"gtd-{order_id}", None, event.ts_recv)
+        if order_id in self._waiting:
+            self._cancels[order_id] = wish
+            return ()
+        return (self._send_cancel(wish),)
 
     def _cancel(self, event: CancelApproved) -> Events:
         cancel = event.cancel
@@ -202,6 +240,9 @@ class ExecutionCore:
                     self.venue, cancel.instrument_id, cancel.command_id, "ORDER_NOT_WORKING", state,
                 )
             )  # fmt: skip
+        if cancel.client_order_id in self._successors:
+            self._successors.drop(cancel.client_order_id)
+            return self._emit(OrderCanceled(*self._head(event, order), "", ZERO, "NEVER_SENT"))
         if cancel.client_order_id in self._waiting:
             # It is not known to be at the venue; sent as soon as the answer says that it is.
             self._cancels[cancel.client_order_id] = event
@@ -238,30 +279,33 @@ class ExecutionCore:
             # once, then with back-off: its list of trades may lag behind its word on the order.
             asked = self._queries.get(order_id, 0)
             out.append(self._ask_later(order_id, report) if asked else self._ask(order_id, report))
+        if report.status is VenueStatus.CANCELED and order_id in self._expiring:
+            report = msgspec.structs.replace(report, status=VenueStatus.EXPIRED, reason="GTD")
+        elif order_id in self._successors.waited_for():
+            report = msgspec.structs.replace(report, reason="REPLACED")
         if report.status is VenueStatus.CANCELED:
             out += self._emit(self._ended(OrderCanceled, report, order))
         elif report.status is VenueStatus.EXPIRED:
             out += self._emit(self._ended(OrderExpired, report, order))
         elif order.filled_quantity >= report.filled_quantity:
             self._queries.pop(order_id, None)
-        return [*out, *self._late_cancel(order)]
+        return [*out, *self._late_cancel(order), *self._stuck(order, report)]
+
+    def _stuck(self, order: Order, cause: Event) -> Events:
+        """An order that the venue would not cancel, and that works all the same, stays."""
+        if order.is_terminal or not self._successors.is_stuck(order.client_order_id):
+            return ()
+        event = self._successors.take(order.client_order_id)
+        new = self.orders.get(event.order.client_order_id) if event is not None else None
+        if new is None:
+            return ()
+        detail = f"the venue refused to cancel {order.client_order_id}, which still works"
+        head = self._head(cause, new)
+        return self._emit(OrderRejected(*head, "REPLACED_ORDER_WORKING", detail))
 
     def _late_cancel(self, order: Order) -> Events:
         wish = self._cancels.pop(order.client_order_id, None)
         return () if wish is None or order.is_terminal else (self._send_cancel(wish),)
-
-    def _head(self, event: Event, order: Order) -> tuple[int, int, str, str, str, str]:
-        return (
-            event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
-            order.instrument_id,
-        )  # fmt: skip
-
-    def _ended(
-        self, kind: type[OrderCanceled] | type[OrderExpired], report: OrderReport, order: Order
-    ) -> Event:
-        return kind(
-            *self._head(report, order), report.venue_order_id, report.filled_quantity, report.reason
-        )
 
     def _fill(self, order: Order, cause: Event, fill: Fill, venue_order_id: str) -> Events:
         if fill.fill_id in order.fill_ids:
@@ -273,17 +317,6 @@ class ExecutionCore:
                 max(order.quantity - filled, order.quantity * 0),
             )
         )  # fmt: skip
-
-    def _find_or_adopt(self, report: OrderReport, out: list[Event]) -> Order:
-        known = self._by_venue_id.get(report.venue_order_id)
-        found = self.orders.get(known) if known else None
-        if found is not None:
-            return found
-        # Placed by hand, or by somebody else with the same account: it is in the books as external.
-        order = external_order(report, self.venue)
-        self.orders.add(order)
-        out.append(OrderSubmitted(*self._head(report, order)))
-        return order
 
     def _failed(self, event: RequestFailed) -> Events:
         order = self.orders.get(event.client_order_id)
@@ -307,6 +340,7 @@ class ExecutionCore:
             if wish is not None and not order.is_terminal:
                 self._cancels[event.client_order_id] = wish  # until the order is seen again
             return self._unknown(event, order)
+        self._successors.refuse(event.client_order_id)
         rejected = CancelRejected(
             *self._head(event, order), event.command_id, event.reason, event.detail
         )
@@ -330,7 +364,7 @@ class ExecutionCore:
                 OrderCanceled(*self._head(event, order), "", order.filled_quantity, "NEVER_SENT")
             )
         if waiting is not None and order_id not in self._submitted:
-            return self._send(waiting)
+            return self._replace(waiting) if waiting.order.replaces else self._send(waiting)
         return self._emit(
             OrderRejected(*self._head(event, order), "NOT_AT_VENUE", "asked twice, never there")
         )
@@ -361,6 +395,8 @@ class ExecutionCore:
             return self._look_at_parked(event)
         kind, _, order_id = event.key.partition("/")
         order = self.orders.get(order_id)
+        if kind == "expire" and order is not None:
+            return self._expire(order, event)
         if kind != "query" or order is None:
             return ()
         if order.is_terminal and not order.missing_quantity:
@@ -386,7 +422,9 @@ class ExecutionCore:
 
     def _missing(self, order: Order, cause: Event) -> Events:
         order_id = order.client_order_id
-        if order.strategy_id != EXTERNAL and order_id not in self._submitted:
+        to_ask = order_id in self._waiting and order_id not in self._queries
+        sent = order.venue_order_id or order_id in self._submitted
+        if not (to_ask or sent or order.strategy_id == EXTERNAL):
             return ()  # approved a moment ago and not sent yet, or waiting for its own answer
         return (self._ask(order_id, cause),)
 
@@ -440,40 +478,3 @@ class ExecutionCore:
 
     def _lost(self, _: VenueLost) -> Events:
         return ()  # the next snapshot says what became of everything
-
-    # -- events of orders --------------------------------------------------------------------------
-
-    def _emit(self, event: Event) -> Events:
-        """The event, if it changes what is known; a repeat of known facts is not published."""
-        before = self.orders.get(getattr(event, "client_order_id", ""))
-        was_over = before is not None and before.is_terminal
-        changed = self._note(event)
-        if isinstance(event, CancelRejected):
-            return (event,)
-        if changed is None or (was_over and not isinstance(event, OrderFilled)):
-            return ()
-        return (event,)
-
-    def _note_submitted(self, order_id: str) -> None:
-        self._submitted[order_id] = None
-        if len(self._submitted) > IDS_MAX:
-            del self._submitted[next(iter(self._submitted))]
-
-    def _note(self, event: Event) -> Order | None:
-        order = self.orders.fold(event)
-        if order is not None and order.venue_order_id:
-            self._by_venue_id[order.venue_order_id] = order.client_order_id
-            if len(self._by_venue_id) > IDS_MAX:
-                del self._by_venue_id[next(iter(self._by_venue_id))]
-        if order is not None and order.is_terminal:
-            self._cancels.pop(order.client_order_id, None)
-            self._cancels_sent.pop(order.client_order_id, None)
-        if isinstance(event, OrderFilled):
-            self._advance_cursor(event)
-        return order
-
-    def _advance_cursor(self, event: OrderFilled) -> None:
-        fill_id = event.fill.fill_id
-        last = self.fill_cursor.get(event.instrument_id, "")
-        if fill_id.isdigit() and (not last or int(fill_id) > int(last)):
-            self.fill_cursor[event.instrument_id] = fill_id

@@ -4,13 +4,15 @@ Consumes: VenueSubmit, VenueCancel, VenueQuery; BookSnapshot, BookDelta, Trade, 
 Instrument, TimerFired, Recovered; after a restart the history of its account.
 Produces: OrderReport, RequestFailed, AccountReport, VenueSnapshot; SetTimer.
 Invariants: a level is not sold twice before the market refreshes it; a resting order fills only
-when the market trades through its price, or at its price once the queue before it is gone; no asset
-goes below zero.
+when the market trades through its price, or at its price once the queue before it is gone; a stop
+works from the first trade at its trigger price on; no asset goes below zero.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from tickbus.events import (
     AccountUpdated,
@@ -95,7 +97,8 @@ class PaperVenue:
                 return self._market(event.instrument_id).replica.ask(event)
             case Trade():
                 market = self._market(event.instrument_id)
-                return self._fills(event, market, market.on_trade(event))
+                fills = self._fills(event, market, market.on_trade(event))
+                return (*fills, *self._trigger(market, event))
             case VenueSubmit() | VenueCancel():
                 return self._delay(event)
             case VenueQuery():
@@ -171,11 +174,35 @@ class PaperVenue:
         self._number += 1
         resting = Resting(order, f"p{self._run_id}-{self._number}")
         self._lock(resting, market, 1)
-        out: list[Event] = [self._report(resting, VenueStatus.NEW, now)]
-        for price, size in market.take(order):
+        accepted = self._report(resting, VenueStatus.NEW, now)
+        if order.order_type.has_trigger:
+            market.arm(resting)
+            return (accepted,)
+        return (accepted, *self._work(resting, market, now))
+
+    def _work(self, resting: Resting, market: PaperMarket, now: Event) -> Events:
+        """Take what the order takes on arrival; let the rest of it stand or expire."""
+        out: list[Event] = []
+        for price, size in market.take(resting.order):
             out += self._fill(resting, market, price, size, LiquiditySide.TAKER, now)
         if resting.leaves:
             out += self._rest(resting, market, now)
+        return out
+
+    def _trigger(self, market: PaperMarket, now: Trade) -> Events:
+        out: list[Event] = []
+        for resting in market.triggered(now):
+            self._lock(resting, market, -1)
+            kind = OrderType.LIMIT if resting.order.order_type.has_limit else OrderType.MARKET
+            resting.order = msgspec.structs.replace(resting.order, order_type=kind)
+            asset, amount = self._needs(resting.order, market, resting.leaves)
+            if self._free.get(asset, ZERO) < amount:
+                # What was set aside at the trigger price does not pay for today's market.
+                out.append(self._report(resting, VenueStatus.EXPIRED, now, reason="NO_BALANCE"))
+                out.append(self._account(now, market.assets()))
+                continue
+            self._lock(resting, market, 1)
+            out += self._work(resting, market, now)
         return out
 
     def _refusal(self, order: SubmitOrder, market: PaperMarket) -> tuple[str, str]:
@@ -186,6 +213,8 @@ class PaperVenue:
             return "NO_BOOK", f"the book of {order.instrument_id} is not in step"
         if order.post_only and market.would_cross(order):
             return "-2010", "Order would immediately match and take."
+        if order.order_type.has_trigger and market.would_trigger(order):
+            return "-2010", "Stop price would trigger immediately."
         asset, amount = self._needs(order, market, order.quantity)
         if self._free.get(asset, ZERO) < amount:
             return "-2010", "Account has insufficient balance for requested action."
@@ -193,7 +222,8 @@ class PaperVenue:
 
     def _rest(self, resting: Resting, market: PaperMarket, now: Event) -> Events:
         order = resting.order
-        if order.order_type is OrderType.LIMIT and order.time_in_force is TimeInForce.GTC:
+        stays = order.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
+        if order.order_type is OrderType.LIMIT and stays:
             market.rest(resting)
             return ()
         self._lock(resting, market, -1)
@@ -285,8 +315,11 @@ class PaperVenue:
         base, quote = market.assets()
         if order.side is Side.SELL:
             return base, quantity
-        if order.price is not None:
-            return quote, order.price * quantity
+        price = order.price
+        if price is None and order.order_type.has_trigger:
+            price = order.trigger_price
+        if price is not None:
+            return quote, price * quantity
         return quote, sum((p * q for p, q in market.take(order, dry=True)), ZERO)
 
     def _lock(self, resting: Resting, market: PaperMarket, sign: int) -> None:
@@ -299,13 +332,14 @@ class PaperVenue:
     # -- reports -----------------------------------------------------------------------------------
 
     def _report(
-        self, resting: Resting, status: VenueStatus, now: Event, fills: tuple[Fill, ...] = ()
-    ) -> OrderReport:
+        self, resting: Resting, status: VenueStatus, now: Event, fills: tuple[Fill, ...] = (),
+        reason: str = "",
+    ) -> OrderReport:  # fmt: skip
         order = resting.order
         report = OrderReport(
             now.ts_event, now.ts_recv, order.client_order_id, order.instrument_id,
             resting.venue_order_id, status, order.side, order.quantity,
-            order.quantity - resting.leaves, fills,
+            order.quantity - resting.leaves, fills, reason,
         )  # fmt: skip
         self._orders[order.client_order_id] = report
         return report

@@ -6,7 +6,6 @@ from tickbus.events import (
     BookDelta,
     BookSnapshot,
     Instrument,
-    OrderType,
     Side,
     SubmitOrder,
     TimeInForce,
@@ -42,7 +41,9 @@ class PaperMarket:
     def __init__(self) -> None:
         self.instrument: Instrument | None = None
         self.replica = BookReplica()
+        self._last_price: float | None = None
         self._resting: dict[str, Resting] = {}
+        self._armed: dict[str, Resting] = {}
         self._taken: dict[tuple[Side, float], float] = {}
 
     def assets(self) -> tuple[str, str]:
@@ -80,7 +81,7 @@ class PaperMarket:
     def would_cross(self, order: SubmitOrder) -> bool:
         """Whether a LIMIT order would trade on arrival."""
         best = self.replica.book.best_ask if order.side is Side.BUY else self.replica.book.best_bid
-        if best is None or order.price is None or order.order_type is not OrderType.LIMIT:
+        if best is None or order.price is None or order.order_type.has_trigger:
             return False
         price = float(order.price)
         return price >= best[0] if order.side is Side.BUY else price <= best[0]
@@ -94,8 +95,27 @@ class PaperMarket:
         self._resting[order.client_order_id] = resting
 
     def remove(self, client_order_id: str) -> Resting | None:
-        """Take an order out of the queue; None when it does not stand there."""
-        return self._resting.pop(client_order_id, None)
+        """Take an order out of the queue or disarm it; None when it does not stand there."""
+        resting = self._resting.pop(client_order_id, None)
+        return resting or self._armed.pop(client_order_id, None)
+
+    def arm(self, resting: Resting) -> None:
+        """Wait until the market trades at the order's trigger price."""
+        self._armed[resting.order.client_order_id] = resting
+
+    def would_trigger(self, order: SubmitOrder) -> bool:
+        """Whether the last trade has reached the trigger price already."""
+        return self._last_price is not None and _is_reached(order, self._last_price)
+
+    def triggered(self, trade: Trade) -> list[Resting]:
+        """Those that `trade` sets off, oldest first; they are armed no more."""
+        self._last_price = trade.price
+        if not self._armed:
+            return []
+        found = [r for r in self._armed.values() if _is_reached(r.order, trade.price)]
+        for resting in found:
+            del self._armed[resting.order.client_order_id]
+        return found
 
     def on_trade(self, trade: Trade) -> list[Match]:
         """What a trade on the market fills of those that wait on its passive side."""
@@ -163,3 +183,9 @@ class PaperMarket:
         """Those who wait on `side`, best price first, then oldest."""
         waiting = [r for r in self._resting.values() if r.order.side is side]
         return sorted(waiting, key=lambda r: -r.price if side is Side.BUY else r.price)
+
+
+def _is_reached(order: SubmitOrder, price: float) -> bool:
+    assert order.trigger_price is not None  # only orders with a trigger come here
+    trigger = float(order.trigger_price)
+    return price >= trigger if order.order_type.triggers_above(order.side) else price <= trigger

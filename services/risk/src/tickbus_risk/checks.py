@@ -10,13 +10,14 @@ from tickbus.events import (
     DenialReason,
     FeedState,
     Instrument,
-    OrderType,
     Side,
     SubmitOrder,
     TradingState,
 )
 from tickbus_risk.config import Limits
+from tickbus_risk.denial import Denial, deny
 from tickbus_risk.state import Rate, RiskBook
+from tickbus_risk.terms import TERMS, trigger_not_reached
 
 ZERO = Decimal(0)
 SANE_MAX = Decimal("1e15")
@@ -24,13 +25,6 @@ SANE_MAX = Decimal("1e15")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,36}\Z")
 
 R = DenialReason
-
-
-class Denial(NamedTuple):
-    """A refusal; `detail` holds `limit=.. value=..`."""
-
-    reason: DenialReason
-    detail: str
 
 
 class Request(NamedTuple):
@@ -57,9 +51,11 @@ class Request(NamedTuple):
 
     @property
     def expected_price(self) -> Decimal:
-        """The limit price; for MARKET the price at which it begins to trade."""
+        """The limit price; without one the price at which it begins to trade."""
         if self.order.price is not None:
             return self.order.price
+        if self.order.trigger_price is not None:
+            return self.order.trigger_price
         assert self.top is not None
         return decimal(self.top.ask if self.order.side is Side.BUY else self.top.bid)
 
@@ -70,11 +66,6 @@ Check = Callable[[Request], Denial | None]
 def decimal(value: float) -> Decimal:
     """The shortest decimal that reads back as the same float."""
     return Decimal(repr(value))
-
-
-def deny(reason: DenialReason, limit: object, value: object) -> Denial:
-    """A refusal in the usual form."""
-    return Denial(reason, f"limit={limit} value={value}")
 
 
 def order_id_valid(r: Request) -> Denial | None:
@@ -128,7 +119,7 @@ def quantity_positive(r: Request) -> Denial | None:
 def quantity_max(r: Request) -> Denial | None:
     """The venue's most, which for MARKET may be less."""
     limit = r.rules.quantity_max or SANE_MAX
-    if r.order.order_type is OrderType.MARKET and r.rules.market_quantity_max:
+    if not r.order.order_type.has_limit and r.rules.market_quantity_max:
         limit = min(limit, r.rules.market_quantity_max)
     return deny(R.QUANTITY_ABOVE_MAX, limit, r.order.quantity) if r.order.quantity > limit else None
 
@@ -148,11 +139,12 @@ def quantity_lot(r: Request) -> Denial | None:
 
 
 def price_given(r: Request) -> Denial | None:
-    """LIMIT has a price, MARKET has none."""
+    """LIMIT has a price, MARKET has none; so with stops and take-profits of either kind."""
     price = r.order.price
-    if r.order.order_type is OrderType.LIMIT:
-        return deny(R.PRICE_MISSING, "LIMIT", price) if price is None else None
-    return deny(R.PRICE_UNEXPECTED, "MARKET", price) if price is not None else None
+    kind = r.order.order_type
+    if kind.has_limit:
+        return deny(R.PRICE_MISSING, kind, price) if price is None else None
+    return deny(R.PRICE_UNEXPECTED, kind, price) if price is not None else None
 
 
 def price_positive(r: Request) -> Denial | None:
@@ -196,8 +188,11 @@ def market_data(r: Request) -> Denial | None:
 
 
 def price_deviation(r: Request) -> Denial | None:
-    """The expected price lies near the middle of the book, on either side."""
-    mid = r.mid
+    """The expected price lies near the middle of the book, on either side.
+
+    An order that waits for a trigger is measured from there: that is where its market will be.
+    """
+    mid = r.mid if r.order.trigger_price is None else r.order.trigger_price
     bps = abs(r.expected_price - mid) / mid * 10_000
     limit = r.limits.price_deviation_bps_max
     return (
@@ -258,7 +253,9 @@ CHECKS: tuple[Check, ...] = (
     price_positive,
     price_range,
     price_tick,
+    *TERMS,
     market_data,
+    trigger_not_reached,
     price_deviation,
     notional,
     position_limit,

@@ -32,6 +32,7 @@ from tickbus.events import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
     Recovered,
@@ -43,8 +44,9 @@ from tickbus.events import (
     TradingState,
 )
 from tickbus.order import Order
-from tickbus_risk.checks import Denial, Request, decimal, first_denial
+from tickbus_risk.checks import Request, decimal, first_denial
 from tickbus_risk.config import Limits, RiskConfig
+from tickbus_risk.denial import Denial
 from tickbus_risk.state import Rate, RiskBook
 
 TIMER = "risk-state"
@@ -80,6 +82,7 @@ class RiskCore:
             TimerFired: self._timer,
             Recovered: self._recovered,
             OrderSubmitted: self._order_event,
+            OrderReplaced: self._order_event,
             OrderAccepted: self._order_event,
             OrderRejected: self._order_event,
             OrderFilled: self._order_event,

@@ -37,6 +37,38 @@ MEANINGS: dict[R, tuple[str, str]] = {
         "The price is too far from the middle of the book.",
         "Correct the price, or raise `price_deviation_bps_max`.",
     ),
+    R.TRIGGER_PRICE_MISSING: (
+        "A stop or take-profit has no trigger price.",
+        "Give `trigger_price`, or send LIMIT or MARKET.",
+    ),
+    R.TRIGGER_PRICE_UNEXPECTED: (
+        "A LIMIT or MARKET order has a trigger price.",
+        "Leave it out, or send a stop or take-profit.",
+    ),
+    R.TRIGGER_PRICE_INVALID: (
+        "The trigger price is no number above 0, no whole number of ticks, or out of range.",
+        "Round with `instrument.price()`.",
+    ),
+    R.TRIGGER_PRICE_REACHED: (
+        "The market has passed the trigger price already.",
+        "Send LIMIT or MARKET, or a trigger on the other side of the market.",
+    ),
+    R.TIME_IN_FORCE_INVALID: (
+        "A post-only order must stand in the book: a LIMIT order, GTC or GTD.",
+        "Correct the time in force, or set `post_only` to false.",
+    ),
+    R.EXPIRY_INVALID: (
+        "A GTD order ends at `expires_ns`, at least a second ahead; others have none.",
+        "Give a later time, or leave it out.",
+    ),
+    R.REPLACED_ORDER_NOT_WORKING: (
+        "The order to be replaced is not known or over.",
+        "Send a new order instead.",
+    ),
+    R.REPLACED_ORDER_MISMATCH: (
+        "The order to be replaced is another strategy's, instrument's or side's.",
+        "Cancel it, and send a new order.",
+    ),
     R.NOTIONAL_BELOW_MIN: ("Worth less than the venue takes.", "Send more."),
     R.NOTIONAL_ABOVE_MAX: (
         "Worth more than one order may be.",

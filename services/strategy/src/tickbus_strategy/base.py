@@ -11,14 +11,15 @@ from tickbus.events import (
     FeeSchedule,
     Fill,
     Instrument,
+    OrderType,
     Quote,
     Side,
     TimeInForce,
     Trade,
 )
-from tickbus.order import Order
+from tickbus.order import Order, OrderState
 from tickbus.portfolio import Position
-from tickbus_strategy.desk import Desk, Market
+from tickbus_strategy.desk import SECOND_NS, Desk, Market, Terms
 
 BPS = 10_000
 FRESH_NS = 1_000_000_000
@@ -150,12 +151,23 @@ class Strategy:
         time_in_force: TimeInForce = TimeInForce.GTC,
         post_only: bool = False,
         reduce_only: bool = False,
+        stop: float | Decimal | None = None,
+        take_profit: float | Decimal | None = None,
+        good_for_s: float | None = None,
+        replaces: str = "",
     ) -> Order | None:
-        """An order for `quantity` (base), rounded down to lots, at `price` (None: MARKET).
+        """An order for `quantity` (base), rounded down to lots, at `price` (None: the market's).
 
-        The price is rounded to a tick away from crossing: down for BUY, up for SELL. None, and no
-        order, when the quantity is less than the venue's least or the book cannot be trusted.
+        The price is rounded to a tick away from crossing: down for BUY, up for SELL. `stop` or
+        `take_profit` is a trigger price: the order waits until the market trades there. After
+        `good_for_s` seconds what is left of it is cancelled. None, and no order, when the quantity
+        is less than the venue's least or the book cannot be trusted. Raises ValueError for terms
+        that contradict each other.
         """
+        if stop is not None and take_profit is not None:
+            raise ValueError("an order is a stop or a take-profit, not both: give one of them")
+        if good_for_s is not None and time_in_force is not TimeInForce.GTC:
+            raise ValueError(f"good_for_s with {time_in_force}: leave time_in_force out")
         if not self._desk.may_order:
             return None
         instrument = self.instrument
@@ -163,8 +175,47 @@ class Strategy:
         if lots <= 0 or lots < instrument.quantity_min:
             return None
         ticks = None if price is None else instrument.price(price, up=side is Side.SELL)
-        return self._desk.submit(
-            self._market, side, lots, ticks, time_in_force, post_only, reduce_only
+        trigger = stop if take_profit is None else take_profit
+        terms = Terms(
+            time_in_force=time_in_force if good_for_s is None else TimeInForce.GTD,
+            post_only=post_only,
+            reduce_only=reduce_only,
+            trigger_price=None if trigger is None else instrument.price(trigger),
+            take_profit=take_profit is not None,
+            expires_ns=0 if good_for_s is None else self.now_ns + int(good_for_s * SECOND_NS),
+            replaces=replaces,
+        )
+        return self._desk.submit(self._market, side, lots, ticks, terms)
+
+    def replace(
+        self,
+        order: Order,
+        *,
+        price: float | Decimal | None = None,
+        quantity: float | Decimal | None = None,
+    ) -> Order | None:
+        """Wish for another order in the place of `order`, with what is given changed.
+
+        The new one is sent once the old one is over, and what the old one had filled counts
+        towards `quantity`. None, and nothing changes, when the old one is over or on its way out.
+        """
+        if not self._desk.may_cancel(order) or order.state is OrderState.PENDING_RISK:
+            return None
+        trigger = order.trigger_price
+        takes = order.order_type in (OrderType.TAKE_PROFIT_MARKET, OrderType.TAKE_PROFIT_LIMIT)
+        left_s = (order.expires_ns - self.now_ns) / SECOND_NS if order.expires_ns else None
+        gtd = order.time_in_force is TimeInForce.GTD
+        return self._submit(
+            order.side,
+            order.quantity if quantity is None else quantity,
+            order.price if price is None else price,
+            time_in_force=TimeInForce.GTC if gtd else order.time_in_force,
+            post_only=order.post_only,
+            reduce_only=order.reduce_only,
+            stop=None if takes else trigger,
+            take_profit=trigger if takes else None,
+            good_for_s=left_s,
+            replaces=order.client_order_id,
         )
 
     def cancel(self, order: Order) -> None:

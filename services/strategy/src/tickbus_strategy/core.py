@@ -25,6 +25,7 @@ from tickbus.events import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
     Quote,
@@ -83,8 +84,8 @@ class StrategyCore:
             Recovered: self._recovered,
         }
         for kind in (
-            OrderApproved, OrderDenied, OrderSubmitted, OrderAccepted, OrderRejected, OrderFilled,
-            OrderCanceled, OrderExpired, CancelRejected, OrderUnknown,
+            OrderApproved, OrderDenied, OrderSubmitted, OrderReplaced, OrderAccepted, OrderRejected,
+            OrderFilled, OrderCanceled, OrderExpired, CancelRejected, OrderUnknown,
         ):  # fmt: skip
             self._handlers[kind] = self._order_event
 
@@ -162,6 +163,7 @@ class StrategyCore:
             return ()
         if order.is_terminal or isinstance(event, CancelRejected):
             desk.cancel_answered(order_id)
+            desk.cancel_answered(order.replaces)
         if isinstance(event, OrderFilled):
             desk.portfolio.apply(order.venue, order.instrument_id, event.fill)
         if not self._live:

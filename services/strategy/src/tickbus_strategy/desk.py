@@ -43,6 +43,29 @@ class Market(msgspec.Struct):
         return self.top is None or not self.top.stale
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order is besides its side, quantity and price; see `SubmitOrder`.
+
+    `take_profit` makes an order with a trigger price a take-profit, otherwise it is a stop.
+    """
+
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+    trigger_price: Decimal | None = None
+    take_profit: bool = False
+    expires_ns: int = 0
+    replaces: str = ""
+
+    def order_type(self, price: Decimal | None) -> OrderType:
+        """The type of an order at `price`, None for the market's."""
+        if self.trigger_price is None:
+            return OrderType.MARKET if price is None else OrderType.LIMIT
+        if self.take_profit:
+            return OrderType.TAKE_PROFIT_MARKET if price is None else OrderType.TAKE_PROFIT_LIMIT
+        return OrderType.STOP_MARKET if price is None else OrderType.STOP_LIMIT
+
+
 class Desk:
     """The orders, positions and outgoing wishes of one strategy, over all its instruments."""
 
@@ -96,9 +119,7 @@ class Desk:
         side: Side,
         quantity: Decimal,
         price: Decimal | None,
-        time_in_force: TimeInForce,
-        post_only: bool,
-        reduce_only: bool,
+        terms: Terms,
     ) -> Order:
         """Wish for an order; its id follows from the strategy, the run and a count."""
         self._number += 1
@@ -110,25 +131,34 @@ class Desk:
             venue=market.venue,
             instrument_id=market.instrument_id,
             side=side,
-            order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
+            order_type=terms.order_type(price),
             quantity=quantity,
             price=price,
-            time_in_force=time_in_force,
-            post_only=post_only,
-            reduce_only=reduce_only,
+            time_in_force=terms.time_in_force,
+            post_only=terms.post_only,
+            reduce_only=terms.reduce_only,
+            trigger_price=terms.trigger_price,
+            expires_ns=terms.expires_ns,
+            replaces=terms.replaces,
         )
         self._out.append(submit)
+        if terms.replaces:
+            self._cancelling.add(terms.replaces)
         self.orders.fold(submit)
         order = self.orders.get(submit.client_order_id)
         assert order is not None
         return order
 
+    def may_cancel(self, order: Order) -> bool:
+        """Whether a wish to take it back, or to replace it, makes sense now."""
+        pending = (OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE)
+        known = order.is_terminal or order.client_order_id in self._cancelling
+        return not known and order.state not in pending
+
     def cancel(self, order: Order) -> None:
         """Wish to take back an order, once per order until that wish was answered."""
         order_id = order.client_order_id
-        if order.is_terminal or order_id in self._cancelling:
-            return
-        if order.state is OrderState.PENDING_CANCEL:
+        if not self.may_cancel(order):
             return
         self._cancels += 1
         self._cancelling.add(order_id)

@@ -10,7 +10,7 @@ from tickbus.events import Event, FeeSchedule, SubmitOrder
 from tickbus.runtime import Context, ServiceSpec
 from tickbus_strategy.config import entries, seats
 from tickbus_strategy.core import StrategyCore, StrategyFailed
-from tickbus_strategy.desk import Desk, Market
+from tickbus_strategy.desk import Desk, Market, Terms
 
 log = logging.getLogger("tickbus.strategy")
 
@@ -43,7 +43,8 @@ def rehearse(fees: FeeSchedule, order: SubmitOrder) -> Event:
     """Wish for an order at a desk that nobody sits at."""
     desk = Desk(order.strategy_id, "0", fees)
     market = Market(order.venue, order.instrument_id)
-    desk.submit(market, order.side, order.quantity, order.price, order.time_in_force, False, False)
+    terms = Terms(time_in_force=order.time_in_force)
+    desk.submit(market, order.side, order.quantity, order.price, terms)
     return desk.take()[0]
 
 

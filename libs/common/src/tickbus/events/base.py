@@ -36,18 +36,43 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
-    """How an order is priced; `post_only` and `reduce_only` are flags of an order, not types."""
+    """How an order is priced; `post_only` and `reduce_only` are flags of an order, not types.
+
+    A stop waits until the market trades at its trigger price or beyond it, against the order's
+    side (a BUY above the market); a take-profit waits for the other direction (a BUY below it).
+    Then each becomes the MARKET or LIMIT order of its name.
+    """
 
     LIMIT = "LIMIT"
     MARKET = "MARKET"
+    STOP_MARKET = "STOP_MARKET"
+    STOP_LIMIT = "STOP_LIMIT"
+    TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+    @property
+    def has_trigger(self) -> bool:
+        """Whether it waits for a trigger price."""
+        return self not in (OrderType.LIMIT, OrderType.MARKET)
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether it has a limit price."""
+        return self in (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT)
+
+    def triggers_above(self, side: Side) -> bool:
+        """Whether an order of `side` waits for a price at or above its trigger."""
+        stops = self in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
+        return stops is (side is Side.BUY)
 
 
 class TimeInForce(StrEnum):
-    """How long an order works (FIX 59)."""
+    """How long an order works (FIX 59); GTD until the order's `expires_ns`."""
 
     GTC = "GTC"
     IOC = "IOC"
     FOK = "FOK"
+    GTD = "GTD"
 
 
 class LiquiditySide(StrEnum):

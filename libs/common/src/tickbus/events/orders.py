@@ -13,8 +13,11 @@ class SubmitOrder(Event, frozen=True):
     """A wish to place an order.
 
     `client_order_id` is derived (`<strategy_id>-<run_id>-<n>`), never drawn, so that a replayed
-    decision carries the same id. `price` is None for MARKET. `ts_event` and `ts_recv` are those of
-    the event that caused the decision.
+    decision carries the same id. `price` is None for those that trade at the market. `ts_event` and
+    `ts_recv` are those of the event that caused the decision. `trigger_price` is for stops and
+    take-profits, `expires_ns` (ns UTC) for GTD. `replaces` names the working order whose place this
+    one takes: that one is cancelled first, and what it had filled counts towards `quantity`.
+    `parent_id` names the order of which this one is a part.
     """
 
     client_order_id: str
@@ -28,6 +31,10 @@ class SubmitOrder(Event, frozen=True):
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
     reduce_only: bool = False
+    trigger_price: Decimal | None = None
+    expires_ns: int = 0
+    replaces: str = ""
+    parent_id: str = ""
 
 
 class CancelOrder(Event, frozen=True):
@@ -68,6 +75,14 @@ class DenialReason(StrEnum):
     PRICE_NOT_TICK_MULTIPLE = "PRICE_NOT_TICK_MULTIPLE"
     PRICE_OUT_OF_RANGE = "PRICE_OUT_OF_RANGE"
     PRICE_DEVIATION_ABOVE_MAX = "PRICE_DEVIATION_ABOVE_MAX"
+    TRIGGER_PRICE_MISSING = "TRIGGER_PRICE_MISSING"
+    TRIGGER_PRICE_UNEXPECTED = "TRIGGER_PRICE_UNEXPECTED"
+    TRIGGER_PRICE_INVALID = "TRIGGER_PRICE_INVALID"
+    TRIGGER_PRICE_REACHED = "TRIGGER_PRICE_REACHED"
+    TIME_IN_FORCE_INVALID = "TIME_IN_FORCE_INVALID"
+    EXPIRY_INVALID = "EXPIRY_INVALID"
+    REPLACED_ORDER_NOT_WORKING = "REPLACED_ORDER_NOT_WORKING"
+    REPLACED_ORDER_MISMATCH = "REPLACED_ORDER_MISMATCH"
     NOTIONAL_BELOW_MIN = "NOTIONAL_BELOW_MIN"
     NOTIONAL_ABOVE_MAX = "NOTIONAL_ABOVE_MAX"
     MARKET_DATA_MISSING = "MARKET_DATA_MISSING"
@@ -125,6 +140,17 @@ class _AtVenue(Event, frozen=True):
 
 class OrderSubmitted(_AtVenue, frozen=True):
     """The order is being sent; from here on silence means UNKNOWN, never rejected."""
+
+
+class OrderReplaced(_AtVenue, frozen=True):
+    """The order took the place of `replaced_id`, which is over; it is for `quantity` from now on.
+
+    `quantity` is what was asked for less what the replaced order had filled. 0 when nothing was
+    left: then the order is over, too, and was never sent.
+    """
+
+    replaced_id: str
+    quantity: Decimal
 
 
 class OrderAccepted(_AtVenue, frozen=True):
@@ -190,6 +216,7 @@ class AccountUpdated(Event, frozen=True):
 OrderIntent = SubmitOrder | CancelOrder | CancelAllOrders
 OrderEvent = (
     OrderSubmitted
+    | OrderReplaced
     | OrderAccepted
     | OrderRejected
     | OrderFilled

@@ -1,0 +1,125 @@
+"""What execution knows of its account: orders, their ids at the venue, and what was asked of it."""
+
+from collections.abc import Sequence
+
+from tickbus.events import (
+    CancelApproved,
+    CancelRejected,
+    Event,
+    OrderApproved,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderSubmitted,
+)
+from tickbus.order import Order, Orders
+from tickbus_execution.external import external_order
+from tickbus_execution.venue import OrderReport
+
+IDS_MAX = 50_000
+"""Ids of orders that are remembered; an order is over long before so many newer ones were sent."""
+
+Events = Sequence[Event]
+
+
+class Memory:
+    """The part of the execution core that remembers; it decides nothing."""
+
+    def __init__(self, venue: str) -> None:
+        self.venue = venue
+        self.orders = Orders()
+        self.fill_cursor: dict[str, str] = {}
+        self.ts_opened = 0
+        self._symbols: dict[str, str] = {}
+        self._by_venue_id: dict[str, str] = {}
+        self._submitted: dict[str, None] = {}
+        # By order: cancels that have to be sent once the order is found, and those under way.
+        self._cancels: dict[str, CancelApproved] = {}
+        self._cancels_sent: dict[str, CancelApproved] = {}
+        # Approved, and not known to have been sent: the venue is asked before they are.
+        self._waiting: dict[str, OrderApproved] = {}
+        self._expiring: set[str] = set()
+
+    def instrument_ids(self) -> set[str]:
+        """The instruments that can be traded here, as far as they are known."""
+        return set(self._symbols)
+
+    def symbol(self, instrument_id: str) -> str:
+        """The venue's spelling of a known instrument."""
+        return self._symbols[instrument_id]
+
+    def instrument_of(self, symbol: str) -> str | None:
+        """The instrument that the venue spells `symbol`; None when it is not known."""
+        return next((i for i, s in self._symbols.items() if s == symbol), None)
+
+    # -- events, each told only if it is news ---------------------------------------------------
+
+    def _head(self, event: Event, order: Order) -> tuple[int, int, str, str, str, str]:
+        return (
+            event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
+            order.instrument_id,
+        )  # fmt: skip
+
+    def _ended(
+        self, kind: type[OrderCanceled] | type[OrderExpired], report: OrderReport, order: Order
+    ) -> Event:
+        return kind(
+            *self._head(report, order), report.venue_order_id, report.filled_quantity, report.reason
+        )
+
+    def _rejected(self, event: OrderApproved, reason: str, detail: str) -> OrderRejected:
+        order = event.order
+        return OrderRejected(
+            event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
+            order.instrument_id, reason, detail,
+        )  # fmt: skip
+
+    def _find_or_adopt(self, report: OrderReport, out: list[Event]) -> Order:
+        known = self._by_venue_id.get(report.venue_order_id)
+        found = self.orders.get(known) if known else None
+        if found is not None:
+            return found
+        # Placed by hand, or by somebody else with the same account: it is in the books as external.
+        order = external_order(report, self.venue)
+        self.orders.add(order)
+        out.append(OrderSubmitted(*self._head(report, order)))
+        return order
+
+    def _emit(self, event: Event) -> Events:
+        """The event, if it changes what is known; a repeat of known facts is not published."""
+        before = self.orders.get(getattr(event, "client_order_id", ""))
+        was_over = before is not None and before.is_terminal
+        changed = self._note(event)
+        if isinstance(event, CancelRejected):
+            return (event,)
+        if changed is None or (was_over and not isinstance(event, OrderFilled)):
+            return ()
+        return (event,)
+
+    def _note_submitted(self, order_id: str) -> None:
+        self._submitted[order_id] = None
+        self._waiting.pop(order_id, None)
+        if len(self._submitted) > IDS_MAX:
+            del self._submitted[next(iter(self._submitted))]
+
+    def _note(self, event: Event) -> Order | None:
+        order = self.orders.fold(event)
+        if order is not None and order.venue_order_id:
+            self._by_venue_id[order.venue_order_id] = order.client_order_id
+            if len(self._by_venue_id) > IDS_MAX:
+                del self._by_venue_id[next(iter(self._by_venue_id))]
+        if order is not None and order.is_terminal:
+            self._waiting.pop(order.client_order_id, None)
+            self._expiring.discard(order.client_order_id)
+            self._cancels.pop(order.client_order_id, None)
+            self._cancels_sent.pop(order.client_order_id, None)
+        if isinstance(event, OrderFilled):
+            self._advance_cursor(event)
+        return order
+
+    def _advance_cursor(self, event: OrderFilled) -> None:
+        fill_id = event.fill.fill_id
+        last = self.fill_cursor.get(event.instrument_id, "")
+        if fill_id.isdigit() and (not last or int(fill_id) > int(last)):
+            self.fill_cursor[event.instrument_id] = fill_id
