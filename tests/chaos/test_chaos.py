@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tickbus_testkit.chaos import FAULTS, QUIET_S, Chaos, schedule
+from tickbus_testkit.chaos import FAULTS, OUTAGE_S, QUIET_S, Chaos, schedule
 from tickbus_testkit.processes import SERVICES
 
 ROOT = Path(__file__).parents[2]
@@ -15,9 +15,11 @@ def test_schedule_is_the_same_for_the_same_seed_and_meets_everything() -> None:
     blows = schedule(7, 300)
     assert blows == schedule(7, 300)
     assert blows != schedule(8, 300)
-    assert {f"kill {name}" for name in SERVICES} | set(FAULTS) == {blow.what for blow in blows}
+    acts = {f"{act} {name}" for act in ("kill", "pause") for name in SERVICES}
+    assert acts | set(FAULTS) == {blow.what for blow in blows}
     assert sum(blow.what.startswith("kill ") for blow in blows) >= 30
-    assert sum(not blow.what.startswith("kill ") for blow in blows) >= 15
+    assert sum(blow.what in FAULTS for blow in blows) >= 15
+    assert max(blow.lasts_s for blow in blows) == OUTAGE_S, "the database is away for long, once"
     assert all(QUIET_S <= blow.at_s <= 300 - QUIET_S for blow in blows)
 
 

@@ -32,6 +32,10 @@ from tickbus_testkit.story import Desk
 
 KILL_EVERY_S = 8.5
 FAULT_EVERY_S = 17.0
+PAUSE_EVERY_S = 25.0
+OUTAGE_S = 120.0
+"""For how long the database is away, once, in a run that is long enough for it."""
+OUTAGE_NEEDS_S = 240.0
 RESTART_S = 0.2
 """What a supervisor takes to notice that a process is gone."""
 READY_S = 40.0
@@ -39,7 +43,7 @@ SETTLE_S = 60.0
 LOOK_S = 0.05
 QUIET_S = 6.0
 """No fault begins in the first and the last seconds: it would not meet the load."""
-FAULTS = ("answers", "nats", "disconnect", "postgres", "events", "wire")
+FAULTS = ("answers", "nats", "disconnect", "postgres", "events", "wire", "exchange")
 Say = Callable[[str], None]
 
 
@@ -58,6 +62,8 @@ def schedule(seed: int, seconds: float) -> list[Blow]:
     for every_s, kinds in (
         (KILL_EVERY_S, [f"kill {name}" for name in SERVICES]),
         (FAULT_EVERY_S, list(FAULTS)),
+        # Stands still and wakes up later, without knowing of it.
+        (PAUSE_EVERY_S, [f"pause {name}" for name in SERVICES]),
     ):
         count = max(1, int((seconds - 2 * QUIET_S) / every_s))
         # Each once before any comes again: a short run meets all of them, too.
@@ -65,6 +71,9 @@ def schedule(seed: int, seconds: float) -> list[Blow]:
         for number in range(count):
             at_s = QUIET_S + (number + rng.random()) * (seconds - 2 * QUIET_S) / count
             blows.append(Blow(round(at_s, 2), drawn[number], round(rng.uniform(0.5, 4.0), 2)))
+    if seconds >= OUTAGE_NEEDS_S:
+        at_s = QUIET_S + rng.random() * (seconds - OUTAGE_S - 2 * QUIET_S)
+        blows.append(Blow(round(at_s, 2), "postgres", OUTAGE_S))
     return sorted(blows)
 
 
@@ -80,6 +89,7 @@ class Report:
     seconds: float
     kills: int = 0
     faults: int = 0
+    pauses: int = 0
     orders: int = 0
     fills: int = 0
     orders_per_s: float = 0.0
@@ -106,7 +116,7 @@ class Chaos:
         self._configs = configs
         self._nats = EmbeddedNats(directory / "nats")
         self._postgres = EmbeddedPostgres(directory / "postgres")
-        self._breaking = {server: asyncio.Lock() for server in (self._nats, self._postgres)}
+        self._breaking = {name: asyncio.Lock() for name in ("nats", "postgres", "exchange")}
         self._wanted: set[str] = set()
         self._faults: dict[str, Any] = {}
         self._fell: dict[str, float] = {}
@@ -116,6 +126,7 @@ class Chaos:
         self._acts: dict[str, Callable[[float], Coroutine[Any, Any, None]]] = {
             "nats": self._break_nats,
             "postgres": self._break_postgres,
+            "exchange": self._break_exchange,
             "disconnect": self._disconnect,
             "wire": self._spoil_wire,
             "answers": self._spoil_answers,
@@ -163,8 +174,12 @@ class Chaos:
             if blow.what.startswith("kill "):
                 self._kill(blow.what.removeprefix("kill "))
                 continue
-            self._report.faults += 1
             self._say(f"{time.monotonic() - began:6.1f} s  {blow.what} for {blow.lasts_s:g} s")
+            if blow.what.startswith("pause "):
+                pausing = self._pause(blow.what.removeprefix("pause "), blow.lasts_s)
+                acts.add(asyncio.create_task(pausing))
+                continue
+            self._report.faults += 1
             acts.add(asyncio.create_task(self._acts[blow.what](blow.lasts_s)))
         await asyncio.sleep(max(0.0, began + self._seconds - time.monotonic()))
         await asyncio.gather(*acts)
@@ -182,14 +197,31 @@ class Chaos:
         self._say(f"          kill {name}")
         self._platform[name].kill()
 
+    async def _pause(self, name: str, seconds: float) -> None:
+        if name in self._fell:
+            return
+        self._report.pauses += 1
+        with self._platform[name].paused():
+            await asyncio.sleep(seconds)
+
+    async def _break_exchange(self, seconds: float) -> None:
+        exchange = self._platform["exchange"]
+        async with self._breaking["exchange"]:
+            await asyncio.to_thread(exchange.kill)
+            await asyncio.sleep(seconds)
+            exchange.start()
+            await asyncio.to_thread(exchange.until_ready)
+
     async def _break_nats(self, seconds: float) -> None:
-        await self._restart(self._nats, seconds)
+        await self._restart("nats", self._nats, seconds)
 
     async def _break_postgres(self, seconds: float) -> None:
-        await self._restart(self._postgres, seconds)
+        await self._restart("postgres", self._postgres, seconds)
 
-    async def _restart(self, server: EmbeddedNats | EmbeddedPostgres, seconds: float) -> None:
-        async with self._breaking[server]:  # two blows may follow closely; it has to be up first
+    async def _restart(
+        self, name: str, server: EmbeddedNats | EmbeddedPostgres, seconds: float
+    ) -> None:
+        async with self._breaking[name]:  # two blows may follow closely; it has to be up first
             pid = server.pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
@@ -220,8 +252,9 @@ class Chaos:
         await self._post("/admin/faults", self._faults)
 
     async def _post(self, path: str, body: dict[str, Any] | None = None) -> None:
-        url = f"{self._platform.exchange_url}{path}"
-        (await self._http.post(url, json=body)).raise_for_status()
+        async with self._breaking["exchange"]:  # it may be down for a moment
+            url = f"{self._platform.exchange_url}{path}"
+            (await self._http.post(url, json=body)).raise_for_status()
 
     # -- what is mended: processes that ended are started again ------------------------------------
 

@@ -77,7 +77,7 @@ class ServiceProcess:
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(signal.SIGCONT)  # of no consequence if it was killed
 
     def kill(self) -> None:
         """SIGKILL: no goodbye."""

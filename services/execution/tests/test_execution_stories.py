@@ -1,0 +1,177 @@
+"""How others lost their users' money around orders, each as a story that must end well here.
+
+The threads are public reports on other engines. Every story runs the whole execution service
+against a simulated exchange, and ends by comparing what we say with what the exchange knows.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from tickbus.events import (
+    AccountUpdated,
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    OrderUnknown,
+)
+from tickbus.order import OrderState
+
+FAR = "30000"
+LIVE = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
+
+
+async def same_as_the_exchange(bench: Any) -> None:
+    """Every order and every fill is the exchange's, none is missing, none is there twice."""
+    truth = bench.truth()
+    books = await bench.books()
+    fills = [e.fill.fill_id for e in bench.all(OrderFilled)]
+    assert sorted(fills) == sorted(str(f["id"]) for f in truth["fills"])
+    for theirs in truth["orders"]:
+        ours = books[theirs["clientOrderId"]]
+        assert ours.filled_quantity == Decimal(theirs["executedQty"])
+        live = theirs["status"] in ("NEW", "PARTIALLY_FILLED")
+        assert ours.is_working == live, (ours.state, theirs["status"])
+    sent = {o.client_order_id for o in books.values() if o.state is not OrderState.REJECTED}
+    assert sent == {o["clientOrderId"] for o in truth["orders"]}
+
+
+async def best_bid(bench: Any) -> Decimal:
+    """The exchange's best bid now."""
+    url = f"{bench.exchange.health_url}/api/v3/ticker/bookTicker"
+    async with httpx.AsyncClient() as client:
+        return Decimal((await client.get(url, params={"symbol": "BTCUSDT"})).json()["bidPrice"])
+
+
+async def test_network_outage_is_no_evidence_that_orders_are_gone(bench: Any) -> None:
+    """hummingbot#8457: an outage was counted as "order not found", and six orders were dropped."""
+    await bench.start()
+    ids = [await bench.order(n, FAR) for n in range(1, 7)]
+    for order_id in ids:
+        await bench.hear(OrderAccepted, order_id)
+    bench.exchange.kill()
+    await bench.until(bench.running.waiting)
+    await bench.until(lambda: bench.running.telemetry.errors.get("account_disconnected", 0) >= 2)
+    assert not bench.all(OrderRejected)
+    assert not bench.all(OrderCanceled)
+    bench.exchange.start().until_ready()
+    await bench.until(lambda: not bench.running.waiting())
+    books = await bench.books()
+    assert all(books[order_id].state is OrderState.OPEN for order_id in ids)
+    for order_id in ids:
+        await bench.cancel(order_id)
+        await bench.hear(OrderCanceled, order_id)
+    await same_as_the_exchange(bench)
+
+
+async def test_accepted_but_timed_out(bench: Any) -> None:
+    """hummingbot#493, #3374: a time-out was taken for a failure; the order was placed again."""
+    await bench.start()
+    bench.fault(lose_answer=1.0, drop_user=1.0, seed=1)
+    order_id = await bench.order(1, FAR)
+    await bench.hear(OrderUnknown, order_id)
+    bench.fault()
+    await bench.hear(OrderAccepted, order_id)
+    assert len(bench.truth()["orders"]) == 1
+    assert not bench.all(OrderRejected)
+    await same_as_the_exchange(bench)
+
+
+async def test_unknown_answer_of_an_order_that_filled(bench: Any) -> None:
+    """hummingbot#6033: a 503 "unknown" was taken for a failure while the order filled."""
+    await bench.start()
+    bench.fault(unknown=1.0, drop_user=1.0, seed=1)
+    for n in range(1, 7):  # half of them are carried out, nobody says which
+        await bench.order(n)
+        await bench.hear(OrderUnknown, f"s-r-{n}")
+    bench.fault()
+
+    await bench.over()
+    filled = {e.client_order_id for e in bench.all(OrderFilled)}
+    assert filled == {o["clientOrderId"] for o in bench.truth()["orders"]}
+    assert 0 < len(filled) < 6, "the seed carries out some and not all"
+    assert {e.client_order_id for e in bench.all(OrderRejected)} == {
+        f"s-r-{n}" for n in range(1, 7)
+    } - filled
+    await same_as_the_exchange(bench)
+
+
+async def test_fill_during_a_disconnect(bench: Any) -> None:
+    """Lean.Brokerages.InteractiveBrokers#249: fills during a disconnect were never recovered."""
+    await bench.start(reconcile_interval_s=60)
+    bench.fault(drop_user=1.0, seed=1)
+    price = await best_bid(bench) + Decimal("0.01")
+    order_id = await bench.order(1, str(price))
+    await bench.hear(OrderAccepted, order_id)
+    await bench.until(lambda: bench.truth()["fills"])
+    bench.disconnect()
+    bench.fault()
+    await bench.hear(OrderFilled, order_id)
+    await bench.until(lambda: not bench.running.waiting())
+    await same_as_the_exchange(bench)
+
+
+async def test_late_fill_after_cancel(bench: Any) -> None:
+    """nautilus_trader PR#4991: a fill that was told after the cancel was lost or counted twice."""
+    await bench.start(reconcile_interval_s=60)
+    bench.fault(reorder_user=0.5, duplicate_user=0.3, seed=3)
+    for n in range(1, 16):
+        order_id = await bench.order(n, str(await best_bid(bench) + Decimal("0.01")), "0.05")
+        await bench.cancel(order_id)
+    await bench.until(lambda: len(bench.truth()["orders"]) == 15)
+    bench.fault()
+    bench.disconnect()
+
+    await bench.over()
+    await same_as_the_exchange(bench)
+
+
+async def test_duplicate_trade_ids_on_restart(bench: Any) -> None:
+    """nautilus_trader#3046, #4736: a warm restart told fills again, or booked opposite ones."""
+    await bench.start()
+    for n in range(1, 4):
+        await bench.hear(OrderFilled, await bench.order(n))
+    for _ in range(3):
+        await bench.restart()
+        await bench.until(lambda: bench.running.telemetry.counts.get(("Reconciliation", "done"), 0))
+    await same_as_the_exchange(bench)
+
+
+async def test_position_older_than_the_look_back(bench: Any) -> None:
+    """nautilus_trader#3104: a position from before the look-back kept the node from starting."""
+    await bench.start()
+    opening = bench.all(AccountUpdated)[0]
+    held = {balance.asset: balance.total for balance in opening.balances}
+    assert held["BTC"] == 1, "held from before the books were opened, with no trade to show for it"
+    await bench.restart()
+    assert not bench.all(OrderFilled), "and none is invented"
+
+
+async def test_working_orders_beyond_the_look_back(bench: Any) -> None:
+    """nautilus_trader#5000: a short history dropped 14 working orders after a SIGKILL."""
+    await bench.start()
+    old = [await bench.order(n, FAR) for n in range(1, 15)]
+    for order_id in old:
+        await bench.hear(OrderAccepted, order_id)
+    for n in range(15, 60):
+        await bench.order(n)
+    await bench.hear(OrderFilled, "s-r-59")
+    await bench.restart()
+    books = await bench.books()
+    assert all(books[order_id].state is OrderState.OPEN for order_id in old)
+    for order_id in old:
+        await bench.cancel(order_id)
+        await bench.hear(OrderCanceled, order_id)
+    await same_as_the_exchange(bench)
+
+
+async def test_session_that_drops_events_is_made_whole_by_looking(bench: Any) -> None:
+    """hummingbot#7679: the user stream said nothing for hours, and orders were stuck."""
+    await bench.start(reconcile_interval_s=0.3)
+    bench.fault(drop_user=1.0, seed=1)
+    order_id = await bench.order(1, str(await best_bid(bench) + Decimal("0.01")))
+    await bench.hear(OrderFilled, order_id)
+    bench.fault()
+    await same_as_the_exchange(bench)
