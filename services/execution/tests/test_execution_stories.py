@@ -142,7 +142,7 @@ async def test_duplicate_trade_ids_on_restart(bench: Any) -> None:
 async def test_position_older_than_the_look_back(bench: Any) -> None:
     """nautilus_trader#3104: a position from before the look-back kept the node from starting."""
     await bench.start()
-    opening = bench.all(AccountUpdated)[0]
+    opening = await bench.hear(AccountUpdated)
     held = {balance.asset: balance.total for balance in opening.balances}
     assert held["BTC"] == 1, "held from before the books were opened, with no trade to show for it"
     await bench.restart()
