@@ -86,3 +86,26 @@ def test_default_configuration_is_valid() -> None:
     settings = load([root / "config" / "default.yaml"], {})
     assert settings.venue.instruments[0] == "BTC-USDT"
     assert settings.platform.mode == "simulated"
+
+
+VENUE = (
+    "{name: %s, adapter: binance, rest_url: x, ws_url: x, ws_api_url: x,"
+    " instruments: [BTC-USDT], fees: {maker: 0, taker: 0}}"
+)
+
+
+def test_a_process_is_for_the_main_venue_or_for_the_one_that_is_named(tmp_path: Path) -> None:
+    text = f"venue: {VENUE % 'one'}\nvenues: [{VENUE % 'two'}]\n"
+    file = write(tmp_path / "a.yaml", text)
+    assert load([file], {}).venue.name == "one"
+    assert load([file], {"TICKBUS_VENUE": "two"}).venue.name == "two"
+    assert [venue.name for venue in load([file], {"TICKBUS_VENUE": "two"}).venues] == ["one", "two"]
+    with pytest.raises(ConfigError, match="TICKBUS_VENUE='tow': .* did you mean 'two'"):
+        _ = load([file], {"TICKBUS_VENUE": "tow"}).venue
+
+
+@pytest.mark.parametrize(("name", "why"), [("one", "given twice"), ("smart", "the router's")])
+def test_names_of_venues_are_unique_and_one_is_taken(tmp_path: Path, name: str, why: str) -> None:
+    text = f"venue: {VENUE % 'one'}\nvenues: [{VENUE % name}]\n"
+    with pytest.raises(ConfigError, match=why):
+        _ = load([write(tmp_path / "a.yaml", text)], {}).venues

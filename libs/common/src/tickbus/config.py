@@ -15,11 +15,14 @@ import yaml
 from dotenv import dotenv_values
 
 from tickbus.events.base import FeeSchedule
+from tickbus.events.orders import SMART_VENUE
 
 SECTIONS = (
-    "platform", "bus", "postgres", "venue", "feed", "book", "strategies", "risk", "execution",
-    "ledger", "history", "api", "exchange", "replay",
+    "platform", "bus", "postgres", "venue", "venues", "feed", "book", "strategies", "risk",
+    "execution", "router", "ledger", "history", "api", "exchange", "replay",
 )  # fmt: skip
+VENUE_VARIABLE = "TICKBUS_VENUE"
+"""Which venue a feed or an execution is for, where there are several."""
 DEFAULT_FILE = Path("config/default.yaml")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -111,8 +114,28 @@ class Settings:
 
     @property
     def venue(self) -> VenueConfig:
-        """The `venue` section."""
-        return self.section("venue", VenueConfig)
+        """This process's: section `venue`, or that of `venues` which TICKBUS_VENUE names.
+
+        Raises ConfigError for a name that is not there.
+        """
+        wanted = self.environment.get(VENUE_VARIABLE, "")
+        found = self.venues
+        for venue in found:
+            if wanted in ("", venue.name):
+                return venue
+        hint = nearest(wanted, [venue.name for venue in found], "venues")
+        raise ConfigError(f"{VENUE_VARIABLE}={wanted!r}: no such venue in {self.source}; {hint}")
+
+    @property
+    def venues(self) -> tuple[VenueConfig, ...]:
+        """The main venue (`venue`) and the further ones (`venues`). Raises ConfigError."""
+        found = (self.section("venue", VenueConfig), *self.entries("venues", VenueConfig))
+        names = [venue.name for venue in found]
+        for name in names:
+            if names.count(name) > 1 or name == SMART_VENUE:
+                why = "is given twice" if name != SMART_VENUE else "is the router's"
+                raise ConfigError(f"{self.source}: venues: the name {name!r} {why}; choose another")
+        return found
 
     @property
     def bus_url(self) -> str:

@@ -19,6 +19,7 @@ from tickbus.events.market import (
 )
 from tickbus.events.orders import (
     AccountUpdated,
+    BestExecution,
     CancelAllOrders,
     CancelApproved,
     CancelOrder,
@@ -76,6 +77,7 @@ _AT_VENUE = (
     OrderExpired,
     CancelRejected,
     OrderUnknown,
+    BestExecution,
 )
 _cache: dict[tuple[type, str, str], str] = {}
 

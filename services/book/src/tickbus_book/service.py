@@ -1,5 +1,6 @@
 """The declaration of the book service."""
 
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -27,15 +28,14 @@ class BookRefusal(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 def build(settings: Settings) -> ServiceSpec:
-    """Books of every venue on the bus; answers snapshot requests for the configured venue.
+    """Books of every venue on the bus; answers snapshot requests for the configured venues.
 
     With TICKBUS_SHARD=I/N only those of its part of the instruments.
     """
     core = BookCore(settings.section("book", BookConfig))
-    venue = settings.venue.name
     shard = Shard.parse(settings.environment.get(VARIABLE, ""))
 
-    async def answer(payload: bytes) -> bytes | None:
+    async def answer(venue: str, payload: bytes) -> bytes | None:
         try:
             request = codec.decode_value(payload, BookRequest)
         except MalformedMessage as error:
@@ -57,5 +57,8 @@ def build(settings: Settings) -> ServiceSpec:
         if shard.parts > 1
         else None,
         watch=("instruments",),
-        responders={subjects.book_snapshot_request(venue): answer},
+        responders={
+            subjects.book_snapshot_request(venue.name): partial(answer, venue.name)
+            for venue in settings.venues
+        },
     )

@@ -26,6 +26,9 @@ def build(settings: Settings) -> ServiceSpec:
     core = ExecutionCore(venue.name)
     consume = (subjects.approved(venue.name),)
     recall = (subjects.order_events(venue.name), f"orders.account.{venue.name}")
+    # The main venue's keeps its name: its consumer knows what was handled.
+    is_main = venue.name == settings.venues[0].name
+    durable = "execution" if is_main else f"execution_{venue.name}"
     mode = mode_of(settings, config)
     if mode == "venue":
         gateway = BinanceGateway(core, settings, config)
@@ -35,6 +38,7 @@ def build(settings: Settings) -> ServiceSpec:
             rehearse=gateway.rehearse,
             consume=consume,
             recall=recall,
+            durable=durable,
             watch=("instruments",),
             sinks={
                 VenueSubmit: gateway.submit,
@@ -53,5 +57,6 @@ def build(settings: Settings) -> ServiceSpec:
         subscribe=tuple(subjects.market(kind, venue.name) for kind in market),
         consume=consume,
         recall=recall,
+        durable=durable,
         watch=("instruments",),
     )

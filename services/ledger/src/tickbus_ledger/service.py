@@ -13,7 +13,7 @@ def build(settings: Settings) -> ServiceSpec:
     """The declaration of the service. Raises ConfigError."""
     config = settings.section("ledger", LedgerConfig)
     venue = settings.venue
-    core = LedgerCore(config, venue.instruments)
+    core = LedgerCore(config, [name for each in settings.venues for name in each.instruments])
     writer = Writer(core, config, settings.postgres_dsn, settings.platform.mode, venue.name)
     queries = Queries(core, lambda: writer.store, config.currency)
     return ServiceSpec(

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tickbus.config import ConfigError, Settings, convert, nearest
+from tickbus.events import SMART_VENUE, FeeSchedule
 from tickbus_strategy.base import Strategy
 from tickbus_strategy.core import Seat
 from tickbus_strategy.desk import Desk, Market
@@ -59,11 +60,22 @@ def seats(settings: Settings, chosen: Sequence[StrategyEntry]) -> list[Seat]:
         kind = find(entry.kind)
         where = f"strategies[{index}] ({entry.id}).params"
         params = convert(entry.params, kind.Params, where, settings.source)
-        desk = Desk(entry.id, settings.run_id, settings.venue.fees)
+        desk = Desk(entry.id, settings.run_id, _fees(settings, entry.venue))
         for instrument_id in entry.instruments:
             market = Market(entry.venue or settings.venue.name, instrument_id)
             made.append(Seat(kind(desk, market, params), desk, market))
     return made
+
+
+def _fees(settings: Settings, venue: str) -> FeeSchedule:
+    """What strategies at `venue` reckon with; at `smart` the most that any part may cost."""
+    known = {each.name: each.fees for each in settings.venues}
+    if venue == SMART_VENUE:
+        maker, taker = (max(getattr(f, n) for f in known.values()) for n in ("maker", "taker"))
+        return FeeSchedule(maker=maker, taker=taker)
+    if venue and venue not in known:
+        raise ConfigError(f"strategies: venue {venue!r}: {nearest(venue, list(known), 'venues')}")
+    return known[venue or settings.venue.name]
 
 
 def find(kind: str) -> type[Strategy]:

@@ -29,7 +29,9 @@ from tickbus.events.market import (
     Trade,
 )
 from tickbus.events.orders import (
+    SMART_VENUE,
     AccountUpdated,
+    BestExecution,
     CancelAllOrders,
     CancelApproved,
     CancelOrder,
@@ -55,6 +57,8 @@ from tickbus.instruments import Instrument
 
 __all__ = [
     "AccountUpdated",
+    "BestExecution",
+    "SMART_VENUE",
     "Balance",
     "BalanceReport",
     "BookDelta",

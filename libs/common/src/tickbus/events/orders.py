@@ -8,6 +8,9 @@ import msgspec
 from tickbus.events.base import Event, LiquiditySide, OrderType, Side, TimeInForce
 from tickbus.events.control import Balance
 
+SMART_VENUE = "smart"
+"""Orders for it are split over the real venues; its fills are those of the parts, told again."""
+
 
 class SubmitOrder(Event, frozen=True):
     """A wish to place an order.
@@ -205,6 +208,22 @@ class OrderUnknown(_AtVenue, frozen=True):
     detail: str
 
 
+class BestExecution(_AtVenue, frozen=True):
+    """How an order that was split over venues did against the one book of all of them.
+
+    Prices are averages per unit of base with fees in, in quote currency; `benchmark` is what the
+    quantity would have cost when the order came. `shortfall_bps` > 0: we did worse than that.
+    """
+
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    benchmark: Decimal
+    shortfall_bps: Decimal
+    rounds: int
+    legs: int
+
+
 class AccountUpdated(Event, frozen=True):
     """Balances as the venue reports them; `complete` when it lists every asset of the account."""
 
@@ -224,6 +243,7 @@ OrderEvent = (
     | OrderExpired
     | CancelRejected
     | OrderUnknown
+    | BestExecution
 )
 OrderPathEvent = (
     OrderIntent | OrderApproved | CancelApproved | OrderDenied | OrderEvent | AccountUpdated

@@ -27,7 +27,7 @@ from tickbus.runtime.telemetry import Telemetry
 Build = Callable[[Settings], ServiceSpec]
 METRICS_PORTS = {
     "feed": 9101, "book": 9102, "strategy": 9103, "risk": 9104, "execution": 9105, "ledger": 9106,
-    "api": 9107, "history": 9108,
+    "api": 9107, "history": 9108, "router": 9110,
 }  # fmt: skip
 EXIT_BUG = 1
 EXIT_CONFIG = 2

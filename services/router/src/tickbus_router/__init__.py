@@ -1,0 +1,1 @@
+"""Splits an order for the venue `smart` over the venues that trade it."""

@@ -1,0 +1,301 @@
+"""Smart routing: an order for the venue `smart` becomes parts at the venues that trade it best.
+
+Consumes: OrderApproved and CancelApproved for `smart`; verdicts and events of its parts; BookDepth,
+BookTop, FeedStatus, AccountUpdated, Instrument, TimerFired, Recovered; after a restart its own
+words.
+Produces: SubmitOrder and CancelOrder for the parts, which risk judges like any others; the events
+of the whole order; BookTop and Instrument of `smart`; BestExecution; SetTimer.
+Invariants: the parts of an order together are never for more than it; what is left is sent again
+only when every part has ended and all its fills are known; a fill of a part is told once as a fill
+of the whole.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tickbus.events import (
+    SMART_VENUE,
+    AccountUpdated,
+    BestExecution,
+    BookDepth,
+    BookTop,
+    CancelApproved,
+    CancelOrder,
+    CancelRejected,
+    Event,
+    FeeSchedule,
+    Fill,
+    Instrument,
+    OrderAccepted,
+    OrderApproved,
+    OrderCanceled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+    OrderSubmitted,
+    OrderType,
+    OrderUnknown,
+    Recovered,
+    SetTimer,
+    SubmitOrder,
+    TimeInForce,
+    TimerFired,
+)
+from tickbus.order import Order, Orders, client_order_id_of
+from tickbus_router.config import RouterConfig
+from tickbus_router.markets import Markets
+from tickbus_router.parent import Parent
+from tickbus_router.planning import best_price, split
+
+ID_MAX = 36
+PART_DIGITS = 4
+"""Room that ids of parts take behind that of the whole: a dash and a number."""
+
+Events = Sequence[Any]
+
+
+class RouterCore:
+    """Splits orders; see the module's first lines."""
+
+    def __init__(self, config: RouterConfig, fees: Mapping[str, FeeSchedule]) -> None:
+        self._config = config
+        self._markets = Markets(fees)
+        self._wholes = Orders()
+        self._parents: dict[str, Parent] = {}
+        self._of_part: dict[str, str] = {}
+        self._live = False
+        self._handlers: dict[type, Callable[[Any], Events]] = {
+            OrderApproved: self._approved,
+            CancelApproved: self._cancel,
+            SubmitOrder: self._own_part,
+            BookDepth: self._markets.on_depth,
+            BookTop: self._markets.on_top,
+            AccountUpdated: self._markets.on_account,
+            Instrument: self._markets.on_instrument,
+            TimerFired: self._timer,
+            Recovered: self._recovered,
+        }
+        for kind in (
+            OrderDenied, OrderSubmitted, OrderReplaced, OrderAccepted, OrderRejected, OrderFilled,
+            OrderCanceled, OrderExpired, CancelRejected, OrderUnknown,
+        ):  # fmt: skip
+            self._handlers[kind] = self._order_event
+
+    def handle(self, event: Any, /) -> Events:
+        """What follows for risk, for the strategy that asked, and for who looks at the market."""
+        handler = self._handlers.get(type(event))
+        return handler(event) if handler is not None else ()
+
+    # -- the whole ---------------------------------------------------------------------------------
+
+    def _approved(self, event: OrderApproved) -> Events:
+        order_id = event.order.client_order_id
+        if event.order.venue != SMART_VENUE or order_id in self._wholes:
+            return ()
+        self._wholes.fold(event)
+        self._parents[order_id] = Parent(event)
+        if not self._live:
+            return ()
+        refusal = self._refusal(event.order)
+        if refusal:
+            self._forget(self._parents[order_id])
+            return self._emit(OrderRejected(*self._head(event, event.order), *refusal))
+        submitted = self._emit(OrderSubmitted(*self._head(event, event.order)))
+        return (*submitted, *self._go_on(self._parents[order_id], event))
+
+    def _refusal(self, order: SubmitOrder) -> tuple[str, str] | None:
+        """(reason, detail) why an order cannot be split; None when it can."""
+        if order.order_type not in (OrderType.MARKET, OrderType.LIMIT) or order.replaces:
+            return "SMART_TYPE_UNSUPPORTED", f"limit=MARKET or LIMIT value={order.order_type}"
+        immediate = order.order_type is OrderType.MARKET or order.time_in_force is TimeInForce.IOC
+        if not immediate or order.post_only:
+            lasts = "post_only" if order.post_only else order.time_in_force
+            return "SMART_TIME_IN_FORCE_UNSUPPORTED", f"limit=IOC value={lasts}"
+        if len(order.client_order_id) > ID_MAX - PART_DIGITS:
+            length = len(order.client_order_id)
+            return "SMART_ID_TOO_LONG", f"limit={ID_MAX - PART_DIGITS} value={length}"
+        return None
+
+    def _go_on(self, parent: Parent, cause: Event) -> Events:
+        """The next round for what is left, or the end; never while a part may still trade."""
+        if parent.is_waiting:
+            return ()
+        order = parent.order
+        if parent.canceling or not parent.left:
+            return self._end(parent, cause)
+        legs = []
+        if parent.rounds < self._config.rounds_max:
+            markets = self._markets.of(order.instrument_id, order.side, parent.avoided)
+            if parent.benchmark is None and not parent.rounds:
+                parent.benchmark = best_price(order.side, order.quantity, markets)
+            legs = split(order.side, parent.left, order.price, markets, self._config.legs_max)
+        if not legs:
+            return self._end(parent, cause)
+        parent.rounds, parent.ts_round = parent.rounds + 1, cause.ts_recv
+        out: list[Event] = []
+        for leg in legs:
+            part = SubmitOrder(
+                cause.ts_event, cause.ts_recv, parent.part_id(), order.strategy_id, leg.venue,
+                order.instrument_id, order.side, OrderType.LIMIT, leg.quantity, leg.price,
+                TimeInForce.IOC, reduce_only=order.reduce_only, parent_id=order.client_order_id,
+            )  # fmt: skip
+            self._add(parent, part)
+            out.append(part)
+        return out
+
+    def _end(self, parent: Parent, cause: Event) -> Events:
+        order = parent.order
+        head, order_id = self._head(cause, order), order.client_order_id
+        filled = parent.filled
+        out: list[Event] = []
+        if parent.canceling:
+            out += self._emit(OrderCanceled(*head, order_id, filled, ""))
+        elif parent.left:
+            reason = "; ".join(f"{v}: {why}" for v, why in sorted(parent.avoided.items()))
+            reason = reason or ("NO_LIQUIDITY" if parent.rounds else "NO_MARKET")
+            out += self._emit(OrderExpired(*head, order_id, filled, reason))
+        price, shortfall = parent.price(), parent.shortfall_bps()
+        if price is not None and shortfall is not None and parent.benchmark is not None:
+            rounds, legs = parent.rounds, len(parent.parts)
+            measured = BestExecution(
+                *head, order.side, filled, price, parent.benchmark, shortfall, rounds, legs
+            )
+            out.append(measured)
+        self._forget(parent)
+        return out
+
+    def _cancel(self, event: CancelApproved) -> Events:
+        cancel = event.cancel
+        parent = self._parents.get(cancel.client_order_id)
+        if cancel.venue != SMART_VENUE:
+            return ()
+        self._wholes.fold(event)
+        if parent is None:
+            whole = self._wholes.get(cancel.client_order_id)
+            state = "unknown to us" if whole is None else f"already {whole.state}"
+            rejected = CancelRejected(
+                event.ts_event, event.ts_recv, cancel.client_order_id, cancel.strategy_id,
+                SMART_VENUE, cancel.instrument_id, cancel.command_id, "ORDER_NOT_WORKING", state,
+            )  # fmt: skip
+            return (rejected,) if self._live else ()
+        parent.canceling = True
+        if not self._live:
+            return ()
+        out: list[Event] = [
+            CancelOrder(
+                event.ts_event, event.ts_recv, f"c-{part.client_order_id}"[:ID_MAX],
+                part.client_order_id, part.strategy_id, part.venue, part.instrument_id,
+            )
+            for part in parent.parts
+            if not part.is_terminal
+        ]  # fmt: skip
+        return [*out, *self._go_on(parent, event)]
+
+    # -- the parts ---------------------------------------------------------------------------------
+
+    def _own_part(self, part: SubmitOrder) -> Events:
+        """A part that an earlier process sent, or that the stream kept in place of ours."""
+        parent = self._parents.get(part.parent_id)
+        if parent is None:
+            return ()
+        known = parent.parts.get(part.client_order_id)
+        if known is not None and known.quantity != part.quantity:
+            parent.parts.pop(part.client_order_id)  # it was decided before, and for so much
+        if known is None and part.ts_recv != parent.ts_round:
+            parent.rounds, parent.ts_round = parent.rounds + 1, part.ts_recv
+        self._add(parent, part)
+        return ()
+
+    def _add(self, parent: Parent, part: SubmitOrder) -> None:
+        parent.add(part)
+        self._of_part[part.client_order_id] = parent.order.client_order_id
+
+    def _order_event(self, event: Any) -> Events:
+        order_id = client_order_id_of(event)
+        if getattr(event, "venue", "") == SMART_VENUE:
+            if not self._live:
+                self._wholes.fold(event)  # our own words of before
+            return ()
+        parent = self._parents.get(self._of_part.get(order_id, ""))
+        if parent is None:
+            return ()
+        part = parent.parts.fold(event)
+        if part is None:
+            return ()
+        out: list[Event] = []
+        if isinstance(event, OrderFilled):
+            parent.note(part, event.fill)
+            out += self._fill(parent, event)
+        elif isinstance(event, OrderDenied | OrderRejected):
+            parent.avoided[part.venue] = f"{event.reason} {event.detail}".strip()
+        elif isinstance(event, OrderAccepted):
+            out += self._accept(parent, event)
+        if not self._live or parent.is_waiting:
+            return out if self._live else ()
+        if parent.canceling or not parent.left or parent.rounds >= self._config.rounds_max:
+            return [*out, *self._go_on(parent, event)]
+        return [*out, self._pause(parent, event)]
+
+    def _accept(self, parent: Parent, event: OrderAccepted) -> Events:
+        order = parent.order
+        whole = self._wholes.get(order.client_order_id)
+        if whole is None or whole.venue_order_id:
+            return ()
+        return self._emit(OrderAccepted(*self._head(event, order), order.client_order_id))
+
+    def _fill(self, parent: Parent, event: OrderFilled) -> Events:
+        theirs, order = event.fill, parent.order
+        fill = Fill(
+            f"{event.venue}-{theirs.fill_id}", theirs.side, theirs.price, theirs.quantity,
+            theirs.fee, theirs.fee_asset, theirs.liquidity_side, theirs.ts_event,
+        )  # fmt: skip
+        head = self._head(event, order)
+        filled, left = parent.filled, parent.left
+        return self._emit(OrderFilled(*head, order.client_order_id, fill, filled, left))
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def _pause(self, parent: Parent, cause: Event) -> SetTimer:
+        at_ns = cause.ts_recv + self._config.pause_ms * 1_000_000
+        key = f"route/{parent.order.client_order_id}"
+        return SetTimer(cause.ts_event, cause.ts_recv, key, at_ns)
+
+    def _timer(self, event: TimerFired) -> Events:
+        kind, _, order_id = event.key.partition("/")
+        parent = self._parents.get(order_id) if kind == "route" else None
+        return () if parent is None else self._go_on(parent, event)
+
+    def _recovered(self, event: Recovered) -> Events:
+        self._live = True
+        for parent in list(self._parents.values()):
+            whole = self._wholes.get(parent.order.client_order_id)
+            if whole is None or (whole.is_terminal and not parent.is_waiting):
+                self._forget(parent)
+        # The books are not known yet: what is left goes on after a pause.
+        return [self._pause(parent, event) for parent in self._parents.values()]
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _forget(self, parent: Parent) -> None:
+        self._parents.pop(parent.order.client_order_id, None)
+        for part in parent.parts:
+            self._of_part.pop(part.client_order_id, None)
+
+    def _emit(self, event: Event) -> Events:
+        whole: Order | None = self._wholes.get(client_order_id_of(event))
+        was_over = whole is not None and whole.is_terminal
+        changed = self._wholes.fold(event)
+        if isinstance(event, OrderSubmitted):
+            return (event,)
+        if changed is None or (was_over and not isinstance(event, OrderFilled)):
+            return ()
+        return (event,)
+
+    @staticmethod
+    def _head(cause: Event, order: SubmitOrder) -> tuple[int, int, str, str, str, str]:
+        return (
+            cause.ts_event, cause.ts_recv, order.client_order_id, order.strategy_id, SMART_VENUE,
+            order.instrument_id,
+        )  # fmt: skip

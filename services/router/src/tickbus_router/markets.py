@@ -1,0 +1,119 @@
+"""What the router knows of the venues: books, fees, balances; and the one market made of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from tickbus.events import (
+    SMART_VENUE,
+    AccountUpdated,
+    BookDepth,
+    BookTop,
+    Event,
+    FeeSchedule,
+    Instrument,
+    Side,
+)
+from tickbus_router.planning import ZERO, VenueMarket
+
+CONFIRM_NS = 1_000_000_000
+"""How often an unchanged best price of all venues is told again: silence would look stale."""
+
+
+class Markets:
+    """Books, instruments and balances by venue; only venues with a fee schedule are routed to."""
+
+    def __init__(self, fees: Mapping[str, FeeSchedule]) -> None:
+        self._fees = fees
+        self._instruments: dict[str, dict[str, Instrument]] = {}
+        self._depths: dict[tuple[str, str], BookDepth] = {}
+        self._tops: dict[str, dict[str, BookTop]] = {}
+        self._free: dict[str, dict[str, Decimal]] = {}
+        self._told: dict[str, BookTop] = {}
+        self._number = 0
+
+    def of(self, instrument_id: str, side: Side, avoided: Iterable[str]) -> list[VenueMarket]:
+        """Where an order of `side` can trade now, in the order of the venues' names."""
+        left_out = set(avoided)
+        found: list[VenueMarket] = []
+        for venue, instrument in sorted(self._instruments.get(instrument_id, {}).items()):
+            depth = self._depths.get((venue, instrument_id))
+            if venue in left_out or depth is None or depth.stale or not instrument.trading:
+                continue
+            asset = instrument.quote if side is Side.BUY else instrument.base
+            free = self._free.get(venue)
+            money = None if free is None else free.get(asset, ZERO)
+            found.append(VenueMarket(instrument, depth, self._fees[venue], money))
+        return found
+
+    def on_depth(self, event: BookDepth) -> Sequence[Event]:
+        """Take in a book."""
+        if event.venue in self._fees:
+            self._depths[event.venue, event.instrument_id] = event
+        return ()
+
+    def on_account(self, event: AccountUpdated) -> Sequence[Event]:
+        """Take in balances."""
+        if event.complete:
+            self._free[event.venue] = {}
+        known = self._free.get(event.venue)
+        if known is not None:
+            known.update({balance.asset: balance.free for balance in event.balances})
+        return ()
+
+    def on_instrument(self, instrument: Instrument) -> Sequence[Instrument]:
+        """Take in what can be traded; gives the instrument of `smart` that follows from it."""
+        counts_contracts = instrument.contract_size != 1 or instrument.inverse
+        if instrument.venue not in self._fees or counts_contracts:
+            return ()
+        listed = self._instruments.setdefault(instrument.instrument_id, {})
+        if listed.get(instrument.venue) == instrument:
+            return ()
+        listed[instrument.venue] = instrument
+        return (_together(list(listed.values())),)
+
+    def on_top(self, event: BookTop) -> Sequence[Event]:
+        """Take in a best price; gives that of all venues when it changed, or after a second."""
+        if event.venue not in self._fees:
+            return ()
+        tops = self._tops.setdefault(event.instrument_id, {})
+        tops[event.venue] = event
+        sound = [top for top in tops.values() if not top.stale]
+        bids = [(top.bid, top.bid_size) for top in sound if top.bid > 0]
+        asks = [(top.ask, top.ask_size) for top in sound if top.ask > 0]
+        bid = max(bids, default=(0.0, 0.0))
+        ask = min(asks, default=(0.0, 0.0))
+        before = self._told.get(event.instrument_id)
+        stale = not sound
+        if before is not None:
+            same = (before.bid, before.ask, before.stale) == (bid[0], ask[0], stale)
+            if same and event.ts_recv - before.ts_recv < CONFIRM_NS:
+                return ()
+        self._number += 1
+        told = BookTop(
+            event.ts_event, event.ts_recv, SMART_VENUE, event.instrument_id, *bid, *ask, 1,
+            self._number, stale,
+        )  # fmt: skip
+        self._told[event.instrument_id] = told
+        return (told,)
+
+
+def _together(listed: Sequence[Instrument]) -> Instrument:
+    """The rules of the whole: what every venue can take a part of."""
+    most, highest = [i.quantity_max for i in listed], [i.price_max for i in listed]
+    return msgspec.structs.replace(
+        listed[0],
+        venue=SMART_VENUE,
+        symbol=f"{SMART_VENUE}:{listed[0].instrument_id}",
+        tick_size=max(i.tick_size for i in listed),
+        lot_size=max(i.lot_size for i in listed),
+        quantity_min=min(i.quantity_min for i in listed),
+        quantity_max=ZERO if ZERO in most else sum(most, ZERO),
+        market_quantity_max=ZERO,
+        price_min=min(i.price_min for i in listed),
+        price_max=ZERO if ZERO in highest else max(highest),
+        notional_min=min(i.notional_min for i in listed),
+        notional_max=ZERO,
+        trading=any(i.trading for i in listed),
+    )

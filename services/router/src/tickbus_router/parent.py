@@ -1,0 +1,82 @@
+"""One order that is split over venues: its parts, its rounds, and how it did."""
+
+from decimal import Context, Decimal, localcontext
+
+from tickbus.events import Fill, OrderApproved, SubmitOrder
+from tickbus.order import Order, Orders
+from tickbus.portfolio import assets
+from tickbus_router.planning import ZERO
+
+BPS = 10_000
+_EXACT = Context(prec=60)
+
+
+class Parent:
+    """A smart order on its way; `parts` holds its children, also those that have ended."""
+
+    def __init__(self, event: OrderApproved) -> None:
+        self.event = event
+        self.parts = Orders()
+        self.rounds = 0
+        self.ts_round = 0
+        self.avoided: dict[str, str] = {}
+        """Venues that refused a part of it, and why."""
+        self.canceling = False
+        self.benchmark: Decimal | None = None
+        self._cost = ZERO
+        self._filled = ZERO
+
+    @property
+    def order(self) -> SubmitOrder:
+        """What was asked for."""
+        return self.event.order
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a part may still trade, or has fills that were not told yet."""
+        return any(not part.is_terminal or part.missing_quantity for part in self.parts)
+
+    @property
+    def left(self) -> Decimal:
+        """What no part has filled, in base."""
+        return max(ZERO, self.order.quantity - self._filled)
+
+    @property
+    def filled(self) -> Decimal:
+        """What the parts have filled, in base."""
+        return self._filled
+
+    def part_id(self) -> str:
+        """The id of the next part: derived, so that a repeat of the decision is the same part."""
+        return f"{self.order.client_order_id}-{len(self.parts) + 1}"
+
+    def add(self, part: SubmitOrder) -> None:
+        """Take in a part that was sent."""
+        self.parts.fold(part)
+
+    def note(self, part: Order, fill: Fill) -> None:
+        """Take in a fill of a part."""
+        with localcontext(_EXACT):
+            value = fill.price * fill.quantity
+            base, quote = assets(part.instrument_id)
+            fee = ZERO
+            if fill.fee_asset == base:
+                fee = fill.fee * fill.price
+            elif fill.fee_asset == quote:
+                fee = fill.fee
+            self._filled += fill.quantity
+            self._cost += value + fee * fill.side.sign
+
+    def price(self) -> Decimal | None:
+        """What was paid or got per unit, fees in (those in a third asset are not)."""
+        with localcontext(_EXACT):
+            return self._cost / self._filled if self._filled else None
+
+    def shortfall_bps(self) -> Decimal | None:
+        """How much worse than the benchmark, in basis points; None without one."""
+        price = self.price()
+        if price is None or self.benchmark is None:
+            return None
+        with localcontext(_EXACT):
+            worse = (price - self.benchmark) * self.order.side.sign
+            return (worse / self.benchmark * BPS).quantize(Decimal("0.0001"))

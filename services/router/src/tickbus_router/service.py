@@ -1,0 +1,69 @@
+"""The declaration of the router, and the edge through which its instrument is known."""
+
+from tickbus import codec, subjects
+from tickbus.bus import BusError
+from tickbus.codec import Hop
+from tickbus.config import Settings
+from tickbus.events import SMART_VENUE, BestExecution, Instrument
+from tickbus.runtime import Context, ServiceSpec
+from tickbus_router.config import RouterConfig
+from tickbus_router.core import RouterCore
+
+
+class Notices:
+    """Lists what can be routed among the instruments, and measures how orders did."""
+
+    def __init__(self) -> None:
+        self._context: Context | None = None
+
+    async def start(self, context: Context) -> None:
+        """Remember where to write."""
+        self._context = context
+
+    async def stop(self) -> None:
+        """Nothing to close."""
+
+    async def list_instrument(self, instrument: Instrument, _: tuple[Hop, ...]) -> None:
+        """Write the instrument to the bucket; tried again when it is next described."""
+        context = self._context
+        if context is None:
+            return
+        key = f"{instrument.venue}.{instrument.instrument_id}"
+        try:
+            await context.bus.kv_put("instruments", key, codec.encode_value(instrument))
+        except BusError as error:
+            context.telemetry.error("instrument_not_listed")
+            context.log.warning("%s is not listed: %s", key, error)
+
+    async def measure(self, event: BestExecution, hops: tuple[Hop, ...]) -> None:
+        """Export how an order did; the event goes on to the stream, where the ledger keeps it."""
+        context = self._context
+        if context is None:
+            return
+        context.telemetry.gauge("shortfall_bps", float(event.shortfall_bps))
+        context.telemetry.gauge("rounds", event.rounds)
+        await context.publish([event], hops)
+
+
+def build(settings: Settings) -> ServiceSpec:
+    """The router over every configured venue."""
+    fees = {venue.name: venue.fees for venue in settings.venues}
+    notices = Notices()
+    return ServiceSpec(
+        name="router",
+        core=RouterCore(settings.section("router", RouterConfig), fees),
+        subscribe=(
+            *(subjects.book("depth", name) for name in fees),
+            *(subjects.book("top", name) for name in fees),
+        ),
+        consume=(
+            subjects.approved(SMART_VENUE),
+            subjects.DENIED_ALL,
+            subjects.ORDER_EVENTS_ALL,
+            subjects.ACCOUNTS_ALL,
+        ),
+        recall=(subjects.INTENTS_ALL, subjects.order_events(SMART_VENUE)),
+        watch=("instruments",),
+        sinks={Instrument: notices.list_instrument, BestExecution: notices.measure},
+        edges=(notices,),
+    )

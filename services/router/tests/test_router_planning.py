@@ -1,0 +1,129 @@
+"""Splitting: given books, fees and balances, then the cheapest legs that the venues take."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickbus.events import BookDepth, FeeSchedule, Instrument, Levels, Side
+from tickbus_router.planning import Leg, VenueMarket, best_price, split
+
+D = Decimal
+
+
+def market(
+    venue: str, asks: Levels, bids: Levels = (), fee: str = "0.001", free: str | None = None,
+    least: str = "0",
+) -> VenueMarket:  # fmt: skip
+    instrument = Instrument(
+        venue, "BTC-USDT", "BTCUSDT", "BTC", "USDT", D("0.01"), D("0.001"), notional_min=D(least)
+    )
+    depth = BookDepth(1, 1, venue, "BTC-USDT", bids, asks, 1, 1)
+    schedule = FeeSchedule(maker=D(0), taker=D(fee))
+    return VenueMarket(instrument, depth, schedule, None if free is None else D(free))
+
+
+A: Levels = ((100.0, 1.0), (102.0, 5.0))
+B: Levels = ((101.0, 2.0), (103.0, 5.0))
+
+
+def test_takes_the_cheaper_venue_first_and_the_other_for_the_rest() -> None:
+    legs = split(Side.BUY, D(2), None, [market("a", A), market("b", B)])
+    assert legs == [Leg("a", D(1), D(100)), Leg("b", D(1), D(101))]
+
+
+def test_fees_are_part_of_the_price() -> None:
+    dear, cheap = market("a", A, fee="0.02"), market("b", B, fee="0")
+    assert split(Side.BUY, D(2), None, [dear, cheap]) == [Leg("b", D(2), D(101))]
+
+
+def test_selling_takes_the_highest_bids() -> None:
+    a = market("a", (), ((99.0, 1.0), (97.0, 9.0)))
+    b = market("b", (), ((98.0, 9.0),))
+    legs = split(Side.SELL, D(3), None, [a, b])
+    assert legs == [Leg("a", D(1), D(99)), Leg("b", D(2), D(98))]
+
+
+def test_limit_bounds_what_is_taken() -> None:
+    legs = split(Side.BUY, D(9), D("101"), [market("a", A), market("b", B)])
+    assert legs == [Leg("a", D(1), D(100)), Leg("b", D(2), D(101))]
+
+
+def test_money_at_a_venue_bounds_its_leg_fee_included() -> None:
+    poor = market("a", A, free="50.05")
+    legs = split(Side.BUY, D(2), None, [poor, market("b", B)])
+    assert legs == [Leg("a", D("0.5"), D(100)), Leg("b", D("1.5"), D(101))]
+
+
+def test_leg_that_is_too_small_for_its_venue_goes_to_the_others() -> None:
+    small = market("a", ((100.0, 0.01), (110.0, 9.0)), least="5")
+    assert split(Side.BUY, D(2), None, [small, market("b", B)]) == [Leg("b", D(2), D(101))]
+
+
+def test_more_venues_than_allowed_are_left_out_smallest_first() -> None:
+    markets = [market("a", ((100.0, 1.0),)), market("b", ((101.0, 3.0),))]
+    assert split(Side.BUY, D(4), None, markets, legs_max=1) == [Leg("b", D(3), D(101))]
+
+
+def test_nothing_to_take_makes_no_leg() -> None:
+    assert split(Side.BUY, D(1), D(50), [market("a", A)]) == []
+    assert split(Side.BUY, D(1), None, []) == []
+
+
+def test_best_price_is_that_of_the_one_book_of_all_venues() -> None:
+    markets = [market("a", A, fee="0"), market("b", B, fee="0")]
+    assert best_price(Side.BUY, D(2), markets) == D("100.5")
+    assert best_price(Side.BUY, D(99), markets) is None
+
+
+SIZES = st.floats(0.001, 5.0).map(lambda x: round(x, 3))
+BOOKS = st.lists(
+    st.tuples(st.floats(90.0, 110.0).map(lambda x: round(x, 2)), SIZES),
+    max_size=6, unique_by=lambda level: level[0],
+).map(lambda levels: tuple(sorted(levels)))  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(BOOKS, st.sampled_from(["0", "0.001", "0.01"])), min_size=1, max_size=4),
+    st.decimals("0.001", "12", places=3),
+    st.none() | st.decimals("90", "110", places=2),
+    st.none() | st.decimals("0", "300", places=2),
+)
+def test_no_leg_takes_more_than_there_is_is_wanted_or_can_be_paid(
+    books: list[tuple[Levels, str]], quantity: Decimal, limit: Decimal | None, free: Decimal | None
+) -> None:
+    markets = [
+        market(str(n), asks, fee=fee, free=None if free is None else str(free))
+        for n, (asks, fee) in enumerate(books)
+    ]
+    legs = split(Side.BUY, quantity, limit, markets)
+    assert sum((leg.quantity for leg in legs), D(0)) <= quantity
+    for leg in legs:
+        asks, fee = books[int(leg.venue)]
+        within = [(D(repr(p)), D(repr(s))) for p, s in asks if D(repr(p)) <= leg.price]
+        assert leg.quantity <= sum((size for _, size in within), D(0))
+        assert limit is None or leg.price <= limit
+        if free is not None:
+            left, cost = leg.quantity, D(0)
+            for price, size in within:
+                cost += min(left, size) * price * (1 + D(fee))
+                left -= min(left, size)
+            assert cost <= free
+
+
+@given(st.lists(BOOKS, min_size=1, max_size=3), st.decimals("0.001", "5", places=3))
+def test_legs_pay_what_the_one_book_of_all_would(books: list[Levels], quantity: Decimal) -> None:
+    markets = [market(str(n), asks, fee="0") for n, asks in enumerate(books)]
+    best = best_price(Side.BUY, quantity, markets)
+    legs = split(Side.BUY, quantity, None, markets)
+    if best is None:
+        return
+    paid = D(0)
+    for leg in legs:
+        left = leg.quantity
+        for price, size in books[int(leg.venue)]:
+            paid += min(left, D(repr(size))) * D(repr(price))
+            left -= min(left, D(repr(size)))
+    assert sum((leg.quantity for leg in legs), D(0)) == quantity
+    assert paid / quantity == pytest.approx(best)
