@@ -100,7 +100,7 @@ def test_a_process_is_for_the_main_venue_or_for_the_one_that_is_named(tmp_path: 
     assert load([file], {}).venue.name == "one"
     assert load([file], {"TICKBUS_VENUE": "two"}).venue.name == "two"
     assert [venue.name for venue in load([file], {"TICKBUS_VENUE": "two"}).venues] == ["one", "two"]
-    with pytest.raises(ConfigError, match="TICKBUS_VENUE='tow': .* did you mean 'two'"):
+    with pytest.raises(ConfigError, match=r"TICKBUS_VENUE='tow': .* did you mean 'two'"):
         _ = load([file], {"TICKBUS_VENUE": "tow"}).venue
 
 

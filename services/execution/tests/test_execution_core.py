@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickbus.events import (
+    AccountReconciled,
     CancelApproved,
     CancelOrder,
     CancelRejected,
+    DifferenceFound,
+    DifferenceKind,
     Event,
     Fill,
     Instrument,
@@ -26,6 +29,7 @@ from tickbus.events import (
     OrderSubmitted,
     OrderType,
     OrderUnknown,
+    ReconciliationCause,
     Recovered,
     SetTimer,
     Side,
@@ -214,10 +218,10 @@ def test_cancel_of_before_the_start_that_nothing_answered_is_sent_when_the_order
     history = (approved(), *a_core(approved()).handle(report(VenueStatus.NEW)), cancel())
     core = a_core(history=history)
     snapshot = VenueSnapshot(NOW, NOW, (report(VenueStatus.NEW),), ())
-    assert kinds(core.handle(snapshot)) == [VenueCancel]
+    assert kinds(core.handle(snapshot)) == [VenueCancel, AccountReconciled]
     refused = CancelRejected(NOW, NOW, "s-r-1", "s", "sim", "BTC-USDT", "s-r-c1", "-2011", "no")
     answered = a_core(history=(*history, refused))
-    assert kinds(answered.handle(snapshot)) == []
+    assert kinds(answered.handle(snapshot)) == [AccountReconciled]
 
 
 def test_fill_that_beat_the_cancel_is_published_after_it() -> None:
@@ -277,9 +281,35 @@ def test_recovered_core_publishes_nothing_twice_and_knows_its_fills() -> None:
 
 def test_reconciliation_asks_for_what_the_venue_does_not_list() -> None:
     core = a_core(approved(), report(VenueStatus.NEW))
-    assert kinds(core.handle(VenueSnapshot(NOW, NOW, (), ()))) == [VenueQuery]
+    out: Any = core.handle(VenueSnapshot(NOW, NOW, (), ()))
+    assert kinds(out) == [VenueQuery, AccountReconciled]
+    assert (out[-1].asked, out[-1].differences) == (1, 0)
     listed = VenueSnapshot(NOW, NOW, (report(VenueStatus.NEW),), ())
-    assert list(core.handle(listed)) == []
+    (told,) = core.handle(listed)
+    assert isinstance(told, AccountReconciled)
+    assert (told.open_orders, told.asked, told.differences) == (1, 0, 0)
+
+
+def test_each_correction_of_the_books_names_the_difference_and_why_it_was_looked_for() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW))
+    missed = ForeignFill("BTC-USDT", "77", a_fill("9", "2"))
+    asked = ReconciliationCause.ASKED
+    out: Any = core.handle(VenueSnapshot(NOW, NOW, (), (missed,), asked))
+    assert kinds(out) == [OrderFilled, DifferenceFound, AccountReconciled]
+    assert (out[1].kind, out[1].cause) == (DifferenceKind.MISSED_FILL, asked)
+    assert out[1].detail == "event=OrderFilled fill_id=9 side=BUY price=100 quantity=2"
+    assert out[2].differences == 1
+
+
+def test_answer_about_an_order_that_was_not_listed_is_a_difference_too() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW))
+    core.handle(VenueSnapshot(NOW, NOW, (), (), ReconciliationCause.CONNECTED))
+    out: Any = core.handle(report(VenueStatus.CANCELED))
+    assert kinds(out) == [OrderCanceled, DifferenceFound]
+    assert (out[1].kind, out[1].cause) == (
+        DifferenceKind.ORDER_STATE, ReconciliationCause.CONNECTED,
+    )  # fmt: skip
+    assert kinds(core.handle(report(VenueStatus.CANCELED))) == [], "once"
 
 
 def test_fill_during_a_disconnect_is_found_in_the_history_of_the_account() -> None:
@@ -297,9 +327,13 @@ def parked_timer(seconds: int = 3) -> TimerFired:
 def test_fill_of_a_stranger_is_booked_as_external_once_no_order_of_ours_can_be_meant() -> None:
     core = a_core()
     strange = ForeignFill("BTC-USDT", "900", a_fill("9"))
-    assert kinds(core.handle(VenueSnapshot(NOW, NOW, (), (strange,)))) == [SetTimer]
+    assert SetTimer in kinds(core.handle(VenueSnapshot(NOW, NOW, (), (strange,))))
     out: Any = core.handle(parked_timer())
-    assert kinds(out) == [OrderSubmitted, OrderAccepted, OrderFilled]
+    assert [e.kind for e in out if isinstance(e, DifferenceFound)] == [
+        DifferenceKind.EXTERNAL_ORDER, DifferenceKind.EXTERNAL_FILL,
+    ]  # fmt: skip
+    told = [kind for kind in kinds(out) if kind is not DifferenceFound]
+    assert told == [OrderSubmitted, OrderAccepted, OrderFilled]
     assert {event.strategy_id for event in out} == {"external"}
     assert core.handle(parked_timer(6)) == []
 
@@ -326,8 +360,8 @@ def test_order_placed_by_hand_enters_the_books_as_external() -> None:
     core = a_core()
     foreign = report(VenueStatus.NEW, order_id="web_abc", venue_id="900")
     out: Any = core.handle(VenueSnapshot(NOW, NOW, (foreign,), ()))
-    assert kinds(out) == [OrderSubmitted, OrderAccepted]
-    assert {event.strategy_id for event in out} == {"external"}
+    assert kinds(out) == [OrderSubmitted, DifferenceFound, OrderAccepted, AccountReconciled]
+    assert {event.strategy_id for event in out[:-1]} == {"external"}
     filled = report(VenueStatus.FILLED, "2", [a_fill("5", "2")], order_id="web_abc", venue_id="900")
     assert kinds(core.handle(filled)) == [OrderFilled]
 

@@ -189,7 +189,7 @@ def test_after_a_restart_the_replacing_goes_on_where_it_was() -> None:
 def test_an_approval_that_was_never_sent_is_not_forgotten_by_a_second_restart() -> None:
     core = a_core(history=(FIRST,), now=NOW)
     out = core.handle(VenueSnapshot(NOW, NOW, (), ()))
-    assert kinds(out) == [VenueQuery]
+    assert VenueQuery in kinds(out)
     core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))
     out = core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))
     assert kinds(out) == [VenueSubmit, OrderSubmitted]

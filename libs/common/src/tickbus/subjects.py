@@ -18,12 +18,14 @@ from tickbus.events.market import (
     Trade,
 )
 from tickbus.events.orders import (
+    AccountReconciled,
     AccountUpdated,
     BestExecution,
     CancelAllOrders,
     CancelApproved,
     CancelOrder,
     CancelRejected,
+    DifferenceFound,
     OrderAccepted,
     OrderApproved,
     OrderCanceled,
@@ -78,6 +80,7 @@ _AT_VENUE = (
     CancelRejected,
     OrderUnknown,
     BestExecution,
+    DifferenceFound,
 )
 _cache: dict[tuple[type, str, str], str] = {}
 
@@ -165,7 +168,7 @@ def of(event: Event) -> str:
             return approved(event.cancel.venue)
         case OrderDenied():
             return denied(token(event.order.strategy_id))
-        case AccountUpdated():
+        case AccountUpdated() | AccountReconciled():
             return f"orders.account.{token(event.venue)}"
         case ConsolidatedTop():
             return f"book.consolidated.{token(event.instrument_id)}"

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from tickbus.events import (
+    AccountReconciled,
     AccountUpdated,
     CancelApproved,
     CancelRejected,
@@ -32,11 +33,13 @@ from tickbus.events import (
     OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
+    ReconciliationCause,
     Recovered,
     SetTimer,
     TimerFired,
 )
 from tickbus.order import Order, OrderState
+from tickbus_execution.differences import explained
 from tickbus_execution.external import EXTERNAL, external_from_fill
 from tickbus_execution.memory import Memory
 from tickbus_execution.successors import Successors, cancel_for, left_of
@@ -74,6 +77,8 @@ class ExecutionCore(Memory):
         self._queries: dict[str, int] = {}
         self._not_found: dict[str, int] = {}
         self._parked: dict[tuple[str, str], ForeignFill] = {}
+        # Working orders that the venue did not list, and why it had been asked for its list.
+        self._doubted: dict[str, ReconciliationCause] = {}
         self._live = False
         self._ts_live = 0
         self._handlers: dict[type, Callable[[Any], Events]] = {
@@ -258,6 +263,11 @@ class ExecutionCore(Memory):
     # -- reports -----------------------------------------------------------------------------------
 
     def _report(self, report: OrderReport) -> Events:
+        cause = self._doubted.pop(report.client_order_id, None)
+        out = self._report_of(report)
+        return out if cause is None else list(explained(out, cause))
+
+    def _report_of(self, report: OrderReport) -> Events:
         order = self.orders.get(report.client_order_id)
         out: list[Event] = []
         if order is None:
@@ -408,6 +418,7 @@ class ExecutionCore(Memory):
 
     def _reconcile(self, snapshot: VenueSnapshot) -> Events:
         out: list[Event] = []
+        asked = 0
         listed: set[str] = set()
         for report in snapshot.open_orders:
             out += self._report(report)
@@ -417,8 +428,17 @@ class ExecutionCore(Memory):
             out += self._foreign_fill(snapshot, foreign)
         for order in list(self.orders.working()):
             if order.client_order_id not in listed:
-                out += self._missing(order, snapshot)
-        return out
+                questions = self._missing(order, snapshot)
+                asked += len(questions)
+                out += questions
+                if questions:
+                    self._doubted[order.client_order_id] = snapshot.cause
+        told = list(explained(out, snapshot.cause))
+        compared = AccountReconciled(
+            snapshot.ts_event, snapshot.ts_recv, self.venue, snapshot.cause,
+            len(snapshot.open_orders), len(snapshot.fills), asked, len(told) - len(out),
+        )  # fmt: skip
+        return [*told, compared]
 
     def _missing(self, order: Order, cause: Event) -> Events:
         order_id = order.client_order_id
@@ -452,7 +472,8 @@ class ExecutionCore(Memory):
                 again = self._foreign_fill(cause, foreign)
                 out += [event for event in again if not isinstance(event, SetTimer)]
             else:
-                out += self._external_fill(cause, foreign)
+                found = self._external_fill(cause, foreign)
+                out += explained(found, ReconciliationCause.PERIODIC)
         return [*out, self._look_at_parked_later(cause)] if self._parked else out
 
     def _external_fill(self, cause: Event, foreign: ForeignFill) -> Events:

@@ -9,7 +9,15 @@ from enum import StrEnum
 
 import msgspec
 
-from tickbus.events import Balance, CancelOrder, Event, Fill, Side, SubmitOrder
+from tickbus.events import (
+    Balance,
+    CancelOrder,
+    Event,
+    Fill,
+    ReconciliationCause,
+    Side,
+    SubmitOrder,
+)
 
 
 class VenueSubmit(Event, frozen=True):
@@ -115,6 +123,7 @@ class VenueSnapshot(Event, frozen=True):
 
     open_orders: tuple[OrderReport, ...]
     fills: tuple[ForeignFill, ...]
+    cause: ReconciliationCause = ReconciliationCause.PERIODIC
 
 
 class VenueLost(Event, frozen=True):

@@ -38,10 +38,15 @@ class StrategyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 def entries(settings: Settings) -> list[StrategyEntry]:
     """The enabled entries; only the one named by TICKBUS_STRATEGY_ID if it is set.
 
-    Raises ConfigError for an id given twice or one that is not there.
+    Raises ConfigError for an id given twice, or an id or a venue that is not there.
     """
     found = list(settings.entries("strategies", StrategyEntry))
     ids = [entry.id for entry in found]
+    venues = [SMART_VENUE, *(venue.name for venue in settings.venues)]
+    for entry in found:
+        if entry.venue and entry.venue not in venues:
+            hint = nearest(entry.venue, venues, "venues")
+            raise ConfigError(f"strategies: {entry.id}: venue {entry.venue!r} is not there; {hint}")
     for strategy_id in ids:
         if ids.count(strategy_id) > 1:
             raise ConfigError(f"strategies: the id {strategy_id!r} is given twice; ids are unique")
@@ -73,9 +78,7 @@ def _fees(settings: Settings, venue: str) -> FeeSchedule:
     if venue == SMART_VENUE:
         maker, taker = (max(getattr(f, n) for f in known.values()) for n in ("maker", "taker"))
         return FeeSchedule(maker=maker, taker=taker)
-    if venue and venue not in known:
-        raise ConfigError(f"strategies: venue {venue!r}: {nearest(venue, list(known), 'venues')}")
-    return known[venue or settings.venue.name]
+    return known.get(venue, settings.venue.fees)
 
 
 def find(kind: str) -> type[Strategy]:

@@ -30,6 +30,7 @@ from tickbus.events.market import (
 )
 from tickbus.events.orders import (
     SMART_VENUE,
+    AccountReconciled,
     AccountUpdated,
     BestExecution,
     CancelAllOrders,
@@ -37,6 +38,8 @@ from tickbus.events.orders import (
     CancelOrder,
     CancelRejected,
     DenialReason,
+    DifferenceFound,
+    DifferenceKind,
     Fill,
     OrderAccepted,
     OrderApproved,
@@ -51,13 +54,18 @@ from tickbus.events.orders import (
     OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
+    ReconciliationCause,
     SubmitOrder,
 )
 from tickbus.instruments import Instrument
 
 __all__ = [
+    "AccountReconciled",
     "AccountUpdated",
     "BestExecution",
+    "DifferenceFound",
+    "DifferenceKind",
+    "ReconciliationCause",
     "SMART_VENUE",
     "Balance",
     "BalanceReport",

@@ -224,6 +224,49 @@ class BestExecution(_AtVenue, frozen=True):
     legs: int
 
 
+class DifferenceKind(StrEnum):
+    """What comparing the account with our orders found, and what the next event then corrects."""
+
+    ORDER_STATE = "ORDER_STATE"
+    MISSED_FILL = "MISSED_FILL"
+    EXTERNAL_ORDER = "EXTERNAL_ORDER"
+    EXTERNAL_FILL = "EXTERNAL_FILL"
+
+
+class ReconciliationCause(StrEnum):
+    """Why the account was compared."""
+
+    CONNECTED = "CONNECTED"
+    PERIODIC = "PERIODIC"
+    ASKED = "ASKED"
+
+
+class DifferenceFound(_AtVenue, frozen=True):
+    """The account was not what our orders said; the event before it on the stream corrects that.
+
+    `detail` names that event and what it says, as `k=v` pairs.
+    """
+
+    kind: DifferenceKind
+    cause: ReconciliationCause
+    detail: str
+
+
+class AccountReconciled(Event, frozen=True):
+    """The account was compared: what was listed, what was asked about, how much differed.
+
+    `asked` are working orders that the venue did not list; their answers come later, and may be
+    further differences.
+    """
+
+    venue: str
+    cause: ReconciliationCause
+    open_orders: int
+    fills: int
+    asked: int
+    differences: int
+
+
 class AccountUpdated(Event, frozen=True):
     """Balances as the venue reports them; `complete` when it lists every asset of the account."""
 
@@ -244,9 +287,16 @@ OrderEvent = (
     | CancelRejected
     | OrderUnknown
     | BestExecution
+    | DifferenceFound
 )
 OrderPathEvent = (
-    OrderIntent | OrderApproved | CancelApproved | OrderDenied | OrderEvent | AccountUpdated
+    OrderIntent
+    | OrderApproved
+    | CancelApproved
+    | OrderDenied
+    | OrderEvent
+    | AccountUpdated
+    | AccountReconciled
 )
 
 
@@ -272,6 +322,10 @@ def message_id(event: Event) -> str:
             return f"{name}:{event.venue}:{event.instrument_id}:{event.fill.fill_id}"
         case OrderUnknown():
             return f"{name}:{event.client_order_id}:{event.ts_recv}"
+        case DifferenceFound():
+            return f"{name}:{event.client_order_id}:{event.ts_recv}:{event.kind}:{event.detail}"
+        case AccountReconciled():
+            return f"{name}:{event.venue}:{event.ts_recv}"
         case OrderAccepted():
             # Said again, after a time of not knowing, it is another fact.
             return f"{name}:{event.client_order_id}:{event.ts_event}"
