@@ -242,6 +242,10 @@ class Platform:
                 "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "nats_url": nats_url,
                 "api_url": self.api_url,
+                "exchange_url": f"http://{HOST}:{plan.ports.exchange}"
+                if plan.profile.simulated
+                else "",
+                "config": [str(file) for file in plan.files],
                 "services": {
                     name: {"pid": child.pid, "log": str(child.log)}
                     for name, child in self.children.items()
