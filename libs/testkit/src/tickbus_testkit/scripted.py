@@ -17,6 +17,7 @@ class Asked(NamedTuple):
     path: str
     query: str
     headers: dict[str, str]
+    body: bytes = b""
 
     @property
     def params(self) -> dict[str, str]:
@@ -64,9 +65,9 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
     first, *lines = head.rstrip().split("\r\n")
     method, target, _ = first.split(" ")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    await reader.readexactly(int(headers.get("content-length", "0")))
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
     path, _, query = target.partition("?")
-    return Asked(method, path, query, headers)
+    return Asked(method, path, query, headers, body)
 
 
 async def passed_on(upstream: str, asked: Asked) -> Told:
