@@ -150,11 +150,14 @@ async def test_errors_that_last_are_never_called_none_left(exchange: Trader) -> 
     assert any("BTCUSDT" in why for why in the(report).unverified)
 
 
-async def test_list_that_cannot_be_read_is_never_called_none_left(exchange: Trader) -> None:
+@pytest.mark.parametrize("body", [b"[{", b"{}", b"null", b"", b'[{"orderId": 1}]'])
+async def test_list_that_cannot_be_read_is_never_called_none_left(
+    exchange: Trader, body: bytes
+) -> None:
     await exchange.rest()
 
     async def rule(request: Asked) -> Told | str:
-        return Told(200, b"[{") if request.path == "/api/v3/openOrders" else ""
+        return Told(200, body) if request.path == "/api/v3/openOrders" else ""
 
     async with between(exchange, rule) as url:
         report, _ = await killed(an_account(url), config=BRIEF)
@@ -198,6 +201,14 @@ async def test_order_that_slips_in_before_or_between_the_looks_is_caught(
         report, _ = await killed(an_account(url))
     assert report.exit_code == EXIT_DONE
     assert {order.symbol for order in the(report).cleared} == {"BTCUSDT", "SOLUSDT"}
+    assert await exchange.working() == 0
+
+
+async def test_symbol_that_the_venue_does_not_know_keeps_nothing_back(exchange: Trader) -> None:
+    await exchange.rest()
+    target = an_account(exchange.url, instruments=("NOPE-USDT", "BTC-USDT"))
+    report, said = await killed(target)
+    assert report.exit_code == EXIT_DONE, said
     assert await exchange.working() == 0
 
 

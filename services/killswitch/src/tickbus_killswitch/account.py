@@ -91,6 +91,8 @@ class Account:
         quiet = key_tries = 0
         for delay_s in delays_s(0.1, 2.0):
             failures = await self._cancel(wanted)
+            # Where the venue says no for good (it does not know the symbol), its list is enough.
+            failures = {s: f for s, f in failures.items() if not _is_answer(f)}
             unread = await self._look_again()
             key_tries += any(isinstance(f, KeyRefused) for f in (*failures.values(), unread))
             quiet = 0 if failures or unread or self._left else quiet + 1
@@ -222,6 +224,10 @@ class Account:
     def _problem(self, text: str) -> None:
         self._problems[text] = None
         self._say(f"{self.name}: {text}")
+
+
+def _is_answer(failure: Exception) -> bool:
+    return isinstance(failure, Refused) and not isinstance(failure, KeyRefused)
 
 
 def _key(order: VenueOrder) -> _Key:

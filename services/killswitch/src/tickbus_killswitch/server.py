@@ -54,6 +54,12 @@ class KillSwitch:
         self._running = (request.flatten, task)
         return await asyncio.shield(task)
 
+    async def finished(self) -> None:
+        """Wait for the kill that is under way, if there is one."""
+        if self._running is not None:
+            log.warning("asked to stop in the middle of a kill: it is finished first")
+            await asyncio.wait([self._running[1]])
+
     async def _kill(self, request: KillRequest) -> KillReport:
         log.critical("KILL by %s: %s", request.actor or "?", request.reason or "no reason given")
         try:

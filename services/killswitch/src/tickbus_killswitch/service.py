@@ -67,6 +67,7 @@ async def _serve(settings: list[Settings], place: str) -> None:
     urls = dict.fromkeys(target.bus_url for target in targets)
     followers = [asyncio.create_task(switch.follow(url)) for url in urls]
     await stopping.wait()
+    await switch.finished()
     for follower in followers:
         follower.cancel()
     await asyncio.gather(*followers, return_exceptions=True)

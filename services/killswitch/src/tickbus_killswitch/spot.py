@@ -9,7 +9,7 @@ from typing import Any
 
 from tickbus.kill_api import Exposure, OrderKind, VenueOrder
 from tickbus_killswitch.rest import UNKNOWN_ORDER, NotReached, Refused, Rest
-from tickbus_killswitch.venue import ZERO, Rules, rules_of, settled, symbols_of
+from tickbus_killswitch.venue import ZERO, Rules, entries, rules_of, settled, symbols_of
 
 TIME_PATH = "/api/v3/time"
 SYMBOLS_MAX = 100
@@ -32,7 +32,7 @@ class Spot:
             self.rest.ask("GET", "/api/v3/openOrders"), self._lists()
         )
         try:
-            return [_order(entry) for entry in orders] + lists
+            return [_order(entry) for entry in entries(orders, "GET /api/v3/openOrders")] + lists
         except (KeyError, TypeError) as error:
             raise NotReached(f"GET /api/v3/openOrders: cannot be read: {error!r}") from error
 
@@ -51,7 +51,7 @@ class Spot:
                     client_order_id=str(entry.get("listClientOrderId", "")),
                     kind=OrderKind.LIST,
                 )
-                for entry in lists
+                for entry in entries(lists, "GET /api/v3/openOrderList")
             ]
         except (KeyError, TypeError) as error:
             raise NotReached(f"GET /api/v3/openOrderList: cannot be read: {error!r}") from error
@@ -65,8 +65,9 @@ class Spot:
                 return []
             raise
         # A list's answer has no order id of its own, its orders are in `orderReports`.
-        entries = [e for entry in answer for e in entry.get("orderReports", [entry])]
-        return [_order(e, e.get("origClientOrderId")) for e in entries if "orderId" in e]
+        listed = entries(answer, "DELETE /api/v3/openOrders")
+        orders = [e for entry in listed for e in entry.get("orderReports", [entry])]
+        return [_order(e, e.get("origClientOrderId")) for e in orders if "orderId" in e]
 
     async def exposure(self) -> list[Exposure]:
         """Every asset that the account holds, valued by the configured instruments' prices."""
@@ -123,7 +124,7 @@ class Spot:
         try:
             read = {
                 str(e["asset"]): (Decimal(str(e["free"])), Decimal(str(e["locked"])))
-                for e in body["balances"]
+                for e in entries(body["balances"], "GET /api/v3/account: balances")
             }
         except (KeyError, TypeError, ArithmeticError) as error:
             raise NotReached(f"GET /api/v3/account: cannot be read: {error!r}") from error

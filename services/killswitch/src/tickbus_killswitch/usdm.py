@@ -10,7 +10,7 @@ from typing import Any
 
 from tickbus.kill_api import Exposure, OrderKind, VenueOrder
 from tickbus_killswitch.rest import UNKNOWN_ORDER, NotReached, Refused, Rest
-from tickbus_killswitch.venue import Rules, rules_of, settled, symbols_of
+from tickbus_killswitch.venue import Rules, entries, rules_of, settled, symbols_of
 
 TIME_PATH = "/fapi/v1/time"
 
@@ -31,6 +31,8 @@ class Usdm:
             self.rest.ask("GET", "/fapi/v1/openOrders"),
             self.rest.ask("GET", "/fapi/v1/openAlgoOrders"),
         )
+        plain = entries(plain, "GET /fapi/v1/openOrders")
+        conditional = entries(conditional, "GET /fapi/v1/openAlgoOrders")
         try:
             return [
                 *(_order(e, "orderId", "clientOrderId", OrderKind.PLAIN) for e in plain),
@@ -120,7 +122,7 @@ class Usdm:
                     "notional": Decimal(str(p["notional"])),
                     "marginAsset": str(p.get("marginAsset", "USDT")),
                 }
-                for p in body
+                for p in entries(body, "GET /fapi/v3/positionRisk")
             ]
         except (KeyError, TypeError, ArithmeticError) as error:
             raise NotReached(f"GET /fapi/v3/positionRisk: cannot be read: {error!r}") from error

@@ -72,6 +72,13 @@ class Rules(NamedTuple):
         return tradable <= 0 or tradable * price < self.notional_min
 
 
+def entries(body: Any, what: str) -> list[Any]:
+    """`body` if it is a list. Raises NotReached: an answer of another form is none, never empty."""
+    if not isinstance(body, list):
+        raise NotReached(f"{what}: a list was expected, not {str(body)[:100]}")
+    return body
+
+
 async def settled(rest: Rest, path: str, order: dict[str, Any]) -> bool:
     """`Venue.settle` by a query at `path`: twice unknown means that it never arrived."""
     query = {"symbol": order["symbol"], "origClientOrderId": order["newClientOrderId"]}
