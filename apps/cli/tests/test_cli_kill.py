@@ -139,6 +139,30 @@ def test_a_person_gets_lines_and_a_loud_end(
     assert "ORDERS MAY STILL BE WORKING on sim" in said
 
 
+async def test_a_halt_lasts_until_somebody_resumes(
+    tmp_path: Path, exchange: str, nats_url: str
+) -> None:
+    config = Path(an_account(tmp_path, exchange))
+    config.write_text(config.read_text(encoding="utf-8").replace(DEAD, nats_url), encoding="utf-8")
+    code, report, said = await run("--config", str(config), "--reason", "quotes look wrong")
+    assert (code, report["halted"]) == (0, True), said
+
+    async def resume(*arguments: str) -> tuple[int, str]:
+        done = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-m", "tickbus_cli", "resume", *arguments],
+            capture_output=True, text=True, timeout=50, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = await resume("--config", str(config))
+    assert code == 1
+    assert "trading is HALTED since" in said
+    assert "quotes look wrong" in said
+    code, said = await resume("--config", str(config), "--yes")
+    assert (code, said.splitlines()[-1]) == (0, "trading is ACTIVE")
+    assert await resume("--config", str(config)) == (0, "trading is ACTIVE already\n")
+
+
 def test_the_way_to_the_first_cancel_imports_nothing_heavy() -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS], capture_output=True, text=True, timeout=50, check=True

@@ -136,7 +136,9 @@ def _show(report: KillReport) -> None:
     for account in report.accounts:
         for line in _lines(account):
             print(f"  {line}")
-    if not report.halted:
+    if report.halted:
+        print("  trading is HALTED until `tickbus resume`")
+    else:
         print(f"  risk was not told, strategies may order again: {report.halt_detail}")
     bar = "" if report.exit_code == 0 else "!" * 72 + "\n"
     print(f"{bar}{report.summary} ({report.seconds:.1f} s)")
