@@ -45,7 +45,7 @@ def an_account(directory: Path, url: str, name: str = "sim", mode: str = "simula
     }  # fmt: skip
     sections = {
         "platform": {"mode": mode}, "bus": {"url": DEAD}, "venue": venue,
-        "killswitch": {"timeout_s": 0.5, "settle_s": 0.05, "request_timeout_s": 0.3},
+        "killswitch": {"timeout_s": 3, "settle_s": 0.05, "request_timeout_s": 1},
     }  # fmt: skip
     path.write_text(json.dumps(sections), encoding="utf-8")
     return str(path)

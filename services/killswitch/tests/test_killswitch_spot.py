@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from tickbus.config import ConfigError, Settings
 from tickbus.kill_api import (
     EXIT_DONE,
     EXIT_EXPOSED,
@@ -23,12 +24,12 @@ from tickbus_exchange.config import DEFAULT_BALANCES as BALANCES
 from tickbus_exchange.config import DEFAULT_LISTINGS, ExchangeConfig
 from tickbus_exchange.server import Server
 from tickbus_killswitch.config import KillConfig
-from tickbus_killswitch.kill import Target, kill
+from tickbus_killswitch.kill import Target, kill, targets_of
 from tickbus_testkit.scripted import Asked, Told, passed_on, scripted
 
 DEAD = "nats://127.0.0.1:1"
-QUICK = KillConfig(timeout_s=5.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=0.2)
-BRIEF = KillConfig(timeout_s=0.6, settle_s=0.05, request_timeout_s=0.3, halt_wait_s=0.2)
+QUICK = KillConfig(timeout_s=15.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=0.2)
+BRIEF = KillConfig(timeout_s=2.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=0.2)
 UNAVAILABLE = Told(503, b"Service Unavailable.")
 
 
@@ -372,8 +373,35 @@ async def test_paper_account_is_left_alone_and_says_so(exchange: Trader) -> None
     await exchange.rest()
     report, _ = await killed(an_account(exchange.url, orders="paper"))
     assert report.exit_code == EXIT_DONE
-    assert "only pretended" in the(report).detail
+    assert "(paper)" in the(report).detail
     assert await exchange.working() == 1
+
+
+def test_every_venue_of_a_configuration_is_an_account_with_its_own_keys() -> None:
+    venue: dict[str, Any] = {
+        "name": "sim", "adapter": "binance", "rest_url": "http://a", "ws_url": "x",
+        "ws_api_url": "x", "instruments": ["BTC-USDT"], "fees": {"maker": 0, "taker": 0},
+    }  # fmt: skip
+    further = [
+        venue | {"name": "usdm-2", "adapter": "binance-usdm", "rest_url": "http://b"},
+        venue | {"name": "okx", "adapter": "okx"},
+        venue | {"name": "okx-2", "adapter": "okx"},
+    ]
+    environment = {
+        "TICKBUS_VENUE_API_KEY": "k", "TICKBUS_VENUE_API_SECRET": "s",
+        "TICKBUS_USDM_2_API_KEY": "k2", "TICKBUS_USDM_2_API_SECRET": "s2",
+        "TICKBUS_OKX_2_API_KEY": "k3", "TICKBUS_OKX_2_API_SECRET": "s3",
+    }  # fmt: skip
+    raw = {"platform": {"mode": "live"}, "venue": venue, "venues": further}
+    targets = targets_of([Settings(raw, environment)])
+    assert [(t.name, t.key, t.secret, t.orders) for t in targets] == [
+        ("sim", "k", "s", "venue"),
+        ("usdm-2", "k2", "s2", "venue"),
+        ("okx", "k", "s", "market data only"),
+        ("okx-2", "k3", "s3", "venue"),
+    ]
+    with pytest.raises(ConfigError, match="two configurations describe the account 'sim'"):
+        targets_of([Settings(raw, environment), Settings(raw, environment)])
 
 
 async def test_venue_without_a_kill_path_is_not_called_done() -> None:

@@ -130,7 +130,7 @@ async def _run(plan: Plan, arguments: argparse.Namespace, say: Voice) -> int:
         say(f"running; still waiting: {late}" if late else f"ready in {started - began:.1f} s")
         say(f"  API      {platform.api_url}/health   {platform.api_url}/docs")
         say(f"  metrics  {platform.api_url}/metrics   (each service: ports"
-            f" {plan.ports.metrics('feed')} to {plan.ports.metrics('api')})")  # fmt: skip
+            f" {plan.ports.metrics('feed')} to {plan.ports.metrics('killswitch')})")  # fmt: skip
         say(f"  logs     {plan.data.path / 'logs'}")
         await _say_halted(platform, say)
         await _watch(platform, arguments, say, started)

@@ -137,7 +137,7 @@ async def replace(
     The old one is cancelled first, and what it had filled counts towards the quantity. 201, 202 and
     422 as with a new order; 409: the old one is over.
     """
-    status, order = await gateway.replace(order_id, parse_changes(await _body(request)))
+    status, order = await gateway.replace(order_id, parse_changes(await body_of(request)))
     response.status_code = status
     response.headers["Location"] = f"/api/v1/orders/{order.client_order_id}"
     return _view(gateway, order)

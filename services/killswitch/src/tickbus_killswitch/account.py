@@ -25,7 +25,7 @@ _Key = tuple[str, str, str]
 class Account:
     """One account; `began` is the command's moment on the monotonic clock.
 
-    `timeout_s` bounds the cancelling, and once more the closing. `settle_s`: between the last two
+    `timeout_s` bounds the cancelling; then, each with as much again, the closing and another look. `settle_s`: between the last two
     looks, long enough for an order that was under way to arrive.
     """
 
@@ -65,6 +65,7 @@ class Account:
         if flatten and self._answered:
             self._begin(self._timeout_s)
             await self._flatten()
+            self._begin(self._timeout_s)
             verified = await self._clear()
         exposure = await self._exposure()
         return AccountReport(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tickbus.config import ConfigError, Settings, load
+from tickbus.config import ConfigError, Settings, VenueConfig, load
 from tickbus.kill_api import (
     EXIT_DONE,
     EXIT_EXPOSED,
@@ -30,6 +30,8 @@ ADAPTERS: dict[str, tuple[type[spot.Spot] | type[usdm.Usdm], str]] = {
     "binance-usdm": (usdm.Usdm, usdm.TIME_PATH),
 }
 PRETENDED = ("paper", "dry_run")
+MARKET_DATA = "market data only"
+"""A further venue without order entry and without a key: what is not traded there has no orders."""
 KEYS_MISSING = "no key: set {0}_API_KEY and {0}_API_SECRET, or TICKBUS_VENUE_API_KEY and _SECRET"
 
 Halt = Callable[[str, str, str], Coroutine[Any, Any, None]]
@@ -44,23 +46,25 @@ class Target(NamedTuple):
     instruments: tuple[str, ...]
     mode: str
     orders: str
-    """`venue`, or how orders are only pretended: `paper`, `dry_run`."""
+    """`venue`; or why there are none: `paper`, `dry_run`, `market data only`."""
     key: str
     secret: str
     bus_url: str
 
 
-def target_of(settings: Settings) -> Target:
-    """The account of one configuration. Raises ConfigError.
+def target_of(settings: Settings, venue: VenueConfig) -> Target:
+    """The account at one venue of a configuration. Raises ConfigError.
 
     Keys: TICKBUS_<NAME>_API_KEY and _SECRET where the account has some of its own, else those of
     execution: TICKBUS_VENUE_API_KEY and _SECRET.
     """
-    venue, mode = settings.venue, settings.platform.mode
+    mode, own = settings.platform.mode, own_keys(venue.name)
     section = settings.raw.get("execution")
     chosen = section.get("mode", "auto") if isinstance(section, dict) else "auto"
     orders = (mode if mode in PRETENDED else "venue") if chosen == "auto" else str(chosen)
-    own = own_keys(venue.name)
+    key = settings.secret(f"{own}_api_key")
+    if venue.adapter not in ADAPTERS and not key and venue.name != settings.venues[0].name:
+        orders = MARKET_DATA
     return Target(
         name=venue.name,
         adapter=venue.adapter,
@@ -68,7 +72,7 @@ def target_of(settings: Settings) -> Target:
         instruments=venue.instruments,
         mode=mode,
         orders=orders,
-        key=settings.secret(f"{own}_api_key") or settings.secret("venue_api_key"),
+        key=key or settings.secret("venue_api_key"),
         secret=settings.secret(f"{own}_api_secret") or settings.secret("venue_api_secret"),
         bus_url=settings.bus_url,
     )
@@ -88,8 +92,8 @@ def read_settings(configs: Sequence[str]) -> list[Settings]:
 
 
 def targets_of(settings: Iterable[Settings]) -> tuple[Target, ...]:
-    """The account of each. Raises ConfigError."""
-    targets = tuple(target_of(each) for each in settings)
+    """The account at each venue of each. Raises ConfigError."""
+    targets = tuple(target_of(each, venue) for each in settings for venue in each.venues)
     accounts = [(target.name, target.rest_url) for target in targets]
     twice = next((a for a in accounts if accounts.count(a) > 1), None)
     if twice is not None:
@@ -139,10 +143,10 @@ def _account(
     target: Target, config: KillConfig, say: Say, began: float
 ) -> Account | AccountReport:  # fmt: skip
     name = target.name
-    if target.orders in PRETENDED:
+    if target.orders in (*PRETENDED, MARKET_DATA):
         return AccountReport(
             account=name, verified=True, exposure_known=True,
-            detail=f"orders are only pretended ({target.orders}): none of them is at the venue",
+            detail=f"no order of the platform is at this venue ({target.orders})",
         )  # fmt: skip
     problem = ""
     if target.adapter not in ADAPTERS:
