@@ -25,8 +25,8 @@ _Key = tuple[str, str, str]
 class Account:
     """One account; `began` is the command's moment on the monotonic clock.
 
-    `timeout_s` bounds the cancelling; then, each with as much again, the closing and another look. `settle_s`: between the last two
-    looks, long enough for an order that was under way to arrive.
+    `timeout_s` bounds the cancelling; then, with as much again each, the closing and another look.
+    `settle_s`: between the last two looks, long enough for an order that was under way to arrive.
     """
 
     def __init__(

@@ -12,9 +12,10 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 class KillConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `killswitch`: how patient it is, all in seconds.
 
-    `timeout_s`: for the orders of an account; as much again to close its positions, and to look anew. `settle_s`: between
-    the two looks that must both find nothing; longer than an order can be under way.
-    `request_timeout_s`: for one request. `halt_wait_s`: how long the cancels wait for the bus.
+    `timeout_s`: for the orders of an account; as much again to close its positions, and again to
+    look anew. `settle_s`: between the two looks that must both find nothing; longer than an order
+    can be under way. `request_timeout_s`: for one request. `halt_wait_s`: how long the cancels wait
+    for the bus.
     """
 
     timeout_s: Positive = 30.0
