@@ -17,6 +17,7 @@ from tickbus_cli.errors import CliError
 from tickbus_cli.main import main
 from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig
 from tickbus_exchange.server import Server
+from tickbus_killswitch.kill import read_settings, targets_of
 
 ROOT = Path(__file__).parents[3]
 DEAD = "nats://127.0.0.1:1"
@@ -99,11 +100,13 @@ async def test_unknown_venue_and_no_terminal_do_nothing(tmp_path: Path, exchange
     assert code == 1
     assert "--venue simm: no such account; nothing was done" in said
     live = an_account(tmp_path, exchange, "live-1", "live")
-    keys = {"TICKBUS_LIVE_1_API_KEY": "sim-key", "TICKBUS_LIVE_1_API_SECRET": "sim-secret"}
-    code, report, said = await run("--config", live, **keys)
+    code, report, said = await run("--config", live)
     assert (code, report) == (1, {})
     assert "--yes" in said
-    code, report, said = await run("--config", live, "--yes", **keys)
+    code, report, said = await run(
+        "--config", live, "--yes",
+        TICKBUS_LIVE_1_API_KEY="sim-key", TICKBUS_LIVE_1_API_SECRET="sim-secret",
+    )  # fmt: skip
     assert code == 0, said
 
 
@@ -117,7 +120,7 @@ def test_any_other_word_is_no_confirmation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
     config = an_account(tmp_path, "http://127.0.0.1:1", "live-1", "live")
-    targets = command.targets_of(command.read_settings([config]))
+    targets = targets_of(read_settings([config]))
     monkeypatch.setattr("sys.stdin", _Terminal(typed))
     with pytest.raises(CliError, match="nothing was done"):
         command._confirm(targets, flatten=False)

@@ -28,8 +28,8 @@ from tickbus_killswitch.kill import Target, kill, targets_of
 from tickbus_testkit.scripted import Asked, Told, passed_on, scripted
 
 DEAD = "nats://127.0.0.1:1"
-QUICK = KillConfig(timeout_s=15.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=0.2)
-BRIEF = KillConfig(timeout_s=2.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=0.2)
+QUICK = KillConfig(timeout_s=15.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=3.0)
+BRIEF = KillConfig(timeout_s=2.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=3.0)
 UNAVAILABLE = Told(503, b"Service Unavailable.")
 
 

@@ -19,8 +19,8 @@ from tickbus_killswitch.config import KillConfig
 from tickbus_killswitch.kill import Target, kill
 from tickbus_testkit.scripted import Asked, Told, scripted
 
-QUICK = KillConfig(timeout_s=15.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=0.2)
-BRIEF = KillConfig(timeout_s=1.5, settle_s=0.05, request_timeout_s=0.3, halt_wait_s=0.2)
+QUICK = KillConfig(timeout_s=15.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=3.0)
+BRIEF = KillConfig(timeout_s=1.5, settle_s=0.05, request_timeout_s=0.3, halt_wait_s=3.0)
 SECRET = "futures-secret"
 FILTERS = [
     {"filterType": "LOT_SIZE", "stepSize": "0.001", "minQty": "0.001", "maxQty": "1000"},
