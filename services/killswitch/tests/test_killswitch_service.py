@@ -101,6 +101,20 @@ async def test_unverified_kill_is_no_success_over_http(tmp_path: Path) -> None:
         assert answer.json()["exit_code"] == EXIT_WORKING
 
 
+async def test_kill_that_is_under_way_is_finished_before_it_stops(tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(headers=headers, timeout=20) as client:
+        async with a_switch(tmp_path, "http://127.0.0.1:1", "nats://127.0.0.1:1") as url:
+            asked = asyncio.create_task(client.post(f"{url}/kill"))
+
+            async def began() -> bool:
+                return "KILL by" in (tmp_path / "killswitch.log").read_text(encoding="utf-8")
+
+            await until(began)
+        answer = await asked  # leaving the block has asked it to stop
+        assert (answer.status_code, answer.json()["exit_code"]) == (502, EXIT_WORKING)
+
+
 async def test_kill_over_the_bus_halts_trading(
     tmp_path: Path, exchange: str, nats_url: str
 ) -> None:
