@@ -16,7 +16,9 @@ from tickbus.events import Event, OrderType, Quote, Side
 from tickbus.order import Order, OrderState
 from tickbus.runtime import Context, ServiceSpec, main
 
-SERVICES = ("feed", "book", "strategy", "risk", "execution", "ledger", "history", "api")
+SERVICES = (
+    "feed", "book", "strategy", "risk", "execution", "ledger", "history", "api", "killswitch",
+)  # fmt: skip
 ZERO = Decimal(0)
 
 

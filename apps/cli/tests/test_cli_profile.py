@@ -79,11 +79,14 @@ def test_the_api_port_comes_from_the_environment_too() -> None:
 
 
 def test_secrets_reach_only_who_needs_them() -> None:
-    base = {"TICKBUS_VENUE_API_KEY": "key", "TICKBUS_VENUE_API_SECRET": "secret"}
+    keys = "TICKBUS_VENUE_API_KEY", "TICKBUS_VENUE_API_SECRET", "TICKBUS_BINANCE_2_API_SECRET_FILE"
+    base = dict.fromkeys((*keys, "TICKBUS_KILL_TOKEN"), "secret")
     testnet = choose("binance-testnet", False)
     for service in SERVICES:
         given = child_environment(base, service, testnet, Ports(), {}, "postgresql://x")
-        assert ("TICKBUS_VENUE_API_KEY" in given) == (service == "execution")
+        for key in keys:
+            assert (key in given) == (service in ("execution", "killswitch"))
+        assert ("TICKBUS_KILL_TOKEN" in given) == (service in ("killswitch", "api"))
         assert ("TICKBUS_POSTGRES_DSN" in given) == (service in ("ledger", "history"))
 
 

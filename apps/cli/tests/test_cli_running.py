@@ -134,7 +134,7 @@ async def test_everything_starts_says_so_and_nothing_is_left(tmp_path: Path) -> 
     order = [line.strip() for line in said]
     strategies_first = order.index("stopping: strategies first")
     cancel = order.index("cancelling working orders")
-    services = order.index("stopping api, history, ledger, execution, risk, book, feed")
+    services = order.index("stopping api, history, ledger, execution, risk, book, feed, killswitch")
     assert strategies_first < cancel < services < order.index("stopping postgres")
     assert order[-1] == "stopping nats"
 

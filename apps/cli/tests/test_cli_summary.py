@@ -95,7 +95,15 @@ def test_the_sentences_say_what_a_trader_asks_first() -> None:
 def test_the_screen_shows_rates_positions_latency_and_who_is_missing() -> None:
     before, now = a_snapshot(10.0, 1000), a_snapshot(10.5, 1600)
     assert "1,200 ticks/s" in headline(now, before)
-    assert set(troubled(now)) == {"book", "risk", "ledger", "history", "strategy", "api"}
+    assert set(troubled(now)) == {
+        "book",
+        "risk",
+        "ledger",
+        "history",
+        "strategy",
+        "api",
+        "killswitch",
+    }
     page = io.StringIO()
     Console(file=page, width=140).print(render("tickbus sim", now, before, 3725))
     text = page.getvalue()

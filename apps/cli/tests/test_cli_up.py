@@ -22,7 +22,7 @@ LAUNCH = f"""
 import sys; from functools import partial
 from tickbus_cli import main, up
 pretend = {str(HERE / "pretend.py")!r}
-names = ("feed", "book", "strategy", "risk", "execution", "ledger", "history", "api")
+names = ("feed", "book", "strategy", "risk", "execution", "ledger", "history", "api", "killswitch")
 up.Plan = partial(up.Plan, commands={{n: (sys.executable, pretend, n) for n in names}})
 sys.exit(main.main(sys.argv[1:]))
 """
@@ -95,7 +95,7 @@ def test_a_timed_run_ends_with_exactly_one_json_object(tmp_path: Path) -> None:
     assert summary["profile"] == "binance-paper"
     assert summary["ticks"] > 10
     assert set(summary["events"]) == {
-        "feed", "book", "strategy", "risk", "execution", "ledger", "history", "api"
+        "feed", "book", "strategy", "risk", "execution", "ledger", "history", "api", "killswitch",
     }  # fmt: skip
     assert (summary["crashed"], summary["error"]) == (None, None)
     assert summary["tick_to_order"]["count"] == 1

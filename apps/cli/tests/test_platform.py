@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 def a_free_offset() -> int:
     """An offset at which all of the platform's ports are probably free."""
     for offset in range(3_000 + os.getpid() % 1_000 * 10, 40_000, 700):
-        ports = [4222 + offset, 8080 + offset, 8090 + offset, *range(9101 + offset, 9108 + offset)]
+        ports = [4222 + offset, 8080 + offset, 8090 + offset, *range(9101 + offset, 9110 + offset)]
         probes = []
         try:
             for port in ports:

@@ -117,14 +117,25 @@ class DataDir:
             self._lock = None
 
 
-def running(path: Path) -> dict[str, Any] | None:
-    """What the platform on `path` says of itself; None when none runs there."""
+def last_told(path: Path) -> dict[str, Any] | None:
+    """What the platform on `path` said of itself; also of one that crashed, None after a stop."""
     try:
         facts = json.loads((path / RUNTIME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def running(path: Path) -> dict[str, Any] | None:
+    """What the platform on `path` says of itself; None when none runs there."""
+    facts = last_told(path)
+    if facts is None:
+        return None
+    try:
         with (path / LOCK).open("a+", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return facts if isinstance(facts, dict) else None
-    except (OSError, ValueError):
+        return facts
+    except OSError:
         return None
     return None  # the lock was free: whoever wrote the file is gone

@@ -32,6 +32,8 @@ COMMANDS = {
     "up": Command("tickbus_cli.up", "start the whole platform on this machine"),
     "status": Command("tickbus_cli.status", "show a running platform"),
     "feed": Command("tickbus_cli.feed", "run the feed of one venue, or record it"),
+    "kill": Command("tickbus_cli.kill", "cancel every order of every account, whatever is down"),
+    "resume": Command("tickbus_cli.resume", "let trading go on after a halt"),
     "replay": Command("tickbus_cli.replay", "run recorded market data through the platform"),
     "inspect": Command("tickbus_cli.inspect", "show what a capture holds"),
     "conformance": Command("tickbus_cli.conformance", "check what a feed publishes"),

@@ -15,12 +15,18 @@ from tickbus_cli.errors import CliError
 SIM_KEYS = {"TICKBUS_VENUE_API_KEY": "sim-key", "TICKBUS_VENUE_API_SECRET": "sim-secret"}
 KEYS = tuple(SIM_KEYS)
 LIVE_CONFIRM = "TICKBUS_LIVE_CONFIRM"
-SERVICES = ("feed", "book", "risk", "execution", "ledger", "history", "strategy", "api")
+SERVICES = (
+    "killswitch", "feed", "book", "risk", "execution", "ledger", "history", "strategy", "api",
+)  # fmt: skip
 """In the order in which they start; they stop in reverse, but strategy always goes first."""
+TRADERS = ("execution", "killswitch")
+"""Who gets the keys of the venue account."""
+KILL_TOKEN = "TICKBUS_KILL_TOKEN"  # noqa: S105 - the variable, not the secret
 _METRICS = {
     "feed": 9101, "book": 9102, "strategy": 9103, "risk": 9104, "execution": 9105, "ledger": 9106,
-    "api": 9107, "history": 9108,
+    "api": 9107, "history": 9108, "killswitch": 9109,
 }  # fmt: skip
+_KEY = re.compile(r"TICKBUS_\w+_API_(KEY|SECRET)(_FILE)?")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
@@ -215,18 +221,25 @@ def child_environment(
     shared: Mapping[str, str],
     postgres_dsn: str,
 ) -> dict[str, str]:
-    """The environment of one service; only execution gets the keys, only two the database."""
+    """The environment of one service: who trades gets the keys, who keeps books the database."""
     environment = {**base, **shared}
     environment["TICKBUS_METRICS_PORT"] = str(chosen.metrics(service))
     environment["TICKBUS_LOG_FORMAT"] = "json"
     environment[scheduling.VARIABLE] = scheduling_of(base, service)
     environment["TICKBUS_API_PORT"] = str(chosen.api)
     environment.pop("TICKBUS_INSTANCE", None)
-    for name in (*KEYS, *(f"{key}_FILE" for key in KEYS), "TICKBUS_POSTGRES_DSN"):
-        if service != "execution" or name == "TICKBUS_POSTGRES_DSN" or profile.simulated:
-            environment.pop(name, None)
-    if service == "execution" and profile.simulated:
+    environment.pop("TICKBUS_POSTGRES_DSN", None)
+    trades = service in TRADERS
+    for name in [name for name in environment if _KEY.fullmatch(name)]:
+        if not trades or profile.simulated:
+            del environment[name]
+    if trades and profile.simulated:
         environment |= SIM_KEYS
+    if service not in ("killswitch", "api"):
+        environment.pop(KILL_TOKEN, None)
+        environment.pop(f"{KILL_TOKEN}_FILE", None)
+    if service == "api":
+        environment["TICKBUS_KILL_URL"] = f"http://127.0.0.1:{chosen.metrics('killswitch')}"
     if service in ("ledger", "history"):
         environment["TICKBUS_POSTGRES_DSN"] = postgres_dsn
     if profile.simulated:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
 from tickbus_cli.monitor import Snapshot, observe, portfolio_of
 from tickbus_cli.profile import (
+    KILL_TOKEN,
     SERVICES,
     ExchangeSection,
     Ports,
@@ -133,6 +135,8 @@ class Platform:
             "TICKBUS_RUN_ID": plan.run_id,
             "PYTHONUNBUFFERED": "1",
         }
+        if not any(plan.environment.get(name) for name in (KILL_TOKEN, f"{KILL_TOKEN}_FILE")):
+            shared[KILL_TOKEN] = secrets.token_urlsafe(24)
         for name in SERVICES:
             self.children[name] = self._service(name, shared, postgres.dsn)
         first = [self.children[name] for name in SERVICES if name != "strategy"]
@@ -242,6 +246,10 @@ class Platform:
                 "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "nats_url": nats_url,
                 "api_url": self.api_url,
+                "exchange_url": f"http://{HOST}:{plan.ports.exchange}"
+                if plan.profile.simulated
+                else "",
+                "config": [str(file) for file in plan.files],
                 "services": {
                     name: {"pid": child.pid, "log": str(child.log)}
                     for name, child in self.children.items()

@@ -22,13 +22,17 @@ from dotenv import dotenv_values
 from rich.console import Console
 from rich.live import Live
 
+from tickbus.bus import BusError
+from tickbus.codec import MalformedMessage
 from tickbus.config import Settings, load
+from tickbus.events import TradingState
 from tickbus.runtime.main import base36
 from tickbus_cli import profile as profiles
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
 from tickbus_cli.monitor import Snapshot
 from tickbus_cli.profile import LIVE_CONFIRM, SERVICES, VENUES, Profile
+from tickbus_cli.resume import sentence, trading_state
 from tickbus_cli.running import Plan, Platform, Stopped
 from tickbus_cli.screen import headline, render
 from tickbus_cli.summary import sentences, summarise
@@ -126,8 +130,9 @@ async def _run(plan: Plan, arguments: argparse.Namespace, say: Voice) -> int:
         say(f"running; still waiting: {late}" if late else f"ready in {started - began:.1f} s")
         say(f"  API      {platform.api_url}/health   {platform.api_url}/docs")
         say(f"  metrics  {platform.api_url}/metrics   (each service: ports"
-            f" {plan.ports.metrics('feed')} to {plan.ports.metrics('api')})")  # fmt: skip
+            f" {plan.ports.metrics('feed')} to {plan.ports.metrics('killswitch')})")  # fmt: skip
         say(f"  logs     {plan.data.path / 'logs'}")
+        await _say_halted(platform, say)
         await _watch(platform, arguments, say, started)
     except Stopped:
         pass
@@ -138,6 +143,16 @@ async def _run(plan: Plan, arguments: argparse.Namespace, say: Voice) -> int:
     await platform.stop()
     seconds = 0.0 if started is None else max(0.0, platform.last.taken_s - started)
     return _report(platform, arguments, say, seconds, failure)
+
+
+async def _say_halted(platform: Platform, say: Voice) -> None:
+    """A halt outlives restarts: whoever starts must know that nothing will be traded."""
+    if platform.bus is None:
+        return
+    with contextlib.suppress(BusError, MalformedMessage):
+        state = await trading_state(platform.bus)
+        if state is not None and state.state is not TradingState.ACTIVE:
+            say(f"{sentence(state)}; `tickbus resume` ends that")
 
 
 def _report(

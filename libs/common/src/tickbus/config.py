@@ -20,6 +20,7 @@ from tickbus.events.orders import SMART_VENUE
 SECTIONS = (
     "platform", "bus", "postgres", "venue", "venues", "feed", "book", "strategies", "risk",
     "execution", "router", "ledger", "history", "api", "exchange", "replay",
+    "killswitch",
 )  # fmt: skip
 VENUE_VARIABLE = "TICKBUS_VENUE"
 """Which venue a feed or an execution is for, where there are several."""

@@ -26,6 +26,7 @@ from tickbus.order import WORKING, Order, OrderState
 from tickbus.runtime import Context
 from tickbus_api.config import ApiConfig
 from tickbus_api.core import ApiCore, OrderChanged
+from tickbus_api.killswitch import KillSwitch
 from tickbus_api.parsing import Changes, OrderRequest, nearest
 from tickbus_api.problems import Problem, invalid, shown, unavailable
 from tickbus_api.waiting import Waiters, until
@@ -67,8 +68,11 @@ class OrderFilter(NamedTuple):
 class Gateway:
     """The gateway's operations; usable once `context` is set."""
 
-    def __init__(self, core: ApiCore, config: ApiConfig, run_id: str, venue: str) -> None:
+    def __init__(
+        self, core: ApiCore, config: ApiConfig, run_id: str, venue: str, killswitch: KillSwitch
+    ) -> None:
         self.core = core
+        self.killswitch = killswitch
         self.config = config
         self.context: Context | None = None
         self.waiters = Waiters()

@@ -96,7 +96,7 @@ async def place(
     201: the venue has it, or has filled it. 202: undecided so far, look at `Location`. 422: risk or
     the venue refused it, `code` says why.
     """
-    wanted = parse_order(await _body(request))
+    wanted = parse_order(await body_of(request))
     status, order = await gateway.submit(wanted, idempotency_key)
     response.status_code = status
     response.headers["Location"] = f"/api/v1/orders/{order.client_order_id}"
@@ -137,7 +137,7 @@ async def replace(
     The old one is cancelled first, and what it had filled counts towards the quantity. 201, 202 and
     422 as with a new order; 409: the old one is over.
     """
-    status, order = await gateway.replace(order_id, parse_changes(await _body(request)))
+    status, order = await gateway.replace(order_id, parse_changes(await body_of(request)))
     response.status_code = status
     response.headers["Location"] = f"/api/v1/orders/{order.client_order_id}"
     return _view(gateway, order)
@@ -171,7 +171,8 @@ async def cancel_all(
     )
 
 
-async def _body(request: Request) -> bytes:
+async def body_of(request: Request) -> bytes:
+    """The body, cut off one byte behind the longest that is allowed."""
     # One byte more than allowed is enough to know; the rest is never read.
     body = b""
     async for chunk in request.stream():

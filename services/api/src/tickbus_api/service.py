@@ -11,6 +11,7 @@ from tickbus_api.app import create_app
 from tickbus_api.config import ApiConfig
 from tickbus_api.core import ApiCore, OrderChanged
 from tickbus_api.gateway import Gateway
+from tickbus_api.killswitch import KillSwitch
 
 
 class HttpEdge:
@@ -54,7 +55,13 @@ class HttpEdge:
 def build(settings: Settings) -> ServiceSpec:
     """The gateway as configured; TICKBUS_API_HOST and TICKBUS_API_PORT go over the file."""
     core = ApiCore()
-    gateway = Gateway(core, configuration(settings), settings.run_id, settings.venue.name)
+    gateway = Gateway(
+        core,
+        configuration(settings),
+        settings.run_id,
+        settings.venue.name,
+        KillSwitch.of(settings),
+    )
     return ServiceSpec(
         name="api",
         core=core,

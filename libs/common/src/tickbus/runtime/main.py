@@ -27,7 +27,7 @@ from tickbus.runtime.telemetry import Telemetry
 Build = Callable[[Settings], ServiceSpec]
 METRICS_PORTS = {
     "feed": 9101, "book": 9102, "strategy": 9103, "risk": 9104, "execution": 9105, "ledger": 9106,
-    "api": 9107, "history": 9108, "router": 9110,
+    "api": 9107, "history": 9108, "killswitch": 9109, "router": 9110,
 }  # fmt: skip
 EXIT_BUG = 1
 EXIT_CONFIG = 2
@@ -171,11 +171,16 @@ def metrics_server(
     waiting: Callable[[], dict[str, str]],
 ) -> HttpServer:
     """The server for /metrics, /healthz and /readyz, on the port the environment names."""
+    return HttpServer(health_app(telemetry.registry, waiting), *metrics_address(name, environment))
+
+
+def metrics_address(name: str, environment: Mapping[str, str]) -> tuple[str, int]:
+    """Where a service serves its health and metrics. Raises ConfigError."""
     host = environment.get("TICKBUS_METRICS_HOST", "127.0.0.1")
     text = environment.get("TICKBUS_METRICS_PORT", str(METRICS_PORTS.get(name, 0)))
     if not text.isdigit() or int(text) > 65_535:
         raise ConfigError(f"TICKBUS_METRICS_PORT={text!r}: must be a port, 0 for any free one")
-    return HttpServer(health_app(telemetry.registry, waiting), host, int(text))
+    return host, int(text)
 
 
 async def _connect(

@@ -1,0 +1,39 @@
+"""Tells risk to let nothing pass any more, where there is a bus to tell it over."""
+
+import asyncio
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from tickbus import codec
+from tickbus.events import SetTradingState, TradingState
+
+BUCKET, KEY = "control", "trading"
+NATS_PORT = 4222
+
+
+async def halt(url: str, actor: str, reason: str) -> None:
+    """Set the trading state HALTED at the bus `url`. Raises whatever the bus says."""
+    await _knock(url)
+    # Loaded here, in a thread: the first cancel must not wait for the bus client to be imported.
+    nats_bus = await asyncio.to_thread(_nats_bus)
+    bus = await nats_bus.connect(url, "tickbus-kill")
+    try:
+        now = time.time_ns()
+        state = SetTradingState(now, now, TradingState.HALTED, actor, reason)
+        await bus.kv_put(BUCKET, KEY, codec.encode_value(state))
+    finally:
+        await bus.close()
+
+
+async def _knock(url: str) -> None:
+    """Fail at once where nobody listens: the bus client would go on trying."""
+    parts = urlsplit(url)
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port or NATS_PORT)
+    writer.close()
+
+
+def _nats_bus() -> Any:
+    from tickbus.bus import NatsBus
+
+    return NatsBus

@@ -1,0 +1,213 @@
+"""The whole kill: halt, then every account at once, then one verdict.
+
+Needs the venues and nothing else: no bus, no database, no other service of the platform.
+"""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from tickbus.config import ConfigError, Settings, VenueConfig, load
+from tickbus.kill_api import (
+    EXIT_DONE,
+    EXIT_EXPOSED,
+    EXIT_WORKING,
+    AccountReport,
+    KillReport,
+    KillRequest,
+)
+from tickbus_killswitch import spot, usdm
+from tickbus_killswitch.account import Account, Say
+from tickbus_killswitch.config import KillConfig
+from tickbus_killswitch.halt import halt
+from tickbus_killswitch.rest import Rest
+
+ADAPTERS: dict[str, tuple[type[spot.Spot] | type[usdm.Usdm], str]] = {
+    "binance": (spot.Spot, spot.TIME_PATH),
+    "binance-usdm": (usdm.Usdm, usdm.TIME_PATH),
+}
+PRETENDED = ("paper", "dry_run")
+MARKET_DATA = "market data only"
+"""A further venue without order entry and without a key: what is not traded there has no orders."""
+KEYS_MISSING = "no key: set {0}_API_KEY and {0}_API_SECRET, or TICKBUS_VENUE_API_KEY and _SECRET"
+
+Halt = Callable[[str, str, str], Coroutine[Any, Any, None]]
+
+
+class Target(NamedTuple):
+    """One account, and the bus of the platform that trades on it."""
+
+    name: str
+    adapter: str
+    rest_url: str
+    instruments: tuple[str, ...]
+    mode: str
+    orders: str
+    """`venue`; or why there are none: `paper`, `dry_run`, `market data only`."""
+    key: str
+    secret: str
+    bus_url: str
+
+
+def target_of(settings: Settings, venue: VenueConfig) -> Target:
+    """The account at one venue of a configuration. Raises ConfigError.
+
+    Keys: TICKBUS_<NAME>_API_KEY and _SECRET where the account has some of its own, else those of
+    execution: TICKBUS_VENUE_API_KEY and _SECRET.
+    """
+    mode, own = settings.platform.mode, own_keys(venue.name)
+    section = settings.raw.get("execution")
+    chosen = section.get("mode", "auto") if isinstance(section, dict) else "auto"
+    orders = (mode if mode in PRETENDED else "venue") if chosen == "auto" else str(chosen)
+    key = settings.secret(f"{own}_api_key")
+    if venue.adapter not in ADAPTERS and not key and venue.name != settings.venues[0].name:
+        orders = MARKET_DATA
+    return Target(
+        name=venue.name,
+        adapter=venue.adapter,
+        rest_url=venue.rest_url,
+        instruments=venue.instruments,
+        mode=mode,
+        orders=orders,
+        key=key or settings.secret("venue_api_key"),
+        secret=settings.secret(f"{own}_api_secret") or settings.secret("venue_api_secret"),
+        bus_url=settings.bus_url,
+    )
+
+
+def own_keys(name: str) -> str:
+    """What stands for an account in the names of its own keys: `BINANCE_2` for binance-2."""
+    return re.sub(r"[^A-Z0-9]", "_", name.upper())
+
+
+def read_settings(configs: Sequence[str]) -> list[Settings]:
+    """One for each entry: files joined by the system's separator are merged. Raises ConfigError.
+
+    Without any entry, the configuration that every service reads.
+    """
+    return [load(group) for group in ([c.split(os.pathsep) for c in configs] or [[]])]
+
+
+def targets_of(settings: Iterable[Settings]) -> tuple[Target, ...]:
+    """The account at each venue of each. Raises ConfigError."""
+    targets = tuple(target_of(each, venue) for each in settings for venue in each.venues)
+    accounts = [(target.name, target.rest_url) for target in targets]
+    twice = next((a for a in accounts if accounts.count(a) > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            f"two configurations describe the account {twice[0]!r} at {twice[1]}: files of one"
+            f" account are joined by {os.pathsep!r}, each account has a venue.name of its own"
+        )
+    return targets
+
+
+async def kill(
+    targets: Sequence[Target], request: KillRequest, config: KillConfig, say: Say,
+    halting: Halt = halt,
+) -> KillReport:  # fmt: skip
+    """Do it, and report; raises for nothing that a venue or a bus does."""
+    began = time.monotonic()
+    actor, reason = request.actor or "kill switch", request.reason or "kill"
+    urls = dict.fromkeys(target.bus_url for target in targets)
+    halts = {url: asyncio.create_task(halting(url, actor, reason)) for url in urls}
+    accounts: list[Account | AccountReport] = [
+        _account(target, config, say, began) for target in targets
+    ]
+    looks = [asyncio.create_task(a.look()) for a in accounts if isinstance(a, Account)]
+    # First risk is told, so that nothing new is on its way; but nobody waits for a dead bus.
+    await asyncio.wait([*halts.values(), *looks], timeout=config.halt_wait_s)
+    for url, task in halts.items():
+        say(f"bus {url}: {_halt_words(task)}")
+    for look in looks:
+        look.cancel()
+    await asyncio.gather(*looks, return_exceptions=True)
+    reports = await asyncio.gather(*(_stand_down(a, request.flatten) for a in accounts))
+    halted, detail = await _end_of(halts)
+    code = _exit_code(reports, request.flatten)
+    return KillReport(
+        exit_code=code,
+        summary=_summary(code, reports),
+        reason=request.reason,
+        flatten=request.flatten,
+        halted=halted,
+        halt_detail=detail,
+        accounts=tuple(reports),
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def _account(
+    target: Target, config: KillConfig, say: Say, began: float
+) -> Account | AccountReport:  # fmt: skip
+    name = target.name
+    if target.orders in (*PRETENDED, MARKET_DATA):
+        return AccountReport(
+            account=name, verified=True, exposure_known=True,
+            detail=f"no order of the platform is at this venue ({target.orders})",
+        )  # fmt: skip
+    problem = ""
+    if target.adapter not in ADAPTERS:
+        known = ", ".join(ADAPTERS)
+        problem = f"venue.adapter {target.adapter!r}: the kill switch knows {known}; cancel there"
+    elif not (target.key and target.secret):
+        problem = KEYS_MISSING.format(f"TICKBUS_{own_keys(name)}")
+    if problem:
+        say(f"{name}: {problem}")
+        return AccountReport(account=name, verified=False, unverified=(problem,))
+    kind, time_path = ADAPTERS[target.adapter]
+    rest = Rest(target.rest_url, target.key, target.secret, time_path, config.request_timeout_s)
+    tag = f"{time.time_ns() // 1_000_000:x}"
+    venue = kind(rest, target.instruments, tag)
+    return Account(name, venue, say, config.timeout_s, config.settle_s, began)
+
+
+async def _stand_down(account: Account | AccountReport, flatten: bool) -> AccountReport:
+    if isinstance(account, AccountReport):
+        return account
+    try:
+        return await account.stand_down(flatten=flatten)
+    except Exception as error:  # noqa: BLE001 - a bug met on one account must not stop the others
+        problem = f"the kill switch failed here ({type(error).__name__}: {error}): cancel there"
+        return AccountReport(account=account.name, verified=False, unverified=(problem,))
+    finally:
+        await account.close()
+
+
+def _halt_words(task: asyncio.Task[None]) -> str:
+    if not task.done():
+        return "no answer yet, going on without it"
+    error = task.exception()
+    return "trading is HALTED" if error is None else f"not halted: {error}"
+
+
+async def _end_of(halts: dict[str, asyncio.Task[None]]) -> tuple[bool, str]:
+    """Whether every bus was told, and in words; whoever has not answered by now is given up."""
+    words = "; ".join(f"{url}: {_halt_words(task)}" for url, task in halts.items())
+    halted = all(task.done() and task.exception() is None for task in halts.values())
+    for task in halts.values():
+        task.cancel()
+    await asyncio.gather(*halts.values(), return_exceptions=True)
+    return halted, words
+
+
+def _exit_code(reports: Iterable[AccountReport], flatten: bool) -> int:
+    reports = list(reports)
+    if not all(report.verified for report in reports):
+        return EXIT_WORKING
+    held = [e for report in reports for e in report.exposure if e.ours and not e.dust]
+    known = all(report.exposure_known for report in reports)
+    return EXIT_EXPOSED if not known or (flatten and held) else EXIT_DONE
+
+
+def _summary(code: int, reports: Sequence[AccountReport]) -> str:
+    count = sum(len(report.cleared) for report in reports)
+    done = f"no order works on {len(reports)} account(s); {count} cleared"
+    if code == EXIT_DONE:
+        return f"DONE: {done}"
+    if code == EXIT_EXPOSED:
+        return f"POSITIONS ARE LEFT OR UNKNOWN: {done}, but look at what is held"
+    bad = ", ".join(report.account for report in reports if not report.verified)
+    return f"ORDERS MAY STILL BE WORKING on {bad}: look there, and cancel by hand"
