@@ -70,6 +70,7 @@ def test_requests_that_are_not_ours(world: World) -> None:
 # -- parameters ------------------------------------------------------------------------------------
 
 LIMIT = "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.01&price=50000"
+STOP = "symbol=BTCUSDT&side=BUY&type=STOP_LOSS_LIMIT&timeInForce=GTC&quantity=0.01"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,14 @@ LIMIT = "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.01&price=
         ("symbol=btc;drop&side=BUY&type=MARKET&quantity=1", -1100, "'symbol'"),
         (LIMIT.replace("BUY", "buy"), -1117, "Invalid side."),
         (LIMIT.replace("type=LIMIT", "type=NONE"), -1116, "Invalid orderType."),
-        (LIMIT.replace("type=LIMIT", "type=STOP_LOSS"), -1013, "Stop loss orders are not"),
+        (LIMIT.replace("type=LIMIT", "type=STOP_LOSS"), -1106, "'timeInForce'"),
+        (LIMIT.replace("type=LIMIT", "type=STOP_LOSS_LIMIT"), -1102, "'stopPrice' or 'trailing"),
+        (STOP + "&price=61000&stopPrice=59000", -2010, "Stop price would trigger immediately."),
+        (STOP + "&price=61000&stopPrice=60000", -2010, "Stop price would trigger immediately."),
+        (STOP + "&price=61000&stopPrice=0", -1013, "Invalid stopPrice."),
+        (STOP + "&price=61000&stopPrice=61000.001", -1013, "Filter failure: PRICE_FILTER"),
+        (STOP + "&price=61000&stopPrice=61000&trailingDelta=9", -1013, "Trailing stop orders"),
+        (STOP + "&stopPrice=61000", -1102, "'price'"),
         (LIMIT.replace("GTC", "GTX"), -1115, "Invalid timeInForce."),
         (LIMIT.replace("0.01", "-0.01"), -1100, "'quantity'"),
         (LIMIT.replace("0.01", ""), -1105, "'quantity' was empty"),
@@ -210,6 +218,8 @@ def test_exchange_info_tells_every_filter(world: World) -> None:
     assert kinds == [
         "PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "PERCENT_PRICE_BY_SIDE", "NOTIONAL",
         "MAX_NUM_ORDERS",
+        "MAX_NUM_ALGO_ORDERS",
+        "MAX_NUM_ORDER_AMENDS",
     ]  # fmt: skip
     both = '["BTCUSDT","ETHUSDT"]'
     _, info = world.ask("GET", "exchangeInfo", f"symbols={both}")

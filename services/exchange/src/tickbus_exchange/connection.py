@@ -20,7 +20,7 @@ from websockets.server import ServerProtocol
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.protocol.futures import ROUTES
 from tickbus_exchange.protocol.market_session import MarketSession, StreamError
-from tickbus_exchange.protocol.rest import HttpRequest, HttpResponse
+from tickbus_exchange.protocol.rest import Ending, HttpRequest, HttpResponse
 
 log = logging.getLogger("tickbus_exchange")
 _library_log = logging.getLogger("tickbus_exchange.websocket")
@@ -53,6 +53,11 @@ class Session(Protocol):
 
     def shutdown_notice(self, now_ms: int) -> bytes:
         """Return the frame that announces a planned stop."""
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a path is the simulation's own, which answers even in an outage."""
+    return path.startswith("/admin/") or path in {"/healthz", "/readyz", "/metrics"}
 
 
 def _route(path: str) -> tuple[str, str]:
@@ -175,11 +180,26 @@ class Connection(asyncio.Protocol):
         )  # fmt: skip
         keep_alive = self._parser.should_keep_alive()
         self._reset_request()
+        if self._exchange.is_out() and not _is_ours(request.path):
+            self._transport.abort()
+            return
         response = self._handler(request)
+        if response.ending is Ending.SILENT:
+            # Whatever else the client sends stays unread, until it gives up.
+            self._transport.pause_reading()
+            return
+        if response.ending is Ending.CUT:
+            self._transport.abort()
+            return
         if self._exchange.faults.cuts(request.path):
             whole = response.encode(keep_alive=keep_alive)
             self.write(whole[: len(whole) // 2])
             self._transport.close()
+            return
+        if response.delay_ms:
+            self._exchange.after(
+                response.delay_ms, lambda: self._respond(response, keep_alive=keep_alive)
+            )
             return
         self._respond(response, keep_alive=keep_alive)
 
@@ -196,6 +216,9 @@ class Connection(asyncio.Protocol):
 
     def _upgrade(self, rest: bytes) -> None:
         """Hand the request to the WebSocket library and start a session for its path."""
+        if self._exchange.is_out():
+            self._transport.abort()
+            return
         path, _, query = self._target.decode("latin-1").partition("?")
         route, path = _route(path)
         is_market = path in {"/ws", "/stream", "/ws/", "/stream/"} or path.startswith("/ws/")
@@ -325,6 +348,11 @@ class Connection(asyncio.Protocol):
             self._websocket.send_close(code, reason)
             self._flush_websocket()
         self._transport.close()
+
+    def announce(self) -> None:
+        """Say that a planned stop is near."""
+        if self._session is not None:
+            self.write(self._session.shutdown_notice(self._exchange.clock_ms()))
 
     def drop(self) -> None:
         """Cut the line without a word."""

@@ -8,7 +8,7 @@ from tickbus_exchange.protocol.futures import FuturesData
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.market_data import MarketData
 from tickbus_exchange.protocol.trading import Trading
-from tickbus_exchange.venue import Venue
+from tickbus_exchange.venue import USER, Venue
 
 Params = dict[str, str]
 Weight = Callable[[Params], int]
@@ -24,6 +24,8 @@ class Operation(msgspec.Struct, frozen=True):
     signed: bool = False
     free_on_success: bool = False
     counts_orders: bool = False
+    trades: bool = False
+    """Whether the key must be allowed to trade, not just to read."""
 
     def cost(self, values: Params) -> int:
         """Return the request weight of asking with `values`."""
@@ -67,10 +69,17 @@ def _names(text: str) -> frozenset[str]:
 
 
 class Operations:
-    """Looks up an operation by REST (method, path) or by WebSocket API method."""
+    """One account's operations by REST (method, path) or by WebSocket API method."""
 
-    def __init__(self, venue: Venue, limiter: Limiter) -> None:
-        market, trading = MarketData(venue, limiter), Trading(venue, limiter)
+    def __init__(
+        self,
+        venue: Venue,
+        limiter: Limiter,
+        account_id: str = USER,
+        market: MarketData | None = None,
+    ) -> None:
+        market = market or MarketData(venue, limiter)
+        trading = Trading(venue, limiter, account_id)
         self.market = market
         self.rest: dict[tuple[str, str], Operation] = {}
         self.socket: dict[str, Operation] = {}
@@ -134,7 +143,7 @@ class Operations:
     ) -> None:
         operation = Operation(
             run, weight, _names(names) | SIGNING, signed=True, free_on_success=free,
-            counts_orders=orders,
+            counts_orders=orders, trades=verb != "GET",
         )  # fmt: skip
         self.rest[verb, f"/api/v3/{path}"] = operation
         self.socket[method] = operation
@@ -152,6 +161,11 @@ class Operations:
             "POST", "order/cancelReplace", "order.cancelReplace", t.cancel_replace, 1, replace,
             free=True, orders=True,
         )  # fmt: skip
+        amend = "symbol orderId origClientOrderId newClientOrderId newQty"
+        keep = "order/amend/keepPriority"
+        signed("PUT", keep, "order.amend.keepPriority", t.amend, 4, amend)
+        history = "symbol orderId fromExecutionId limit"
+        signed("GET", "order/amendments", "order.amendments", t.amendments, 4, history)
         open_weight = _by_symbol(6, 80)
         signed("GET", "openOrders", "openOrders.status", t.open_orders, open_weight, "symbol")
         cancel_all = "openOrders.cancelAll"
