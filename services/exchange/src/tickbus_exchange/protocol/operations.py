@@ -8,6 +8,7 @@ from tickbus_exchange.protocol.futures import FuturesData
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.market_data import MarketData
 from tickbus_exchange.protocol.trading import Trading
+from tickbus_exchange.protocol.wallet import Wallet
 from tickbus_exchange.venue import USER, Venue
 
 Params = dict[str, str]
@@ -86,6 +87,7 @@ class Operations:
         self._add_public(market)
         self._add_futures(market, FuturesData(venue, limiter))
         self._add_signed(trading)
+        self._add_wallet(Wallet(venue, account_id))
 
     def _public(
         self,
@@ -178,3 +180,15 @@ class Operations:
         limits = "account.rateLimits.orders"
         signed("GET", "rateLimit/order", limits, t.order_rate_limits, 40)
         signed("GET", "account/commission", "account.commission", t.commission, 20, "symbol")
+
+    def _add_wallet(self, wallet: Wallet) -> None:
+        for path, run, weight, names, signed in (
+            ("system/status", wallet.system_status, 1, "", False),
+            ("account/status", wallet.account_status, 1, "", True),
+            ("capital/config/getall", wallet.coins, 10, "", True),
+            ("asset/tradeFee", wallet.trade_fees, 1, "symbol", True),
+            ("margin/allPairs", wallet.no_pairs, 1, "symbol", True),
+            ("margin/isolated/allPairs", wallet.no_pairs, 10, "symbol", True),
+        ):
+            known = _names(names) | SIGNING if signed else _names(names)
+            self.rest["GET", f"/sapi/v1/{path}"] = Operation(run, weight, known, signed=signed)
