@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from tickbus_exchange import connection
 from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig
@@ -34,7 +34,7 @@ class Client:
     def __init__(self, port: int) -> None:
         self.url = f"127.0.0.1:{port}"
         self.http = httpx.AsyncClient(
-            base_url=f"http://{self.url}", headers={"X-MBX-APIKEY": "sim-key"}
+            base_url=f"http://{self.url}", headers={"X-MBX-APIKEY": "sim-key"}, timeout=2
         )
 
     async def signed(self, method: str, path: str, query: str = "") -> httpx.Response:
@@ -413,3 +413,45 @@ def test_a_port_in_use_is_one_clear_message_and_exit_code_2() -> None:
     assert message.strip().splitlines() == [
         f"tickbus-exchange: port {port} on 127.0.0.1 is in use; stop its owner or choose --port"
     ]
+
+
+async def test_an_outage_cuts_everybody_and_answers_the_administrator_alone(
+    client: Client,
+) -> None:
+    async with client.socket("/ws/btcusdt@trade") as stream:
+        answer = await client.http.post("/admin/outage", json={"seconds": 600})
+        assert answer.json() == {"disconnected": 1}
+        await the_end(stream)
+    with pytest.raises(httpx.TransportError):
+        await client.get("/api/v3/ping")
+    with pytest.raises((InvalidMessage, ConnectionClosed, OSError)):
+        await client.socket("/ws-api/v3").__aenter__()
+    assert "balances" in await client.get("/admin/ledger")
+    assert (await client.http.post("/admin/outage", json={"seconds": 0})).status_code == 200
+    assert await client.get("/api/v3/ping") == {}
+    assert (await client.http.post("/admin/outage", json={"minutes": 1})).status_code == 400
+
+
+async def test_a_planned_stop_is_announced_then_closes_who_was_there(client: Client) -> None:
+    async with (
+        client.socket("/ws/btcusdt@kline_1m") as stream,
+        client.socket("/ws-api/v3") as api,
+    ):
+        answer = await client.http.post("/admin/shutdown-notice", json={"seconds": 0.2})
+        assert answer.json() == {"announced": 2}
+        assert (await receive(api))["event"]["e"] == "serverShutdown"
+        async with client.socket("/ws-api/v3") as fresh:
+            assert await the_end(api) == await the_end(stream) == 1001
+            assert (await call(fresh, "ping", sign_it=False))["result"] == {}
+
+
+async def test_lost_and_late_answers_over_rest(client: Client) -> None:
+    await client.http.post("/admin/faults", json={"lose_answer": 1.0, "seed": 2})
+    for _ in range(6):
+        with pytest.raises((httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError)):
+            await client.signed("POST", "order", LIMIT)
+    await client.http.post("/admin/faults", json={"delay_ms": 60, "delay_jitter_ms": 20})
+    late = [client.signed("GET", "openOrders") for _ in range(3)]
+    assert [len(r.json()) for r in await asyncio.gather(*late)] == [6, 6, 6]
+    counts = (await client.get("/admin/faults"))["counts"]
+    assert (counts["lose_answer"], counts["delay"]) == (6, 3)
