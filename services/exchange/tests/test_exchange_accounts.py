@@ -56,16 +56,15 @@ class World:
         self.frames: list[bytes] = []
         self.session = self.exchange.api_session("here", self.frames.append)
 
-    def signed(self, method: str, path: str, query: str = "", key: str = "sim-key") -> Json:
+    def signed(self, method: str, path: str, query: str = "", key: str = "sim-key") -> Any:
         query = f"{query}&timestamp={START_MS}".lstrip("&")
         signature = signing.sign(SECRETS[key].encode(), query.encode())
         return self.rest(method, path, f"{query}&signature={signature}", key)
 
-    def rest(self, method: str, path: str, query: str, key: str) -> Json:
+    def rest(self, method: str, path: str, query: str, key: str) -> Any:
         headers = {b"x-mbx-apikey": key.encode()}
         request = HttpRequest(method, f"/api/v3/{path}", query.encode(), headers, b"", "here")
-        answer: Json = json.loads(self.exchange.rest.handle(request).body)
-        return answer
+        return json.loads(self.exchange.rest.handle(request).body)
 
     def ask_admin(self, method: str, path: str, body: object = None) -> tuple[int, Json]:
         path, _, query = path.partition("?")

@@ -3,7 +3,7 @@
 import msgspec
 
 from tickbus_exchange.app import Exchange
-from tickbus_exchange.engine.numbers import parse
+from tickbus_exchange.engine.numbers import parse, text
 from tickbus_exchange.protocol import render
 from tickbus_exchange.protocol.errors import ApiError
 from tickbus_exchange.protocol.operations import SIGNING
@@ -47,20 +47,20 @@ class ByHand:
         account, values = self._read(body)
         if values.keys() != {"asset", "amount"}:
             raise WrongHandError('send {"asset": "USDT", "amount": "-5"}, and "account" if need be')
-        asset, text = values["asset"], values["amount"]
+        asset, wanted = values["asset"], values["amount"]
         if not (asset.isascii() and asset.isalnum() and asset.isupper() and len(asset) <= 20):
             raise WrongHandError(f"asset {asset!r} is not a name like USDT")
         try:
-            amount = parse(text.removeprefix("-")) * (-1 if text.startswith("-") else 1)
+            amount = parse(wanted.removeprefix("-")) * (-1 if wanted.startswith("-") else 1)
         except ValueError as error:
-            raise WrongHandError(f"amount {text!r}: {error}") from error
+            raise WrongHandError(f"amount {wanted!r}: {error}") from error
         if amount == 0:
             raise WrongHandError("amount must not be 0")
         now_ms = self._exchange.clock_ms()
         transfer = self._exchange.venue.transfer(account, asset, amount, now_ms)
         if transfer is None:
-            free = render.text(self._exchange.venue.users[account].balance(asset).free)
-            raise WrongHandError(f"amount {text}: only {free} {asset} are free")
+            free = text(self._exchange.venue.users[account].balance(asset).free)
+            raise WrongHandError(f"amount {wanted}: only {free} {asset} are free")
         return render.transfer(transfer)
 
     def _read(self, body: bytes) -> tuple[str, dict[str, str]]:
