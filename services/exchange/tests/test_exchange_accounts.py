@@ -20,6 +20,7 @@ from tickbus_exchange.config import (
     KeyConfig,
     read_accounts,
 )
+from tickbus_exchange.house import House
 from tickbus_exchange.journal import JournalError
 from tickbus_exchange.protocol import signing
 from tickbus_exchange.protocol.keys import BadKeyError
@@ -344,3 +345,60 @@ def test_fees_in_bnb_are_told_everywhere() -> None:
         "enabledForAccount": True, "enabledForSymbol": True, "discountAsset": "BNB",
         "discount": "0.75000000",
     }  # fmt: skip
+
+
+# -- the venue itself ------------------------------------------------------------------------------
+
+
+def test_a_halted_symbol_takes_cancels_only_and_says_so(world: World) -> None:
+    resting = world.signed("POST", "order", LIMIT)
+    halt = {"symbol": "BTCUSDT", "status": "HALT"}
+    assert world.ask_admin("POST", "symbol", halt) == (200, halt)
+    refused = world.signed("POST", "order", LIMIT)
+    assert (refused["code"], refused["msg"]) == (-1013, "Market is closed.")
+    assert "orderId" in world.signed("POST", "order", MARKET.replace("BTC", "ETH"))
+    (shown,) = world.rest("GET", "exchangeInfo", "symbol=BTCUSDT", "")["symbols"]
+    assert shown["status"] == "HALT"
+    which = f"symbol=BTCUSDT&orderId={resting['orderId']}"
+    assert world.signed("DELETE", "order", which)["status"] == "CANCELED"
+    world.ask_admin("POST", "symbol", halt | {"status": "TRADING"})
+    assert world.signed("POST", "order", LIMIT)["status"] == "NEW"
+    assert world.ask_admin("POST", "symbol", halt | {"symbol": "X"})[0] == 400
+    assert world.ask_admin("POST", "symbol", halt | {"status": "OPEN"})[0] == 400
+
+
+def test_a_revoked_key_is_refused_and_its_streams_end(world: World) -> None:
+    world.call("userDataStream.subscribe.signature", "desk-key")
+    assert world.ask_admin("DELETE", "keys", {"key": "desk-key"})[0] == 200
+    (ended,) = world.received()
+    assert ended["event"]["e"] == "eventStreamTerminated"
+    assert world.signed("GET", "account", key="desk-key")["code"] == -2015
+    assert world.ask_admin("DELETE", "keys", {"key": "desk-key"})[0] == 400
+
+
+def test_a_session_logged_on_with_a_revoked_key_is_told_at_its_next_request() -> None:
+    world, sign = an_ed25519_world()
+    values = {"apiKey": "ed-key", "timestamp": str(START_MS)}
+    signature = sign(signing.socket_payload(values))
+    assert world.call("session.logon", apiKey="ed-key", signature=signature)["status"] == 200
+    world.ask_admin("DELETE", "keys", {"key": "ed-key"})
+    world.session.on_text(
+        f'{{"id":4,"method":"account.status","params":{{"timestamp":{START_MS}}}}}'
+    )
+    told, refused = world.received()
+    assert (told["id"], told["status"], told["error"]["code"]) == (None, 401, -2015)
+    assert (refused["id"], refused["error"]["code"]) == (4, -1102)
+
+
+def test_a_jolt_moves_the_market_and_needs_one_that_moves() -> None:
+    now_ms = [START_MS]
+    config = ExchangeConfig(listings=DEFAULT_LISTINGS, balances=DEFAULT_BALANCES)
+    exchange = Exchange(config, lambda: now_ms[0])
+    before = exchange.venue.engine.markets["BTCUSDT"].book.bids.best_price()
+    House(exchange).jolt(b'{"symbol":"BTCUSDT","bps":-800}')
+    for _ in range(200):
+        now_ms[0] += 10
+        exchange.step()
+    after = exchange.venue.engine.markets["BTCUSDT"].book.bids.best_price()
+    assert 0.90 < after / before < 0.94
+    assert World().ask_admin("POST", "jolt", {"symbol": "BTCUSDT", "bps": 5})[0] == 400

@@ -34,7 +34,7 @@ def client_module(name: str) -> Any:
         pytest.skip(f"{name} is not installed")
 
 
-OPTIONAL = frozenset({"binance.spot", "ccxt.async_support"})
+OPTIONAL = frozenset({"binance.spot", "ccxt.async_support", "ccxt.pro"})
 """Clients that are tried where they are there, and never required."""
 
 
@@ -284,13 +284,18 @@ def test_binance_connector_over_rest(place: Place) -> None:
 # -- ccxt ------------------------------------------------------------------------------------------
 
 
-async def test_ccxt_over_rest(place: Place) -> None:
-    ccxt = client_module("ccxt.async_support")
+def ccxt_venue(module: Any, place: Place) -> Any:
     options = {"fetchMarkets": {"types": ["spot"]}}
-    venue = ccxt.binance({"apiKey": "sim-key", "secret": "sim-secret", "options": options})
+    venue = module.binance({"apiKey": "sim-key", "secret": "sim-secret", "options": options})
     for name, url in venue.urls["api"].items():
         if isinstance(url, str):
             venue.urls["api"][name] = url.replace("https://api.binance.com", place.url())
+    return venue
+
+
+async def test_ccxt_over_rest(place: Place) -> None:
+    ccxt = client_module("ccxt.async_support")
+    venue = ccxt_venue(ccxt, place)
     try:
         order = await venue.create_order("BTC/USDT", "limit", "buy", 0.01, 50_000)
         assert (await venue.fetch_order(order["id"], "BTC/USDT"))["status"] == "open"
@@ -307,5 +312,25 @@ async def test_ccxt_over_rest(place: Place) -> None:
         assert await venue.fetch_my_trades("BTC/USDT")
         with pytest.raises(ccxt.InsufficientFunds):
             await venue.create_order("BTC/USDT", "limit", "buy", 9, 60_000)
+    finally:
+        await venue.close()
+
+
+async def test_ccxt_over_the_socket(place: Place) -> None:
+    venue = ccxt_venue(client_module("ccxt.pro"), place)
+    venue.urls["api"]["ws"]["spot"] = place.url("/ws", "ws")
+    venue.urls["api"]["ws"]["ws-api"]["spot"] = place.url("/ws-api/v3", "ws")
+    try:
+        book = await asyncio.wait_for(venue.watch_order_book("BTC/USDT"), 10)
+        assert book["bids"][0][0] < book["asks"][0][0]
+        # The first call subscribes; it returns with the first change of an order.
+        heard = asyncio.create_task(venue.watch_orders("BTC/USDT"))
+        for _ in range(100):
+            order = await venue.create_order_ws("BTC/USDT", "limit", "buy", 0.01, 50_000)
+            gone = await venue.cancel_order_ws(order["id"], "BTC/USDT")
+            assert gone["status"] == "canceled"
+            if heard.done():
+                break
+        assert {o["symbol"] for o in await asyncio.wait_for(heard, 10)} == {"BTC/USDT"}
     finally:
         await venue.close()

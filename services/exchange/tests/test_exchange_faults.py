@@ -200,6 +200,15 @@ def test_a_lost_answer_over_rest_was_carried_out_and_falls_silent_or_is_cut() ->
     assert world.ask("GET", "depth", "symbol=BTCUSDT", sign=False).ending is Ending.SENT
 
 
+def test_a_query_may_not_find_what_is_there() -> None:
+    world = World(not_found=1.0)
+    placed = json.loads(world.ask("POST", "order", LIMIT).body)
+    which = f"symbol=BTCUSDT&orderId={placed['orderId']}"
+    assert json.loads(world.ask("GET", "order", which).body)["code"] == -2013
+    assert len(json.loads(world.ask("GET", "openOrders").body)) == 1
+    assert json.loads(world.ask("DELETE", "order", which).body)["status"] == "CANCELED"
+
+
 def test_answers_come_later_within_the_jitter() -> None:
     world = World(delay_ms=100, delay_jitter_ms=50)
     delays = [world.ask("GET", "time", sign=False).delay_ms for _ in range(50)]

@@ -178,7 +178,9 @@ async def test_user_events_arrive_before_the_answer_and_tell_the_whole_story(
         assert (answer["status"], answer["result"]) == (200, {"subscriptionId": 0})
         again = await call(user, "userDataStream.subscribe.signature")
         assert again["error"]["code"] == -2035
-        order = (await client.signed("POST", "order", MARKET)).json()
+        # So small that one level of the book fills it.
+        small = MARKET.replace("0.01", "0.0001")
+        order = (await client.signed("POST", "order", small)).json()
         events = [(await receive(user))["event"] for _ in range(4)]
         new, locked, trade, position = events
         assert (new["x"], new["i"]) == ("NEW", order["orderId"])
@@ -188,7 +190,7 @@ async def test_user_events_arrive_before_the_answer_and_tell_the_whole_story(
         assert told == {
             "x": "TRADE", "X": "FILLED", "l": fill["qty"], "L": fill["price"],
             "n": fill["commission"], "N": "BTC", "t": fill["tradeId"], "m": False,
-            "z": "0.01000000",
+            "z": "0.00010000",
         }  # fmt: skip
         balances = (await client.signed("GET", "account")).json()["balances"]
         for held in position["B"]:

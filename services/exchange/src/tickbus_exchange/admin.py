@@ -9,6 +9,7 @@ import msgspec
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.engine.numbers import text
 from tickbus_exchange.hand import ByHand, WrongHandError, refusal
+from tickbus_exchange.house import House
 from tickbus_exchange.protocol import render
 from tickbus_exchange.protocol.errors import ApiError
 from tickbus_exchange.protocol.faults import FaultSettings
@@ -35,6 +36,7 @@ class Admin:
         self._disconnect = disconnect
         self._announce_stop = announce_stop
         hand = ByHand(exchange)
+        house = House(exchange)
         self._routes: dict[tuple[str, str], Callable[[HttpRequest], HttpResponse]] = {
             ("GET", "/healthz"): self._health,
             ("GET", "/readyz"): self._health,
@@ -44,6 +46,9 @@ class Admin:
             ("POST", "/admin/orders"): lambda request: _by_hand(hand.place, request),
             ("DELETE", "/admin/orders"): lambda request: _by_hand(hand.cancel, request),
             ("POST", "/admin/transfer"): lambda request: _by_hand(hand.transfer, request),
+            ("POST", "/admin/symbol"): lambda request: _by_hand(house.set_status, request),
+            ("POST", "/admin/jolt"): lambda request: _by_hand(house.jolt, request),
+            ("DELETE", "/admin/keys"): lambda request: _by_hand(house.revoke, request),
             ("POST", "/admin/outage"): self._outage,
             ("POST", "/admin/shutdown-notice"): self._shutdown_notice,
             ("POST", "/admin/disconnect"): self._drop,

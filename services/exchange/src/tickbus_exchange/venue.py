@@ -19,6 +19,7 @@ from tickbus_exchange.tape import AggTrade, Tape
 
 USER = "user"
 """The first user's account."""
+TRADING = "TRADING"
 CROWD_FUNDS = 1_000_000_000_000 * SCALE
 """What each agent owns of each asset: for all purposes without end."""
 
@@ -76,6 +77,8 @@ class Venue:
         self.forced_accounts: set[str] = set()
         """Crowd accounts that others close by force: what futures call liquidations."""
         self.is_forced = False
+        self.statuses = dict.fromkeys(self.rules, TRADING)
+        """Symbols by status; in all but TRADING only cancels are taken."""
         self.events_total = 0
         self._own: list[Report] = []
 

@@ -20,7 +20,8 @@ Seconds = Annotated[int, msgspec.Meta(ge=1, le=3_600)]
 KINDS = ("drop", "duplicate", "reorder", "truncate", "corrupt")
 SIGNED_REQUESTS = ("lose_answer", "unknown")
 ANY_REQUESTS = ("server_error", "refuse", "throttle", "ban")
-REQUESTS = (*SIGNED_REQUESTS, *ANY_REQUESTS)
+QUERIES = ("not_found",)
+REQUESTS = (*SIGNED_REQUESTS, *ANY_REQUESTS, *QUERIES)
 EVENTS = ("drop_user", "duplicate_user", "reorder_user", "terminate_user")
 SERVER_ERRORS = ((500, -1000), (502, 0), (503, -1001), (504, -1007))
 """HTTP status and code of a server error; code 0 is a gateway's page instead of JSON."""
@@ -42,8 +43,10 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     (nobody knows), carried out or not by a coin. Of all requests: `server_error`: answered 5xx,
     carried out or not by a coin. `refuse`: answered with one of `refuse_codes`; carried out by a
     coin where the code leaves that open, else not. `throttle`: answered 429 from then on for
-    `throttle_s`, 418 to who goes on asking. `ban`: answered 418 from then on for `ban_s`. Part
-    `delay` of the answers comes `delay_ms`, and by chance up to `delay_jitter_ms` more, later.
+    `throttle_s`, 418 to who goes on asking. `ban`: answered 418 from then on for `ban_s`.
+    `not_found`: that part of the queries of one order is answered -2013, whether it is there or
+    not. Part `delay` of the answers comes `delay_ms`, and by chance up to `delay_jitter_ms` more,
+    later.
 
     Of user data events: `drop_user`, `duplicate_user`, and `reorder_user`: sent behind the next
     one. `terminate_user`: eventStreamTerminated in place of it, and no more after that.
@@ -87,6 +90,7 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     silent_user: bool = False
     delay_user_ms: Milliseconds = 0
     delay_user_jitter_ms: Milliseconds = 0
+    not_found: Rate = 0.0
 
 
 class RequestFault(msgspec.Struct, frozen=True):
@@ -168,10 +172,13 @@ class Faults:
         self.counts["cut"] += cut
         return cut
 
-    def of_request(self, *, signed: bool = True) -> RequestFault:
-        """What a request meets."""
-        kind = self._draw(REQUESTS if signed else ANY_REQUESTS)
+    def of_request(self, *, signed: bool = True, queries: bool = False) -> RequestFault:
+        """What a request meets. `queries`: it asks for one order."""
+        kinds = (*SIGNED_REQUESTS, *ANY_REQUESTS) if signed else ANY_REQUESTS
+        kind = self._draw((*kinds, *QUERIES) if queries else kinds)
         match kind:
+            case "not_found":
+                return RequestFault(kind, is_carried_out=False, error=errors.no_such_order())
             case "unknown":
                 return RequestFault(kind, self._coin(), errors.unknown())
             case "server_error":

@@ -86,6 +86,13 @@ class Keys:
                     raise BadKeyError(f"API key {key.key!r} is there twice")
                 self._keys[key.key] = ApiKey(key.key, account.name, key)
 
+    def revoke(self, name: str) -> bool:
+        """Forget a key; False where there is none of that name."""
+        return self._keys.pop(name, None) is not None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._keys
+
     def find(self, name: str | None) -> ApiKey:
         """Return the key; raise ApiError -2014 or -2015 for any but ours."""
         if not name:

@@ -27,6 +27,8 @@ class Operation(msgspec.Struct, frozen=True):
     counts_orders: bool = False
     trades: bool = False
     """Whether the key must be allowed to trade, not just to read."""
+    queries: bool = False
+    """Whether it asks for one order."""
 
     def cost(self, values: Params) -> int:
         """Return the request weight of asking with `values`."""
@@ -145,7 +147,7 @@ class Operations:
     ) -> None:
         operation = Operation(
             run, weight, _names(names) | SIGNING, signed=True, free_on_success=free,
-            counts_orders=orders, trades=verb != "GET",
+            counts_orders=orders, trades=verb != "GET", queries=method == "order.status",
         )  # fmt: skip
         self.rest[verb, f"/api/v3/{path}"] = operation
         self.socket[method] = operation

@@ -351,12 +351,12 @@ def kline(c: Candle, width_ms: int) -> list[object]:
     ]  # fmt: skip
 
 
-def symbol(rules: SymbolRules) -> Json:
+def symbol(rules: SymbolRules, status: str = "TRADING") -> Json:
     """Return exchangeInfo's entry of a symbol."""
     modes = [m.value for m in SelfTradePrevention]
     return {
         "symbol": rules.symbol,
-        "status": "TRADING",
+        "status": status,
         "baseAsset": rules.base,
         "baseAssetPrecision": 8,
         "quoteAsset": rules.quote,

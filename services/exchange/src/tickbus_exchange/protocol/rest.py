@@ -99,7 +99,7 @@ class RestApi:
             if operation is None:
                 raise self._unknown(request)
             wanted = operation
-            fault = self._faults.of_request(signed=operation.signed)
+            fault = self._faults.of_request(signed=operation.signed, queries=operation.queries)
             account_id, result = self._faults.carry_out(
                 fault, self._limiter, request.address, now_ms,
                 lambda: self._run(wanted, request, now_ms),

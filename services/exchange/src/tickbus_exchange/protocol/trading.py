@@ -24,7 +24,7 @@ from tickbus_exchange.protocol import errors, params, render
 from tickbus_exchange.protocol.errors import ApiError
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.market_data import Params, one_symbol
-from tickbus_exchange.venue import USER, Venue
+from tickbus_exchange.venue import TRADING, USER, Venue
 
 DAY_MS = 86_400_000
 RESPONSE_TYPES = ("ACK", "RESULT", "FULL")
@@ -69,6 +69,8 @@ class Trading:
     def _request(self, values: Params) -> OrderRequest:
         """Read a new order, or raise Binance's complaint about it."""
         symbol = one_symbol(self._venue, values)
+        if self._venue.statuses[symbol] != TRADING:
+            raise ApiError(-1013, "Market is closed.")
         side = params.choice(
             Side, params.required(values, "side"), ApiError(-1117, "Invalid side.")
         )

@@ -41,20 +41,29 @@ class UserStreams:
         self._steady_ms = steady_ms
         self._due_ms = 0
         self._sessions: dict[str, dict[ApiSession, int]] = {}
+        self._opened_by: dict[tuple[ApiSession, str], str] = {}
         self._last_position: dict[tuple[str, str], tuple[int, int, int, int]] = {}
         self.events_total = 0
 
-    def add(self, session: "ApiSession", account_id: str, subscription_id: int) -> None:
-        """Start pushing the account's events to `session`."""
-        self._sessions.setdefault(account_id, {})[session] = subscription_id
+    def add(self, session: "ApiSession", key: ApiKey, subscription_id: int) -> None:
+        """Start pushing the events of the key's account to `session`."""
+        self._sessions.setdefault(key.account_id, {})[session] = subscription_id
+        self._opened_by[session, key.account_id] = key.name
 
     def discard(self, session: "ApiSession", account_id: str | None = None) -> None:
         """Stop pushing to `session`: one account's events, or everything."""
         for name in tuple(self._sessions) if account_id is None else (account_id,):
             sessions = self._sessions.get(name, {})
             sessions.pop(session, None)
+            self._opened_by.pop((session, name), None)
             if not sessions:
                 self._sessions.pop(name, None)
+
+    def revoke(self, key: str, now_ms: int) -> None:
+        """End every subscription that was made with `key`."""
+        for (session, account_id), name in tuple(self._opened_by.items()):
+            if name == key:
+                self.terminate(session, account_id, now_ms)
 
     def of(self, session: "ApiSession") -> dict[str, int]:
         """Return the session's subscription ids by account."""
@@ -173,6 +182,12 @@ class ApiSession:
     def on_text(self, message: str) -> None:
         """Answer a request; every failure is an answer too."""
         now_ms = self._clock_ms()
+        if self._key is not None and self._key.name not in self._keys:
+            # The answer to the request follows: without a key it is one more refusal.
+            self._key = None
+            revoked = errors.unknown_key()
+            body = {"id": None, "status": revoked.status, "error": _error(revoked, now_ms)}
+            self.send(text_frame(_encode(body)))
         request_id: RequestId = None
         counts_orders, show_limits = False, True
         account_id = USER
@@ -182,7 +197,8 @@ class ApiSession:
             request_id, method, values, show_limits = _read(message)
             operation = self._operations.get(method)
             counts_orders = operation is not None and operation.counts_orders
-            fault = self._faults.of_request()
+            queries = operation is not None and operation.queries
+            fault = self._faults.of_request(queries=queries)
             account_id, result = self._faults.carry_out(
                 fault, self._limiter, self._address, now_ms,
                 lambda: self._answer(method, operation, values, now_ms),
@@ -295,21 +311,21 @@ class ApiSession:
         if key is None:
             raise ApiError(-2015, "Session is not authenticated; log on first.", 401)
         key.check(trades=False)
-        answer = self._start(key.account_id)
+        answer = self._start(key)
         self._logged_on_stream = key.account_id
         return answer
 
     def _subscribe(self, values: dict[str, str], now_ms: int) -> object:
-        return self._start(self._authenticate(values, now_ms).account_id)
+        return self._start(self._authenticate(values, now_ms))
 
-    def _start(self, account_id: str) -> object:
-        if account_id in self._streams.of(self):
+    def _start(self, key: ApiKey) -> object:
+        if key.account_id in self._streams.of(self):
             raise ApiError(-2035, "User Data Stream subscription already active.")
         if self._subscriptions >= SUBSCRIPTIONS_MAX:
             raise ApiError(-2042, "Maximum subscription ID reached for this connection.")
         number = self._subscriptions
         self._subscriptions += 1
-        self._streams.add(self, account_id, number)
+        self._streams.add(self, key, number)
         return {"subscriptionId": number}
 
     def _unsubscribe(self, values: dict[str, str], now_ms: int) -> object:
