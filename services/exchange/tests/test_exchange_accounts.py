@@ -20,6 +20,7 @@ from tickbus_exchange.config import (
     KeyConfig,
     read_accounts,
 )
+from tickbus_exchange.engine.numbers import text
 from tickbus_exchange.house import House
 from tickbus_exchange.journal import JournalError
 from tickbus_exchange.protocol import signing
@@ -132,6 +133,23 @@ def test_each_account_has_its_own_order_limit() -> None:
     assert world.signed("GET", "rateLimit/order", key="desk-key")[0]["count"] == 3
 
 
+def test_the_first_fill_as_maker_gives_orders_back(world: World) -> None:
+    best = world.exchange.venue.engine.markets["BTCUSDT"].book.bids.best_price()
+    higher = text(best + 10_000_000)
+    for _ in range(3):
+        world.signed("POST", "order", LIMIT, "desk-key")
+    sell = LIMIT.replace("BUY", "SELL").replace("50000", higher)
+    first = world.signed("POST", "order", LIMIT.replace("50000", higher), "desk-key")
+    assert first["status"] == "NEW"
+    assert world.signed("GET", "rateLimit/order", key="desk-key")[0]["count"] == 4
+    assert world.signed("POST", "order", sell.replace("0.01", "0.004"))["status"] == "FILLED"
+    assert world.signed("GET", "rateLimit/order", key="desk-key")[0]["count"] == 0
+    world.signed("POST", "order", LIMIT, "desk-key")
+    world.signed("POST", "order", sell.replace("0.01", "0.004"))
+    assert world.signed("GET", "rateLimit/order", key="desk-key")[0]["count"] == 1
+    assert world.signed("GET", "rateLimit/order")[0]["count"] == 0
+
+
 def test_a_key_that_may_only_read(world: World) -> None:
     assert usdt(world.signed("GET", "account", key="reader")) == "5000.00000000"
     for method, path, query in (("POST", "order", LIMIT), ("DELETE", "openOrders", "symbol=X")):
@@ -204,6 +222,7 @@ def test_an_exchange_without_further_accounts_keeps_its_state_as_ever(tmp_path: 
         ('{"accounts":[{"name":"Desk"}]}', "name"),
         ('{"accounts":[{"name":"a","keys":[{"key":"k"}]}]}', "either a secret or a public_key"),
         ('{"accounts":[{"name":"a"},{"name":"a"}]}', "account 'a' is there twice"),
+        ('{"accounts":[{"name":"futures"}]}', "account name 'futures' is taken"),
         ('{"accounts":[{"name":"a","balance":{}}]}', "unknown field"),
         ('{"accounts":[{"name":"a","balances":{"USDT":"-1"}}]}', "not a plain decimal number"),
     ],

@@ -10,7 +10,7 @@ from tickbus_exchange.journal import ACCOUNTS, GAP, Journal, JournalError, Resto
 from tickbus_exchange.protocol.faults import Faults
 from tickbus_exchange.protocol.keys import Keys
 from tickbus_exchange.protocol.later import Later
-from tickbus_exchange.protocol.limits import Limiter
+from tickbus_exchange.protocol.limits import FirstFills, Limiter
 from tickbus_exchange.protocol.operations import Operations
 from tickbus_exchange.protocol.rest import RestApi
 from tickbus_exchange.protocol.streams import Hub
@@ -54,7 +54,9 @@ class Exchange:
         for journal in self._journals.values():
             self.venue.observers.append(journal)
             self.venue.transfer_observers.append(journal.on_transfer)
-        self.venue.observers += [self.users, self.crowd]
+        self.venue.observers += [
+            self.users, self.crowd, FirstFills(self.limiter, self.venue.users),
+        ]  # fmt: skip
         self.venue.transfer_observers.append(self.users.on_transfer)
         self.crowd.open(clock_ms())
         self.hub = Hub(self.venue, self.operations.market, clock_ms, self.faults)

@@ -8,6 +8,8 @@ import msgspec
 from tickbus_exchange.engine.filters import SymbolRules
 from tickbus_exchange.engine.numbers import SCALE, parse
 
+RESERVED = "futures"
+"""The margin account's name in the matching engine."""
 SIMULATION_API_KEY = "sim-key"
 # A well-known key pair of a simulated account that holds no real money.
 SIMULATION_API_SECRET = "sim-secret"  # noqa: S105
@@ -160,6 +162,8 @@ def read_accounts(path: Path) -> tuple[AccountConfig, ...]:
             twice = next((v for v in values if values.count(v) > 1), None)
             if twice is not None:
                 raise ValueError(f"{what} {twice!r} is there twice")
+        if RESERVED in names:
+            raise ValueError(f"account name {RESERVED!r} is taken")
         for account in accounts:
             account.units()
     except OSError as error:

@@ -1,7 +1,11 @@
 """Rate limits: request weight per address and minute, orders per 10 seconds and day."""
 
+from collections.abc import Container, Sequence
+
 from tickbus_exchange.config import RateLimits
+from tickbus_exchange.engine.orders import ExecutionType, Report, Trade
 from tickbus_exchange.protocol.errors import ApiError
+from tickbus_exchange.tape import AggTrade
 from tickbus_exchange.venue import USER
 
 MINUTE_MS = 60_000
@@ -11,6 +15,8 @@ WARNINGS_MAX = 20
 """Requests after a 429, before the minute is over, that turn it into a ban (418)."""
 BAN_MS = 120_000
 ADDRESSES_MAX = 10_000
+MAKER_FILL_WORTH = 5
+"""Unfilled orders that the first fill of a resting order takes off the count."""
 
 
 class _Window:
@@ -134,6 +140,11 @@ class Limiter:
         for window in self._windows(account_id):
             window.add(1, now_ms)
 
+    def give_back(self, orders: int, now_ms: int, account_id: str) -> None:
+        """Forget so many unfilled orders of the account, as far as there are any."""
+        for window in self._windows(account_id):
+            window.add(-min(orders, window.add(0, now_ms)), now_ms)
+
     def orders(self, now_ms: int, account_id: str = USER) -> tuple[int, int]:
         """Return the account's order counts of these 10 seconds and of this day."""
         ten_seconds, day = self._windows(account_id)
@@ -158,6 +169,32 @@ class Limiter:
             return [weight | {"count": self.used(address, now_ms)}]
         ten_seconds, days = self.orders(now_ms, account_id)
         return [ten | {"count": ten_seconds}, day | {"count": days}]
+
+
+class FirstFills:
+    """Gives orders back that begin to trade: an Observer of the venue.
+
+    An order that fills at once is never counted, so what is left are fills as maker, and those of
+    stop orders once they are triggered.
+    """
+
+    def __init__(self, limiter: Limiter, accounts: Container[str]) -> None:
+        self._limiter = limiter
+        self._accounts = accounts
+
+    def on_reports(self, reports: Sequence[Report]) -> None:
+        """Look for first fills."""
+        for r in reports:
+            is_first = r.execution_type is ExecutionType.TRADE and r.filled == r.last_quantity
+            if is_first and r.account_id in self._accounts and (r.is_maker or r.stop_price):
+                worth = MAKER_FILL_WORTH if r.is_maker else 1
+                self._limiter.give_back(worth, r.transact_ms, r.account_id)
+
+    def on_trades(self, symbol: str, trades: list[Trade], aggregates: list[AggTrade]) -> None:
+        """Public trades do not count."""
+
+    def on_book(self, symbol: str) -> None:
+        """Nor do books."""
 
 
 def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, object]:

@@ -179,6 +179,10 @@ class Operations:
         fills = f"{history} fromId"
         signed("GET", "myTrades", "myTrades", t.my_trades, _my_trades_weight, fills)
         signed("GET", "account", "account.status", t.account, 20, "omitZeroBalances")
+        lists = "fromId startTime endTime limit"
+        signed("GET", "openOrderList", "openOrderLists.status", t.nothing, 6)
+        signed("GET", "allOrderList", "allOrderLists", t.nothing, 20, lists)
+        signed("GET", "myAllocations", "myAllocations", t.nothing, 20, f"symbol orderId {lists}")
         limits = "account.rateLimits.orders"
         signed("GET", "rateLimit/order", limits, t.order_rate_limits, 40)
         signed("GET", "account/commission", "account.commission", t.commission, 20, "symbol")

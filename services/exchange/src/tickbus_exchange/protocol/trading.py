@@ -306,6 +306,10 @@ class Trading:
         forward = first is not None or start is not None
         return [render.fill(f) for f in (fills[:count] if forward else fills[-count:])]
 
+    def nothing(self, values: Params, now_ms: int) -> object:
+        """Return order lists or allocations: this venue has none."""
+        return []
+
     def account(self, values: Params, now_ms: int) -> object:
         """Return balances and fee rates."""
         engine = self._venue.engine
