@@ -457,3 +457,16 @@ async def test_lost_and_late_answers_over_rest(client: Client) -> None:
     assert [len(r.json()) for r in await asyncio.gather(*late)] == [6, 6, 6]
     counts = (await client.get("/admin/faults"))["counts"]
     assert (counts["lose_answer"], counts["delay"]) == (6, 3)
+
+
+async def test_a_socket_is_closed_at_its_age_limit() -> None:
+    config = ExchangeConfig(
+        listings=DEFAULT_LISTINGS[:1], balances=DEFAULT_BALANCES, socket_life_s=0.001
+    )
+    server = Server(config)
+    await server.start()
+    try:
+        async with Client(server.port).socket("/ws-api/v3") as api:
+            assert await the_end(api) == 1001
+    finally:
+        await server.close()

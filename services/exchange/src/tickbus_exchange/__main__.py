@@ -58,6 +58,8 @@ def parse_arguments(arguments: list[str]) -> ExchangeConfig:
         help="request weight an address may use a minute (%(default)s)")  # fmt: skip
     add("--orders-per-10s", type=int, default=limits.orders_per_10s_max,
         help="orders the account may place in 10 s (%(default)s)")  # fmt: skip
+    add("--socket-life", type=float, default=86_400.0, metavar="SECONDS",
+        help="age at which a WebSocket is closed (%(default)s)")  # fmt: skip
     options = parser.parse_args(arguments)
     try:
         return _config(options, limits)
@@ -78,6 +80,8 @@ def _config(options: argparse.Namespace, limits: RateLimits) -> ExchangeConfig:
         )
     if not 0 <= options.intensity <= 100:
         raise ValueError(f"--intensity {options.intensity} is outside 0 to 100")
+    if not options.socket_life > 0:
+        raise ValueError(f"--socket-life {options.socket_life} is not above 0")
     if not 0 <= options.port <= 65_535:
         raise ValueError(f"--port {options.port} is outside 0 to 65535")
     balances = parse_balances(options.balances) if options.balances else DEFAULT_BALANCES
@@ -93,6 +97,7 @@ def _config(options: argparse.Namespace, limits: RateLimits) -> ExchangeConfig:
         balances=balances,
         maker_fee=parse(options.maker_fee),
         taker_fee=parse(options.taker_fee),
+        socket_life_s=options.socket_life,
         accounts=read_accounts(options.accounts) if options.accounts is not None else (),
         fee_asset=FEE_ASSET if options.fees_in_bnb else "",
         rate_limits=RateLimits(

@@ -78,6 +78,8 @@ class ExchangeConfig(msgspec.Struct, frozen=True, kw_only=True):
     maker_fee: int = SCALE // 1_000
     taker_fee: int = SCALE // 1_000
     rate_limits: RateLimits = RateLimits()
+    socket_life_s: float = 86_400.0
+    """Age at which a WebSocket is closed, a day as at Binance."""
     accounts: tuple[AccountConfig, ...] = ()
     """Users besides the first, whose keys may be among them too."""
     fee_asset: str = ""

@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._address = ""
         self._loop_time = asyncio.get_running_loop().time
-        self._active_s = self._pinged_s = self._loop_time()
+        self._active_s = self._pinged_s = self._opened_s = self._loop_time()
         self._ponged = True
         self._ping_payload = b""
         self._message = b""
@@ -322,13 +322,15 @@ class Connection(asyncio.Protocol):
         return self._session is not None
 
     def check(self) -> None:
-        """Ping a WebSocket, close what has been silent too long. Called about once a second."""
+        """Ping a WebSocket, close what is silent too long or too old. Called once a second."""
         now = self._loop_time()
         if self._websocket is None:
             if now - self._active_s > IDLE_S_MAX:
                 self._transport.close()
             return
-        if not self._ponged and now - self._pinged_s > PONG_WITHIN_S:
+        if now - self._opened_s > self._exchange.config.socket_life_s:
+            self.close(GOING_AWAY, "this connection has reached its age limit")
+        elif not self._ponged and now - self._pinged_s > PONG_WITHIN_S:
             self._transport.abort()
         elif self._ponged and now - self._pinged_s >= PING_EVERY_S:
             self._ping(self._websocket, now)
