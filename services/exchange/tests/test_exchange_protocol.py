@@ -7,7 +7,7 @@ import pytest
 
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig, RateLimits
-from tickbus_exchange.engine.numbers import text
+from tickbus_exchange.engine.numbers import parse, text
 from tickbus_exchange.engine.orders import OrderRequest, OrderType, Side
 from tickbus_exchange.protocol import signing
 from tickbus_exchange.protocol.market_session import MarketSession
@@ -143,6 +143,54 @@ def test_response_types(world: World, kind: str, fields: int) -> None:
         fills = answer["fills"]
         assert isinstance(fills, list)
         assert sum(float(f["qty"]) for f in fills) == pytest.approx(float(str(answer["origQty"])))
+
+
+def test_amendments_are_answered_told_and_refused_as_documented(world: World) -> None:
+    _, order = world.signed("POST", "order", LIMIT, newClientOrderId="first")
+    which = f"symbol=BTCUSDT&orderId={order['orderId']}"
+    path = "order/amend/keepPriority"
+    for query, code, message in (
+        (f"{which}&newQty=0.02", -2038, "Order amend (quantity increase) is not supported."),
+        (f"{which}&newQty=0.01", -2038, "The requested action would change no state; rejecting"),
+        (f"{which}&newQty=0.000001", -1013, "Filter failure: LOT_SIZE"),
+        (f"{which}&newQty=0.00005", -1013, "Filter failure: NOTIONAL"),
+        (which, -1102, "'newQty'"),
+        ("symbol=BTCUSDT&orderId=1&newQty=1", -2038, "Unknown order sent."),
+    ):
+        status, answer = world.signed("PUT", path, query)
+        assert (status, answer["code"]) == (400, code)
+        assert message in str(answer["msg"])
+    _, answer = world.signed("PUT", path, f"{which}&newQty=0.004&newClientOrderId=second")
+    amended = answer["amendedOrder"]
+    assert isinstance(amended, dict)
+    assert (amended["origClientOrderId"], amended["clientOrderId"]) == ("first", "second")
+    _, history = world.signed("GET", "order/amendments", which)
+    assert [(a["origQty"], a["newQty"]) for a in history] == [("0.01000000", "0.00400000")]  # type: ignore[index]
+    for n in range(9):
+        assert world.signed("PUT", path, f"{which}&newQty=0.00{399 - n}")[0] == 200
+    _, spent = world.signed("PUT", path, f"{which}&newQty=0.003")
+    assert (spent["code"], spent["msg"]) == (-2038, "Filter failure: MAX_NUM_ORDER_AMENDS")
+
+
+def test_a_stop_order_is_shown_waiting_and_then_working(world: World) -> None:
+    stop = "symbol=BTCUSDT&side=SELL&type=TAKE_PROFIT_LIMIT&timeInForce=GTC&quantity=0.01"
+    _, order = world.signed("POST", "order", f"{stop}&price=60500&stopPrice=60400")
+    assert set(order) == {
+        "symbol", "orderId", "orderListId", "clientOrderId", "transactTime",
+    }, "the default answer is an ACK"  # fmt: skip
+    which = f"symbol=BTCUSDT&orderId={order['orderId']}"
+    _, waiting = world.signed("GET", "order", which)
+    shown = {k: waiting[k] for k in ("stopPrice", "isWorking", "workingTime", "status")}
+    assert shown == {
+        "stopPrice": "60400.00000000", "isWorking": False, "workingTime": -1, "status": "NEW",
+    }  # fmt: skip
+    world.now_ms += 7
+    world.exchange.venue.engine.markets["BTCUSDT"].stops.see(parse("60400"))
+    world.signed("POST", "order", "symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.001")
+    _, working = world.signed("GET", "order", which)
+    assert (working["isWorking"], working["workingTime"]) == (True, START_MS + 7)
+    _, cancelled = world.signed("DELETE", "order", which)
+    assert cancelled["stopPrice"] == "60400.00000000"
 
 
 def test_order_queries_by_either_id(world: World) -> None:

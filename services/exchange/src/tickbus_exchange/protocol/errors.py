@@ -107,7 +107,7 @@ _REFUSALS = {
     Refusal.WOULD_TRIGGER: (-2010, "Stop price would trigger immediately."),
     Refusal.UNKNOWN_ORDER: (-2011, "Unknown order sent."),
     Refusal.AMEND_INCREASE: (-2038, "Order amend (quantity increase) is not supported."),
-    Refusal.AMEND_NOTHING: (-2038, "The requested action would change no state; rejecting."),
+    Refusal.AMEND_NOTHING: (-2038, "The requested action would change no state; rejecting"),
     Refusal.AMEND_BELOW_FILLED: (-2038, "Amended quantity must exceed the executed quantity."),
 }
 

@@ -225,7 +225,8 @@ class Trading:
         result = self._venue.amend(self._account_id, symbol, order.order_id, quantity, now_ms, name)
         if isinstance(result, Refusal):
             refused = errors.refused(result)
-            raise refused if result in FILTER_REFUSALS else ApiError(-2038, refused.message)
+            is_filter = result in FILTER_REFUSALS - {Refusal.MAX_NUM_ORDER_AMENDS}
+            raise refused if is_filter else ApiError(-2038, refused.message)
         return render.amended(self._ledger.orders[symbol][order.order_id])
 
     def amendments(self, values: Params, now_ms: int) -> object:
