@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
@@ -24,14 +24,21 @@ STARTS_WITHIN_S = 20.0
 REQUIRED = os.environ.get("CI_REQUIRE_CLIENTS") == "1"
 
 
+def absent(what: str) -> NoReturn:
+    """Skip the test, or fail it where clients are required."""
+    if REQUIRED:
+        pytest.fail(f"{what}, and CI_REQUIRE_CLIENTS=1")
+    pytest.skip(what)
+
+
 def client_module(name: str) -> Any:
     """Import a client; skip the test, or fail it where clients are required."""
     try:
         return importlib.import_module(name)
     except ImportError:
-        if REQUIRED and name not in OPTIONAL:
-            pytest.fail(f"{name} is not installed, and CI_REQUIRE_CLIENTS=1")
-        pytest.skip(f"{name} is not installed")
+        if name in OPTIONAL:
+            pytest.skip(f"{name} is not installed")
+        absent(f"{name} is not installed")
 
 
 OPTIONAL = frozenset({"binance.spot", "ccxt.async_support", "ccxt.pro"})
@@ -101,9 +108,7 @@ def port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
 def ed25519(place: Place) -> str:
     """Return the private key, or skip where there is none."""
     if not place.private_key:
-        if REQUIRED:
-            pytest.fail("cryptography is not installed, and CI_REQUIRE_CLIENTS=1")
-        pytest.skip("cryptography is not installed")
+        absent("cryptography is not installed")
     return place.private_key
 
 
@@ -119,7 +124,7 @@ async def python_binance(place: Place, monkeypatch: pytest.MonkeyPatch, **keys: 
     """A client of python-binance that was made the usual way."""
     binance = client_module("binance")
     if not hasattr(binance, "AsyncClient"):
-        pytest.skip("another package named binance is installed")
+        absent("python-binance is not installed, but another package of the name binance")
     for name, url in (
         ("API_URL", place.url("/api")),
         ("WS_API_URL", place.url("/ws-api/v3", "ws")),
