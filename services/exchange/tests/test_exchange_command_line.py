@@ -1,5 +1,7 @@
 """The command line: what it refuses and what it reads from the environment."""
 
+from pathlib import Path
+
 import pytest
 
 from tickbus_exchange.__main__ import parse_arguments
@@ -14,6 +16,8 @@ from tickbus_exchange.__main__ import parse_arguments
         (["--balances", "BTC:1"], "'BTC:1' is not ASSET=AMOUNT"),
         (["--more-symbols", "5000"], "--more-symbols 5000 is outside 0 to 1000"),
         (["--maker-fee", "free"], "not a plain decimal number"),
+        (["--accounts", "/nowhere.json"], "cannot read /nowhere.json"),
+        (["--socket-life", "0"], "--socket-life 0.0 is not above 0"),
     ],
 )
 def test_bad_arguments_are_explained(
@@ -37,3 +41,20 @@ def test_further_symbols_are_listed_behind_the_usual_ones() -> None:
     config = parse_arguments(["--symbols", "BTCUSDT", "--more-symbols", "2"])
     listed = [listing.rules.symbol for listing in config.listings]
     assert listed == ["BTCUSDT", "X001USDT", "X002USDT"]
+
+
+def test_fees_in_bnb_list_the_pair_they_are_valued_by() -> None:
+    config = parse_arguments(["--fees-in-bnb", "--symbols", "BTCUSDT"])
+    assert [listing.rules.symbol for listing in config.listings] == ["BTCUSDT", "BNBUSDT"]
+    assert config.fee_asset == "BNB"
+    assert parse_arguments(["--symbols", "BNBUSDT"]).fee_asset == ""
+
+
+def test_further_accounts_come_from_a_file_that_the_environment_may_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "accounts.json"
+    path.write_text('{"accounts":[{"name":"desk","balances":{"USDT":"5"}}]}')
+    monkeypatch.setenv("TICKBUS_EXCHANGE_ACCOUNTS", str(path))
+    (desk,) = parse_arguments([]).accounts
+    assert (desk.name, desk.units()) == ("desk", {"USDT": 500_000_000})

@@ -23,6 +23,7 @@ from tickbus_exchange.engine.orders import (
     TimeInForce,
     Trade,
 )
+from tickbus_exchange.engine.stops import is_reached
 
 BUY, SELL = Side.BUY, Side.SELL
 RULES = SymbolRules(
@@ -331,7 +332,27 @@ REQUESTS = st.one_of(
         quote_quantity=st.integers(parse("5"), parse("500")),
         stp=st.sampled_from(SelfTradePrevention),
     ),
+    st.builds(
+        OrderRequest,
+        st.just("BTCUSDT"),
+        st.sampled_from(Side),
+        st.sampled_from((OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)),
+        quantity=LOTS.map(lambda n: n * RULES.step_size),
+        stop_price=PRICES.map(lambda n: n * RULES.tick_size),
+    ),
+    st.builds(
+        OrderRequest,
+        st.just("BTCUSDT"),
+        st.sampled_from(Side),
+        st.sampled_from((OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT)),
+        LOTS.map(lambda n: n * RULES.step_size),
+        PRICES.map(lambda n: n * RULES.tick_size),
+        st.sampled_from(TimeInForce),
+        stp=st.sampled_from(SelfTradePrevention),
+        stop_price=PRICES.map(lambda n: n * RULES.tick_size),
+    ),
     st.integers(0, 30),  # cancel the n-th order so far
+    st.tuples(st.integers(0, 30), LOTS),  # amend the n-th order so far
 )
 STEPS = st.lists(st.tuples(st.sampled_from(NAMES), REQUESTS), max_size=60)
 
@@ -352,7 +373,14 @@ def check_book(engine: Engine) -> None:
         assert len(side.keys) == len(side.levels)
         for level in side.levels.values():
             assert level.quantity == sum(o.leaves for o in level.orders.values()) > 0
-            assert list(level.orders) == sorted(level.orders)
+            # A stop order joins the queue when it is triggered, whatever its id.
+            plain = [o.order_id for o in level.orders.values() if not o.stop_price]
+            assert plain == sorted(plain)
+    market = engine.markets["BTCUSDT"]
+    assert not market.stops.reached
+    for order in market.stops.waiting.values():
+        assert order.is_live
+        assert not is_reached(order, market.last_price)
 
 
 def check_balances(engine: Engine) -> None:
@@ -379,7 +407,7 @@ def check_orders(orders: Sequence[Order]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_nothing_is_created_lost_or_crossed(
-    steps: list[tuple[str, OrderRequest | int]],
+    steps: list[tuple[str, OrderRequest | int | tuple[int, int]]],
 ) -> None:
     engine = an_engine(funds="20000")
     engine.add_account(Account("carol", {"BTC": parse("3"), "USDT": parse("300")}, tracked=True))
@@ -390,6 +418,13 @@ def test_nothing_is_created_lost_or_crossed(
         if isinstance(request, int):
             if request < len(orders):
                 engine.cancel(orders[request].account_id, "BTCUSDT", orders[request].order_id, 1)
+        elif isinstance(request, tuple):
+            if request[0] < len(orders):
+                order = orders[request[0]]
+                lots = request[1] * RULES.step_size
+                engine.amend(
+                    order.account_id, "BTCUSDT", order.order_id, lots, now_ms, f"a{now_ms}"
+                )
         else:
             result = engine.submit(name, request, now_ms)
             if isinstance(result, Order):

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from tickbus_exchange import connection
 from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig
@@ -34,7 +34,7 @@ class Client:
     def __init__(self, port: int) -> None:
         self.url = f"127.0.0.1:{port}"
         self.http = httpx.AsyncClient(
-            base_url=f"http://{self.url}", headers={"X-MBX-APIKEY": "sim-key"}
+            base_url=f"http://{self.url}", headers={"X-MBX-APIKEY": "sim-key"}, timeout=2
         )
 
     async def signed(self, method: str, path: str, query: str = "") -> httpx.Response:
@@ -178,7 +178,9 @@ async def test_user_events_arrive_before_the_answer_and_tell_the_whole_story(
         assert (answer["status"], answer["result"]) == (200, {"subscriptionId": 0})
         again = await call(user, "userDataStream.subscribe.signature")
         assert again["error"]["code"] == -2035
-        order = (await client.signed("POST", "order", MARKET)).json()
+        # So small that one level of the book fills it.
+        small = MARKET.replace("0.01", "0.0001")
+        order = (await client.signed("POST", "order", small)).json()
         events = [(await receive(user))["event"] for _ in range(4)]
         new, locked, trade, position = events
         assert (new["x"], new["i"]) == ("NEW", order["orderId"])
@@ -188,7 +190,7 @@ async def test_user_events_arrive_before_the_answer_and_tell_the_whole_story(
         assert told == {
             "x": "TRADE", "X": "FILLED", "l": fill["qty"], "L": fill["price"],
             "n": fill["commission"], "N": "BTC", "t": fill["tradeId"], "m": False,
-            "z": "0.01000000",
+            "z": "0.00010000",
         }  # fmt: skip
         balances = (await client.signed("GET", "account")).json()["balances"]
         for held in position["B"]:
@@ -413,3 +415,58 @@ def test_a_port_in_use_is_one_clear_message_and_exit_code_2() -> None:
     assert message.strip().splitlines() == [
         f"tickbus-exchange: port {port} on 127.0.0.1 is in use; stop its owner or choose --port"
     ]
+
+
+async def test_an_outage_cuts_everybody_and_answers_the_administrator_alone(
+    client: Client,
+) -> None:
+    async with client.socket("/ws/btcusdt@trade") as stream:
+        answer = await client.http.post("/admin/outage", json={"seconds": 600})
+        assert answer.json() == {"disconnected": 1}
+        await the_end(stream)
+    with pytest.raises(httpx.TransportError):
+        await client.get("/api/v3/ping")
+    with pytest.raises((InvalidMessage, ConnectionClosed, OSError)):
+        await client.socket("/ws-api/v3").__aenter__()
+    assert "balances" in await client.get("/admin/ledger")
+    assert (await client.http.post("/admin/outage", json={"seconds": 0})).status_code == 200
+    assert await client.get("/api/v3/ping") == {}
+    assert (await client.http.post("/admin/outage", json={"minutes": 1})).status_code == 400
+
+
+async def test_a_planned_stop_is_announced_then_closes_who_was_there(client: Client) -> None:
+    async with (
+        client.socket("/ws/btcusdt@kline_1m") as stream,
+        client.socket("/ws-api/v3") as api,
+    ):
+        answer = await client.http.post("/admin/shutdown-notice", json={"seconds": 0.2})
+        assert answer.json() == {"announced": 2}
+        assert (await receive(api))["event"]["e"] == "serverShutdown"
+        async with client.socket("/ws-api/v3") as fresh:
+            assert await the_end(api) == await the_end(stream) == 1001
+            assert (await call(fresh, "ping", sign_it=False))["result"] == {}
+
+
+async def test_lost_and_late_answers_over_rest(client: Client) -> None:
+    await client.http.post("/admin/faults", json={"lose_answer": 1.0, "seed": 2})
+    for _ in range(6):
+        with pytest.raises((httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError)):
+            await client.signed("POST", "order", LIMIT)
+    await client.http.post("/admin/faults", json={"delay_ms": 60, "delay_jitter_ms": 20})
+    late = [client.signed("GET", "openOrders") for _ in range(3)]
+    assert [len(r.json()) for r in await asyncio.gather(*late)] == [6, 6, 6]
+    counts = (await client.get("/admin/faults"))["counts"]
+    assert (counts["lose_answer"], counts["delay"]) == (6, 3)
+
+
+async def test_a_socket_is_closed_at_its_age_limit() -> None:
+    config = ExchangeConfig(
+        listings=DEFAULT_LISTINGS[:1], balances=DEFAULT_BALANCES, socket_life_s=0.001
+    )
+    server = Server(config)
+    await server.start()
+    try:
+        async with Client(server.port).socket("/ws-api/v3") as api:
+            assert await the_end(api) == 1001
+    finally:
+        await server.close()

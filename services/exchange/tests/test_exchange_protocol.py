@@ -7,7 +7,7 @@ import pytest
 
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig, RateLimits
-from tickbus_exchange.engine.numbers import text
+from tickbus_exchange.engine.numbers import parse, text
 from tickbus_exchange.engine.orders import OrderRequest, OrderType, Side
 from tickbus_exchange.protocol import signing
 from tickbus_exchange.protocol.market_session import MarketSession
@@ -70,6 +70,7 @@ def test_requests_that_are_not_ours(world: World) -> None:
 # -- parameters ------------------------------------------------------------------------------------
 
 LIMIT = "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.01&price=50000"
+STOP = "symbol=BTCUSDT&side=BUY&type=STOP_LOSS_LIMIT&timeInForce=GTC&quantity=0.01"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,14 @@ LIMIT = "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.01&price=
         ("symbol=btc;drop&side=BUY&type=MARKET&quantity=1", -1100, "'symbol'"),
         (LIMIT.replace("BUY", "buy"), -1117, "Invalid side."),
         (LIMIT.replace("type=LIMIT", "type=NONE"), -1116, "Invalid orderType."),
-        (LIMIT.replace("type=LIMIT", "type=STOP_LOSS"), -1013, "Stop loss orders are not"),
+        (LIMIT.replace("type=LIMIT", "type=STOP_LOSS"), -1106, "'timeInForce'"),
+        (LIMIT.replace("type=LIMIT", "type=STOP_LOSS_LIMIT"), -1102, "'stopPrice' or 'trailing"),
+        (STOP + "&price=61000&stopPrice=59000", -2010, "Stop price would trigger immediately."),
+        (STOP + "&price=61000&stopPrice=60000", -2010, "Stop price would trigger immediately."),
+        (STOP + "&price=61000&stopPrice=0", -1013, "Invalid stopPrice."),
+        (STOP + "&price=61000&stopPrice=61000.001", -1013, "Filter failure: PRICE_FILTER"),
+        (STOP + "&price=61000&stopPrice=61000&trailingDelta=9", -1013, "Trailing stop orders"),
+        (STOP + "&stopPrice=61000", -1102, "'price'"),
         (LIMIT.replace("GTC", "GTX"), -1115, "Invalid timeInForce."),
         (LIMIT.replace("0.01", "-0.01"), -1100, "'quantity'"),
         (LIMIT.replace("0.01", ""), -1105, "'quantity' was empty"),
@@ -135,6 +143,54 @@ def test_response_types(world: World, kind: str, fields: int) -> None:
         fills = answer["fills"]
         assert isinstance(fills, list)
         assert sum(float(f["qty"]) for f in fills) == pytest.approx(float(str(answer["origQty"])))
+
+
+def test_amendments_are_answered_told_and_refused_as_documented(world: World) -> None:
+    _, order = world.signed("POST", "order", LIMIT, newClientOrderId="first")
+    which = f"symbol=BTCUSDT&orderId={order['orderId']}"
+    path = "order/amend/keepPriority"
+    for query, code, message in (
+        (f"{which}&newQty=0.02", -2038, "Order amend (quantity increase) is not supported."),
+        (f"{which}&newQty=0.01", -2038, "The requested action would change no state; rejecting"),
+        (f"{which}&newQty=0.000001", -1013, "Filter failure: LOT_SIZE"),
+        (f"{which}&newQty=0.00005", -1013, "Filter failure: NOTIONAL"),
+        (which, -1102, "'newQty'"),
+        ("symbol=BTCUSDT&orderId=1&newQty=1", -2038, "Unknown order sent."),
+    ):
+        status, answer = world.signed("PUT", path, query)
+        assert (status, answer["code"]) == (400, code)
+        assert message in str(answer["msg"])
+    _, answer = world.signed("PUT", path, f"{which}&newQty=0.004&newClientOrderId=second")
+    amended = answer["amendedOrder"]
+    assert isinstance(amended, dict)
+    assert (amended["origClientOrderId"], amended["clientOrderId"]) == ("first", "second")
+    _, history = world.signed("GET", "order/amendments", which)
+    assert [(a["origQty"], a["newQty"]) for a in history] == [("0.01000000", "0.00400000")]  # type: ignore[index]
+    for n in range(9):
+        assert world.signed("PUT", path, f"{which}&newQty=0.00{399 - n}")[0] == 200
+    _, spent = world.signed("PUT", path, f"{which}&newQty=0.003")
+    assert (spent["code"], spent["msg"]) == (-2038, "Filter failure: MAX_NUM_ORDER_AMENDS")
+
+
+def test_a_stop_order_is_shown_waiting_and_then_working(world: World) -> None:
+    stop = "symbol=BTCUSDT&side=SELL&type=TAKE_PROFIT_LIMIT&timeInForce=GTC&quantity=0.01"
+    _, order = world.signed("POST", "order", f"{stop}&price=60500&stopPrice=60400")
+    assert set(order) == {
+        "symbol", "orderId", "orderListId", "clientOrderId", "transactTime",
+    }, "the default answer is an ACK"  # fmt: skip
+    which = f"symbol=BTCUSDT&orderId={order['orderId']}"
+    _, waiting = world.signed("GET", "order", which)
+    shown = {k: waiting[k] for k in ("stopPrice", "isWorking", "workingTime", "status")}
+    assert shown == {
+        "stopPrice": "60400.00000000", "isWorking": False, "workingTime": -1, "status": "NEW",
+    }  # fmt: skip
+    world.now_ms += 7
+    world.exchange.venue.engine.markets["BTCUSDT"].stops.see(parse("60400"))
+    world.signed("POST", "order", "symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.001")
+    _, working = world.signed("GET", "order", which)
+    assert (working["isWorking"], working["workingTime"]) == (True, START_MS + 7)
+    _, cancelled = world.signed("DELETE", "order", which)
+    assert cancelled["stopPrice"] == "60400.00000000"
 
 
 def test_order_queries_by_either_id(world: World) -> None:
@@ -210,6 +266,8 @@ def test_exchange_info_tells_every_filter(world: World) -> None:
     assert kinds == [
         "PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "PERCENT_PRICE_BY_SIDE", "NOTIONAL",
         "MAX_NUM_ORDERS",
+        "MAX_NUM_ALGO_ORDERS",
+        "MAX_NUM_ORDER_AMENDS",
     ]  # fmt: skip
     both = '["BTCUSDT","ETHUSDT"]'
     _, info = world.ask("GET", "exchangeInfo", f"symbols={both}")

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tickbus_exchange.config import RateLimits
+from tickbus_exchange.config import KeyConfig, RateLimits
 from tickbus_exchange.protocol import params, signing
 from tickbus_exchange.protocol.errors import ApiError
+from tickbus_exchange.protocol.keys import ApiKey
 from tickbus_exchange.protocol.limits import WARNINGS_MAX, Limiter
 
 START_MS = 1_800_000_000_000
@@ -26,7 +27,8 @@ FUTURES = (
 @pytest.mark.parametrize(("secret", "payload", "signature"), [SPOT, FUTURES])
 def test_documented_signatures(secret: bytes, payload: bytes, signature: str) -> None:
     assert signing.sign(secret, payload) == signature
-    signing.verify(secret, payload, signature.upper())
+    key = ApiKey("k", "user", KeyConfig(key="k", secret=secret.decode()))
+    key.verify(payload, signature.upper())
 
 
 def test_query_and_body_are_signed_as_one_text_without_a_separator() -> None:

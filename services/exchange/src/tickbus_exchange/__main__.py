@@ -10,22 +10,26 @@ from pathlib import Path
 from tickbus_exchange.config import (
     DEFAULT_BALANCES,
     DEFAULT_LISTINGS,
+    FEE_ASSET,
+    FEE_ASSET_LISTING,
     SIMULATION_API_KEY,
     SIMULATION_API_SECRET,
     ExchangeConfig,
     RateLimits,
     more_listings,
     parse_balances,
+    read_accounts,
 )
 from tickbus_exchange.engine.numbers import parse
 from tickbus_exchange.journal import JournalError
+from tickbus_exchange.protocol.keys import BadKeyError
 from tickbus_exchange.server import PortInUseError, serve
 
 USAGE_ERROR = 2
 
 
 def parse_arguments(arguments: list[str]) -> ExchangeConfig:
-    """Read the command line and the two key variables of the environment."""
+    """Read the command line and the variables of the environment that hold keys."""
     parser = argparse.ArgumentParser(
         prog="tickbus-exchange",
         description="A simulated venue that speaks Binance spot's protocol.",
@@ -39,10 +43,14 @@ def parse_arguments(arguments: list[str]) -> ExchangeConfig:
     add("--intensity", type=float, default=1.0,
         help="rate of the crowd, 0 for a book that stands still (%(default)s)")  # fmt: skip
     add("--state-dir", type=Path, help="keep the account here and continue from it")
-    add("--symbols", help="comma-separated choice of BTCUSDT,ETHUSDT,SOLUSDT (all)")
+    add("--symbols", help="comma-separated choice of BTCUSDT,ETHUSDT,SOLUSDT (all) and BNBUSDT")
     add("--more-symbols", type=int, default=0, metavar="N",
         help="list N further, quiet symbols: X001USDT and so on (%(default)s)")  # fmt: skip
     add("--balances", help="first balances, as in USDT=100000,BTC=1,ETH=20,SOL=300")
+    add("--accounts", type=Path, default=os.environ.get("TICKBUS_EXCHANGE_ACCOUNTS") or None,
+        help="JSON file of further accounts and API keys ($TICKBUS_EXCHANGE_ACCOUNTS)")  # fmt: skip
+    add("--fees-in-bnb", action="store_true",
+        help="list BNBUSDT and and take fees in it, 25 %% off, from who holds enough")  # fmt: skip
     add("--maker-fee", default="0.001", help="fraction of what a maker receives (%(default)s)")
     add("--taker-fee", default="0.001", help="fraction of what a taker receives (%(default)s)")
     limits = RateLimits()
@@ -50,6 +58,8 @@ def parse_arguments(arguments: list[str]) -> ExchangeConfig:
         help="request weight an address may use a minute (%(default)s)")  # fmt: skip
     add("--orders-per-10s", type=int, default=limits.orders_per_10s_max,
         help="orders the account may place in 10 s (%(default)s)")  # fmt: skip
+    add("--socket-life", type=float, default=86_400.0, metavar="SECONDS",
+        help="age at which a WebSocket is closed (%(default)s)")  # fmt: skip
     options = parser.parse_args(arguments)
     try:
         return _config(options, limits)
@@ -60,6 +70,9 @@ def parse_arguments(arguments: list[str]) -> ExchangeConfig:
 def _config(options: argparse.Namespace, limits: RateLimits) -> ExchangeConfig:
     listings = {listing.rules.symbol: listing for listing in DEFAULT_LISTINGS}
     symbols = (options.symbols or ",".join(listings)).upper().split(",")
+    listings[FEE_ASSET_LISTING.rules.symbol] = FEE_ASSET_LISTING
+    if options.fees_in_bnb and FEE_ASSET_LISTING.rules.symbol not in symbols:
+        symbols.append(FEE_ASSET_LISTING.rules.symbol)
     unknown = [s for s in symbols if s not in listings]
     if unknown:
         raise ValueError(
@@ -67,6 +80,8 @@ def _config(options: argparse.Namespace, limits: RateLimits) -> ExchangeConfig:
         )
     if not 0 <= options.intensity <= 100:
         raise ValueError(f"--intensity {options.intensity} is outside 0 to 100")
+    if not options.socket_life > 0:
+        raise ValueError(f"--socket-life {options.socket_life} is not above 0")
     if not 0 <= options.port <= 65_535:
         raise ValueError(f"--port {options.port} is outside 0 to 65535")
     balances = parse_balances(options.balances) if options.balances else DEFAULT_BALANCES
@@ -82,6 +97,9 @@ def _config(options: argparse.Namespace, limits: RateLimits) -> ExchangeConfig:
         balances=balances,
         maker_fee=parse(options.maker_fee),
         taker_fee=parse(options.taker_fee),
+        socket_life_s=options.socket_life,
+        accounts=read_accounts(options.accounts) if options.accounts is not None else (),
+        fee_asset=FEE_ASSET if options.fees_in_bnb else "",
         rate_limits=RateLimits(
             weight_per_minute_max=options.weight_per_minute,
             orders_per_10s_max=options.orders_per_10s,
@@ -103,7 +121,7 @@ def main() -> None:
     try:
         with runner:
             sys.exit(runner.run(serve(config)))
-    except (PortInUseError, JournalError) as error:
+    except (PortInUseError, JournalError, BadKeyError) as error:
         print(f"tickbus-exchange: {error}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
 

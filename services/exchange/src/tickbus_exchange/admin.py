@@ -1,29 +1,56 @@
-"""What only a simulation has: the ledger in full, faults on demand, health and metrics."""
+"""What only a simulation has: ledgers in full, faults on demand, acts by hand, health, metrics."""
 
 from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import parse_qs
 
 import msgspec
 
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.engine.numbers import text
+from tickbus_exchange.hand import ByHand, WrongHandError, refusal
+from tickbus_exchange.house import House
 from tickbus_exchange.protocol import render
+from tickbus_exchange.protocol.errors import ApiError
 from tickbus_exchange.protocol.faults import FaultSettings
 from tickbus_exchange.protocol.rest import HttpRequest, HttpResponse
+from tickbus_exchange.venue import USER
 
 _encode = msgspec.json.Encoder().encode
+
+
+class _Seconds(msgspec.Struct, forbid_unknown_fields=True):
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 
 
 class Admin:
     """Answers `/admin/*`, `/healthz`, `/readyz` and `/metrics`. None of it needs a key."""
 
-    def __init__(self, exchange: Exchange, disconnect: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        disconnect: Callable[[], int],
+        announce_stop: Callable[[int], int],
+    ) -> None:
         self._exchange = exchange
         self._disconnect = disconnect
+        self._announce_stop = announce_stop
+        hand = ByHand(exchange)
+        house = House(exchange)
         self._routes: dict[tuple[str, str], Callable[[HttpRequest], HttpResponse]] = {
             ("GET", "/healthz"): self._health,
             ("GET", "/readyz"): self._health,
             ("GET", "/metrics"): self._metrics,
             ("GET", "/admin/ledger"): self._ledger,
+            ("GET", "/admin/accounts"): self._accounts,
+            ("POST", "/admin/orders"): lambda request: _by_hand(hand.place, request),
+            ("DELETE", "/admin/orders"): lambda request: _by_hand(hand.cancel, request),
+            ("POST", "/admin/transfer"): lambda request: _by_hand(hand.transfer, request),
+            ("POST", "/admin/symbol"): lambda request: _by_hand(house.set_status, request),
+            ("POST", "/admin/jolt"): lambda request: _by_hand(house.jolt, request),
+            ("DELETE", "/admin/keys"): lambda request: _by_hand(house.revoke, request),
+            ("POST", "/admin/outage"): self._outage,
+            ("POST", "/admin/shutdown-notice"): self._shutdown_notice,
             ("POST", "/admin/disconnect"): self._drop,
             ("POST", "/admin/gap"): self._gap,
             ("GET", "/admin/faults"): self._faults,
@@ -43,6 +70,25 @@ class Admin:
 
     def _drop(self, _: HttpRequest) -> HttpResponse:
         return HttpResponse(200, _encode({"disconnected": self._disconnect()}))
+
+    def _outage(self, request: HttpRequest) -> HttpResponse:
+        """Answer nobody but the administrator for some seconds; 0 ends an outage."""
+        for_ms = _milliseconds(request)
+        if isinstance(for_ms, HttpResponse):
+            return for_ms
+        self._exchange.go_out(for_ms)
+        cut = self._disconnect() if for_ms else 0
+        return HttpResponse(200, _encode({"disconnected": cut}))
+
+    def _shutdown_notice(self, request: HttpRequest) -> HttpResponse:
+        """Announce a planned stop to every WebSocket, and close those some seconds later."""
+        for_ms = _milliseconds(request)
+        if isinstance(for_ms, HttpResponse):
+            return for_ms
+        return HttpResponse(200, _encode({"announced": self._announce_stop(for_ms)}))
+
+    def _accounts(self, _: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, _encode({"accounts": list(self._exchange.venue.users)}))
 
     def _gap(self, request: HttpRequest) -> HttpResponse:
         try:
@@ -74,9 +120,14 @@ class Admin:
         self._exchange.set_clock(settings.clock_ms)
         return self._faults(request)
 
-    def _ledger(self, _: HttpRequest) -> HttpResponse:
+    def _ledger(self, request: HttpRequest) -> HttpResponse:
+        """Return the books of the account that the query names, by default the first user's."""
         venue = self._exchange.venue
-        ledger = venue.ledger
+        name = parse_qs(request.query.decode("latin-1")).get("account", [USER])[0]
+        if name not in venue.ledgers:
+            message = f"account {name!r} is none of {', '.join(venue.ledgers)}"
+            return HttpResponse(404, _encode({"error": message}))
+        ledger = venue.ledgers[name]
         symbols = list(venue.rules)
         answer = {
             "account": ledger.account_id,
@@ -87,11 +138,12 @@ class Admin:
                     "locked": text(b.locked),
                     "total": text(b.free + b.locked),
                 }
-                for a, b in venue.user.balances.items()
+                for a, b in venue.users[name].balances.items()
             },
             "fees": {a: text(v) for a, v in ledger.fees.items()},
             "orders": [render.order(r) for s in symbols for r in ledger.orders.get(s, {}).values()],
             "fills": [render.fill(f) for s in symbols for f in ledger.fills.get(s, [])],
+            "transfers": [render.transfer(t) for t in ledger.transfers],
             "last_prices": {s: text(m.last_price) for s, m in venue.engine.markets.items()},
         }
         return HttpResponse(200, _encode(answer))
@@ -129,3 +181,19 @@ class Admin:
                 lines.append(f"tickbus_exchange_{name}{braces} {value!r}")
         body = ("\n".join(lines) + "\n").encode()
         return HttpResponse(200, body, (), b"text/plain; version=0.0.4; charset=utf-8")
+
+
+def _by_hand(act: Callable[[bytes], object], request: HttpRequest) -> HttpResponse:
+    try:
+        return HttpResponse(200, _encode(act(request.body)))
+    except (WrongHandError, ApiError) as error:
+        return HttpResponse(400, _encode(refusal(error)))
+
+
+def _milliseconds(request: HttpRequest) -> int | HttpResponse:
+    """Return the body's seconds in milliseconds, or the complaint about it."""
+    try:
+        return int(msgspec.json.decode(request.body, type=_Seconds).seconds * 1_000)
+    except (msgspec.DecodeError, RecursionError) as error:
+        message = f'{error}; send {{"seconds": n}} with n from 0 to 86400'
+        return HttpResponse(400, _encode({"error": message}))

@@ -1,18 +1,21 @@
 """Puts an exchange together: venue, crowd, protocol, journal. Told the time; does no networking."""
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 from tickbus_exchange.agents.crowd import Crowd
 from tickbus_exchange.config import ExchangeConfig
-from tickbus_exchange.journal import GAP, Journal, JournalError
+from tickbus_exchange.journal import ACCOUNTS, GAP, Journal, JournalError, Restored
 from tickbus_exchange.protocol.faults import Faults
-from tickbus_exchange.protocol.limits import Limiter
+from tickbus_exchange.protocol.keys import Keys
+from tickbus_exchange.protocol.later import Later
+from tickbus_exchange.protocol.limits import FirstFills, Limiter
 from tickbus_exchange.protocol.operations import Operations
-from tickbus_exchange.protocol.rest import Keys, RestApi
+from tickbus_exchange.protocol.rest import RestApi
 from tickbus_exchange.protocol.streams import Hub
 from tickbus_exchange.protocol.wsapi import ApiSession, UserStreams
-from tickbus_exchange.venue import Venue
+from tickbus_exchange.venue import USER, SavedCounters, Venue
 
 COUNTERS_EVERY_MS = 1_000
 
@@ -24,24 +27,37 @@ class Exchange:
         self.config = config
         self._right_clock_ms = clock_ms
         self._wrong_by_ms = 0
+        self._out_until_ms = 0
         self.notes: list[str] = []
         self.connections = 0
         self.slow_clients_total = 0
         self.venue = Venue(config)
-        self.journal = Journal(config.state_dir) if config.state_dir is not None else None
-        if self.journal is not None:
-            self._restore(self.journal)
+        self.journal: Journal | None = None
+        self._journals: dict[str, Journal] = {}
+        if config.state_dir is not None:
+            self._open_journals(config.state_dir)
         self.limiter = Limiter(config.rate_limits)
-        self.keys = Keys(config.api_key, config.api_secret)
+        self.keys = Keys(config)
         self.operations = Operations(self.venue, self.limiter)
+        self.tables = {USER: self.operations} | {
+            name: Operations(self.venue, self.limiter, name, self.operations.market)
+            for name in self.venue.users
+            if name != USER
+        }
+        """What each account may ask for."""
         clock_ms = self.clock_ms
-        self.rest = RestApi(self.operations, self.limiter, self.keys, clock_ms)
-        self.crowd = Crowd(self.venue, Random(config.seed))
         self.faults = Faults()
-        self.users = UserStreams(self.venue.rules, self.faults)
-        if self.journal is not None:
-            self.venue.observers.append(self.journal)
-        self.venue.observers += [self.users, self.crowd]
+        self.later = Later()
+        self.rest = RestApi(self.tables, self.limiter, self.keys, self.faults, clock_ms)
+        self.crowd = Crowd(self.venue, Random(config.seed))
+        self.users = UserStreams(self.venue.rules, self.faults, self.later, self._right_clock_ms)
+        for journal in self._journals.values():
+            self.venue.observers.append(journal)
+            self.venue.transfer_observers.append(journal.on_transfer)
+        self.venue.observers += [
+            self.users, self.crowd, FirstFills(self.limiter, self.venue.users),
+        ]  # fmt: skip
+        self.venue.transfer_observers.append(self.users.on_transfer)
         self.crowd.open(clock_ms())
         self.hub = Hub(self.venue, self.operations.market, clock_ms, self.faults)
         self.venue.observers += [self.hub, self.hub.futures]
@@ -53,15 +69,37 @@ class Exchange:
         )
         self._due = [clock_ms() + pace for pace, _ in self._paces]
 
-    def _restore(self, journal: Journal) -> None:
-        restored = journal.restore()
+    def _open_journals(self, directory: Path) -> None:
+        """Take hold of every account's journal and continue from them."""
+        names = list(self.venue.opening)
+        known = {p.name for p in (directory / ACCOUNTS).glob("*") if p.is_dir()}
+        missing = sorted(known - set(names))
+        if missing:
+            raise JournalError(
+                f"{directory} holds an account {missing[0]!r}, which --accounts leaves out; "
+                "name it or choose another --state-dir"
+            )
+        self.journal = self._journals[USER] = Journal(directory)
+        for name in names[1:]:
+            self._journals[name] = Journal(directory / ACCOUNTS / name, name)
+        counters: SavedCounters | None = None
+        continued = False
+        for name, journal in self._journals.items():
+            restored = journal.restore()
+            counters = restored.counters or counters
+            continued = self._restore(name, journal, restored) or continued
+        if continued:
+            self.venue.skip_ids(counters, GAP)
+
+    def _restore(self, name: str, journal: Journal, restored: Restored) -> bool:
+        """Continue one account from its journal; False where there was none yet."""
         if restored.torn_bytes:
             self.notes.append(
                 f"the journal's last line was torn; {restored.torn_bytes} bytes cut off"
             )
         if restored.opening is None:
-            journal.open(self.config.balances)
-            return
+            journal.open(self.venue.opening[name])
+            return False
         unlisted = {r.symbol for r in restored.reports} - self.venue.rules.keys()
         if unlisted:
             names = ", ".join(sorted(unlisted))
@@ -69,13 +107,14 @@ class Exchange:
                 f"{self.config.state_dir} holds orders in {names}, which --symbols leaves out; "
                 "list them or choose another --state-dir"
             )
-        self.venue.resume(restored.reports, restored.opening.balances)
-        self.venue.skip_ids(restored.counters, GAP)
-        working = sum(len(self.venue.user.working_orders(s)) for s in self.venue.rules)
+        venue = self.venue
+        venue.resume(name, restored.reports, restored.transfers, restored.opening.balances)
+        working = sum(len(venue.users[name].working_orders(s)) for s in venue.rules)
         self.notes.append(
-            f"continued from {self.config.state_dir}: {len(restored.reports)} reports, "
-            f"{working} working orders"
+            f"continued {'' if name == USER else f'account {name} '}from {self.config.state_dir}: "
+            f"{len(restored.reports)} reports, {working} working orders"
         )
+        return True
 
     def clock_ms(self) -> int:
         """The venue's clock, in ms UTC; right but for `set_clock`."""
@@ -87,10 +126,22 @@ class Exchange:
         self.crowd.set_clock(by_ms)
         self._due = [due + by_ms for due in self._due]
 
+    def go_out(self, for_ms: int) -> None:
+        """Answer nobody for so long; 0 ends an outage."""
+        self._out_until_ms = self._right_clock_ms() + for_ms
+
+    def is_out(self) -> bool:
+        """Whether there is an outage."""
+        return self._right_clock_ms() < self._out_until_ms
+
+    def after(self, delay_ms: int, action: Callable[[], None]) -> None:
+        """Do `action` so much later, in a step."""
+        self.later.add(self._right_clock_ms() + delay_ms, action)
+
     def api_session(self, address: str, write: Callable[[bytes], None]) -> ApiSession:
         """Return a new WebSocket API session."""
         return ApiSession(
-            self.operations,
+            self.tables,
             self.limiter,
             self.keys,
             self.users,
@@ -98,11 +149,13 @@ class Exchange:
             self.clock_ms,
             address,
             write,
+            lambda delay_ms, frame: self.after(delay_ms, lambda: write(frame)),
         )
 
     def step(self) -> None:
         """Let the crowd act and publish what is due. To be called about every 10 ms."""
         now_ms = self.clock_ms()
+        self.later.run(self._right_clock_ms())
         self.crowd.step(now_ms)
         for i, (pace_ms, publish) in enumerate(self._paces):
             if now_ms >= self._due[i]:
@@ -118,5 +171,6 @@ class Exchange:
         """Save the counters and let go of the state directory."""
         if self.journal is not None:
             self._save_counters()
-            self.journal.close()
+            for journal in self._journals.values():
+                journal.close()
             self.journal = None

@@ -1,12 +1,15 @@
 """What the exchange can be told: symbols, balances, fees, limits. Frozen; unknown keys refused."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
 from tickbus_exchange.engine.filters import SymbolRules
 from tickbus_exchange.engine.numbers import SCALE, parse
 
+RESERVED = "futures"
+"""The margin account's name in the matching engine."""
 SIMULATION_API_KEY = "sim-key"
 # A well-known key pair of a simulated account that holds no real money.
 SIMULATION_API_SECRET = "sim-secret"  # noqa: S105
@@ -31,6 +34,34 @@ class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
     orders_per_day_max: int = 200_000
 
 
+class KeyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An API key: HMAC with a `secret`, or Ed25519 with a `public_key` (PEM). Not both."""
+
+    key: str
+    secret: str = ""
+    public_key: str = ""
+    permissions: tuple[Literal["read", "trade"], ...] = ("read", "trade")
+
+    def __post_init__(self) -> None:
+        """Refuse a key that nothing, or two things, could verify."""
+        if not self.key:
+            raise ValueError("an API key must not be empty")
+        if bool(self.secret) == bool(self.public_key):
+            raise ValueError(f"API key {self.key!r} needs either a secret or a public_key")
+
+
+class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One user of the exchange: first balances, as in {"USDT": "1000"}, and API keys."""
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,31}$")]
+    balances: dict[str, str] = {}
+    keys: tuple[KeyConfig, ...] = ()
+
+    def units(self) -> dict[str, int]:
+        """Return the balances in 1e-8 units. Raises ValueError for what is no number."""
+        return {asset: parse(amount) for asset, amount in self.balances.items()}
+
+
 class ExchangeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a simulated exchange needs to know at start."""
 
@@ -47,6 +78,13 @@ class ExchangeConfig(msgspec.Struct, frozen=True, kw_only=True):
     maker_fee: int = SCALE // 1_000
     taker_fee: int = SCALE // 1_000
     rate_limits: RateLimits = RateLimits()
+    socket_life_s: float = 86_400.0
+    """Age at which a WebSocket is closed, a day as at Binance."""
+    accounts: tuple[AccountConfig, ...] = ()
+    """Users besides the first, whose keys may be among them too."""
+    fee_asset: str = ""
+    """Users pay fees in this asset, at `fee_asset_rate`, while they hold enough; "" for never."""
+    fee_asset_rate: int = SCALE * 3 // 4
 
 
 def _listing(
@@ -72,6 +110,10 @@ DEFAULT_LISTINGS = (
     _listing("ETH", "2600", "0.01", "0.0001", "9000", 0.4),
     _listing("SOL", "150", "0.01", "0.001", "90000", 6.0),
 )
+
+FEE_ASSET = "BNB"
+FEE_ASSET_LISTING = _listing("BNB", "600", "0.01", "0.001", "90000", 1.0)
+"""Listed by choice only."""
 
 MORE_SYMBOLS_MAX = 1_000
 QUIET = 0.02
@@ -106,3 +148,28 @@ def parse_balances(text: str) -> dict[str, int]:
             raise ValueError(f"balance {part!r} is not ASSET=AMOUNT, as in USDT=100000,BTC=1")
         balances[asset.upper()] = parse(amount)
     return balances
+
+
+class _Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    accounts: tuple[AccountConfig, ...]
+
+
+def read_accounts(path: Path) -> tuple[AccountConfig, ...]:
+    """Read an accounts file. Raises ValueError naming the file and what is wrong with it."""
+    try:
+        accounts = msgspec.json.decode(path.read_bytes(), type=_Accounts).accounts
+        names = [account.name for account in accounts]
+        keys = [key.key for account in accounts for key in account.keys]
+        for what, values in (("account", names), ("API key", keys)):
+            twice = next((v for v in values if values.count(v) > 1), None)
+            if twice is not None:
+                raise ValueError(f"{what} {twice!r} is there twice")
+        if RESERVED in names:
+            raise ValueError(f"account name {RESERVED!r} is taken")
+        for account in accounts:
+            account.units()
+    except OSError as error:
+        raise ValueError(f"--accounts: cannot read {path}: {error.strerror}") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ValueError(f"--accounts: {path}: {error}") from error
+    return accounts

@@ -20,7 +20,7 @@ from websockets.server import ServerProtocol
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.protocol.futures import ROUTES
 from tickbus_exchange.protocol.market_session import MarketSession, StreamError
-from tickbus_exchange.protocol.rest import HttpRequest, HttpResponse
+from tickbus_exchange.protocol.rest import Ending, HttpRequest, HttpResponse
 
 log = logging.getLogger("tickbus_exchange")
 _library_log = logging.getLogger("tickbus_exchange.websocket")
@@ -55,6 +55,11 @@ class Session(Protocol):
         """Return the frame that announces a planned stop."""
 
 
+def _is_ours(path: str) -> bool:
+    """Whether a path is the simulation's own, which answers even in an outage."""
+    return path.startswith("/admin/") or path in {"/healthz", "/readyz", "/metrics"}
+
+
 def _route(path: str) -> tuple[str, str]:
     """The futures route that a path begins with, "" for spot, and the rest of the path."""
     first, _, rest = path.removeprefix("/").partition("/")
@@ -81,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._address = ""
         self._loop_time = asyncio.get_running_loop().time
-        self._active_s = self._pinged_s = self._loop_time()
+        self._active_s = self._pinged_s = self._opened_s = self._loop_time()
         self._ponged = True
         self._ping_payload = b""
         self._message = b""
@@ -175,11 +180,26 @@ class Connection(asyncio.Protocol):
         )  # fmt: skip
         keep_alive = self._parser.should_keep_alive()
         self._reset_request()
+        if self._exchange.is_out() and not _is_ours(request.path):
+            self._transport.abort()
+            return
         response = self._handler(request)
+        if response.ending is Ending.SILENT:
+            # Whatever else the client sends stays unread, until it gives up.
+            self._transport.pause_reading()
+            return
+        if response.ending is Ending.CUT:
+            self._transport.abort()
+            return
         if self._exchange.faults.cuts(request.path):
             whole = response.encode(keep_alive=keep_alive)
             self.write(whole[: len(whole) // 2])
             self._transport.close()
+            return
+        if response.delay_ms:
+            self._exchange.after(
+                response.delay_ms, lambda: self._respond(response, keep_alive=keep_alive)
+            )
             return
         self._respond(response, keep_alive=keep_alive)
 
@@ -196,6 +216,9 @@ class Connection(asyncio.Protocol):
 
     def _upgrade(self, rest: bytes) -> None:
         """Hand the request to the WebSocket library and start a session for its path."""
+        if self._exchange.is_out():
+            self._transport.abort()
+            return
         path, _, query = self._target.decode("latin-1").partition("?")
         route, path = _route(path)
         is_market = path in {"/ws", "/stream", "/ws/", "/stream/"} or path.startswith("/ws/")
@@ -299,13 +322,15 @@ class Connection(asyncio.Protocol):
         return self._session is not None
 
     def check(self) -> None:
-        """Ping a WebSocket, close what has been silent too long. Called about once a second."""
+        """Ping a WebSocket, close what is silent too long or too old. Called once a second."""
         now = self._loop_time()
         if self._websocket is None:
             if now - self._active_s > IDLE_S_MAX:
                 self._transport.close()
             return
-        if not self._ponged and now - self._pinged_s > PONG_WITHIN_S:
+        if now - self._opened_s > self._exchange.config.socket_life_s:
+            self.close(GOING_AWAY, "this connection has reached its age limit")
+        elif not self._ponged and now - self._pinged_s > PONG_WITHIN_S:
             self._transport.abort()
         elif self._ponged and now - self._pinged_s >= PING_EVERY_S:
             self._ping(self._websocket, now)
@@ -325,6 +350,11 @@ class Connection(asyncio.Protocol):
             self._websocket.send_close(code, reason)
             self._flush_websocket()
         self._transport.close()
+
+    def announce(self) -> None:
+        """Say that a planned stop is near."""
+        if self._session is not None:
+            self.write(self._session.shutdown_notice(self._exchange.clock_ms()))
 
     def drop(self) -> None:
         """Cut the line without a word."""

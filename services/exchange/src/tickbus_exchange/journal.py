@@ -1,8 +1,10 @@
-"""What must outlive the process: an append-only journal of the user's reports, and the counters.
+"""What must outlive the process: an append-only journal of each user's reports, and the counters.
 
-`journal.jsonl`: first line the opening balances, then one Report a line, written to the operating
-system before the answer goes out, so it survives a kill. `counters.json`: ids and last prices,
-replaced once a second; a restart adds GAP to each, so an id handed out since is never reused.
+`journal.jsonl`: first line the opening balances, then one Report or `{"transfer":...}` a line,
+written to the operating system before the answer goes out, so it survives a kill. The first user's
+is in the state directory itself, every other's in `accounts/<name>`. `counters.json`: ids and last
+prices, replaced once a second; a restart adds GAP to each, so an id handed out since is never
+reused.
 """
 
 import contextlib
@@ -13,12 +15,14 @@ from pathlib import Path
 
 import msgspec
 
-from tickbus_exchange.engine.orders import Report, Trade
+from tickbus_exchange.engine.orders import Report, Trade, Transfer
 from tickbus_exchange.tape import AggTrade
-from tickbus_exchange.venue import SavedCounters
+from tickbus_exchange.venue import USER, SavedCounters
 
 VERSION = 1
 GAP = 1_000_000
+ACCOUNTS = "accounts"
+_TRANSFER = b'{"transfer":'
 
 
 class JournalError(Exception):
@@ -32,20 +36,26 @@ class Opening(msgspec.Struct, frozen=True):
     balances: dict[str, int]
 
 
+class _TransferLine(msgspec.Struct, frozen=True):
+    transfer: Transfer
+
+
 class Restored(msgspec.Struct):
     """What a state directory held."""
 
     opening: Opening | None
     reports: list[Report]
     counters: SavedCounters | None
+    transfers: list[Transfer]
     torn_bytes: int = 0
     """Length of an unfinished last line that was cut off, 0 for none."""
 
 
 class Journal:
-    """One process's hold on a state directory. An Observer of the venue."""
+    """One process's hold on one account's directory. An Observer of the venue."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, account_id: str = USER) -> None:
+        self._account_id = account_id
         self._counters_path = directory / "counters.json"
         self._path = directory / "journal.jsonl"
         self._encoder = msgspec.json.Encoder()
@@ -73,11 +83,15 @@ class Journal:
         lines = data[:whole].splitlines()
         opening: Opening | None = None
         reports: list[Report] = []
+        transfers: list[Transfer] = []
         decoder = msgspec.json.Decoder(Report)
         for number, line in enumerate(lines, 1):
             try:
                 if number == 1:
                     opening = msgspec.json.decode(line, type=Opening)
+                elif line.startswith(_TRANSFER):
+                    moved = msgspec.json.decode(line, type=_TransferLine)
+                    transfers.append(moved.transfer)
                 else:
                     reports.append(decoder.decode(line))
             except msgspec.MsgspecError as error:
@@ -85,7 +99,7 @@ class Journal:
                 raise JournalError(message) from error
         if opening is not None and opening.version != VERSION:
             raise JournalError(f"{self._path} has version {opening.version}, not {VERSION}")
-        return Restored(opening, reports, self._restore_counters(), torn)
+        return Restored(opening, reports, self._restore_counters(), transfers, torn)
 
     def _restore_counters(self) -> SavedCounters | None:
         with contextlib.suppress(FileNotFoundError):
@@ -106,8 +120,15 @@ class Journal:
             view = view[os.write(self._file, view) :]
 
     def on_reports(self, reports: Sequence[Report]) -> None:
-        """Append the reports; they are with the operating system when this returns."""
-        self._write(self._encoder.encode_lines(reports))
+        """Append the account's reports; the operating system has them when this returns."""
+        own = [r for r in reports if r.account_id == self._account_id]
+        if own:
+            self._write(self._encoder.encode_lines(own))
+
+    def on_transfer(self, transfer: Transfer) -> None:
+        """Append a transfer of the account, as safely."""
+        if transfer.account_id == self._account_id:
+            self._write(self._encoder.encode(_TransferLine(transfer)) + b"\n")
 
     def on_trades(self, symbol: str, trades: list[Trade], aggregates: list[AggTrade]) -> None:
         """Other people's trades are not kept."""

@@ -5,11 +5,12 @@ from tickbus_exchange.engine.orders import (
     Order,
     Report,
     Side,
+    Transfer,
 )
 
 
 class Ledger:
-    """Every order and fill of one account. Grows with the account's history, nothing is dropped."""
+    """Every order, fill and transfer of one account. Grows with its history, nothing is dropped."""
 
     def __init__(self, account_id: str, initial: dict[str, int]) -> None:
         self.account_id = account_id
@@ -17,7 +18,8 @@ class Ledger:
         self.orders: dict[str, dict[int, Report]] = {}
         self.client_ids: dict[tuple[str, str], int] = {}
         self.fills: dict[str, list[Report]] = {}
-        self.working_since: dict[int, int] = {}
+        self.amendments: dict[int, list[Report]] = {}
+        self.transfers: list[Transfer] = []
         self.fees: dict[str, int] = {}
         self.updated_ms = 0
 
@@ -27,9 +29,18 @@ class Ledger:
         self.updated_ms = report.transact_ms
         if report.execution_type is ExecutionType.NEW:
             self.client_ids[report.symbol, report.client_order_id] = report.order_id
+        elif report.execution_type is ExecutionType.REPLACED:
+            self.client_ids.pop((report.symbol, report.former_client_order_id), None)
+            self.client_ids[report.symbol, report.client_order_id] = report.order_id
+            self.amendments.setdefault(report.order_id, []).append(report)
         elif report.execution_type is ExecutionType.TRADE:
             self.fills.setdefault(report.symbol, []).append(report)
             self.fees[report.fee_asset] = self.fees.get(report.fee_asset, 0) + report.fee
+
+    def move(self, transfer: Transfer) -> None:
+        """Take the next deposit or withdrawal."""
+        self.transfers.append(transfer)
+        self.updated_ms = transfer.time_ms
 
     def find(self, symbol: str, order_id: int | None, client_order_id: str | None) -> Report | None:
         """Return the latest report of an order named by either id; the order id wins."""
@@ -45,11 +56,13 @@ class Ledger:
         return [r for s in symbols for r in self.orders.get(s, {}).values() if r.is_live]
 
     def holdings(self, assets: dict[str, tuple[str, str]]) -> dict[str, int]:
-        """Return free plus locked per asset, from the first balances and every fill since.
+        """Return free plus locked per asset: the first balances and all that happened since.
 
         `assets` maps a symbol to its (base, quote).
         """
         total = dict(self.initial)
+        for transfer in self.transfers:
+            total[transfer.asset] = total.get(transfer.asset, 0) + transfer.amount
         for symbol, fills in self.fills.items():
             base, quote = assets[symbol]
             for fill in fills:
@@ -66,5 +79,5 @@ def live_order(report: Report) -> Order:
         report.order_id, report.client_order_id, report.account_id, report.symbol, report.side,
         report.type, report.time_in_force, report.price, report.quantity, report.quote_quantity,
         report.stp, report.time_ms, report.filled, report.quote_filled, report.prevented,
-        0, report.status,
+        0, report.status, report.stop_price, report.triggered_ms, report.amendments,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import cast
 from tickbus_exchange.admin import Admin
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.config import ExchangeConfig
-from tickbus_exchange.connection import Connection
+from tickbus_exchange.connection import GOING_AWAY, Connection
 from tickbus_exchange.protocol.rest import HttpRequest, HttpResponse
 
 log = logging.getLogger("tickbus_exchange")
@@ -36,7 +36,7 @@ class Server:
         self._config = config
         self.exchange = Exchange(config, clock_ms)
         self._connections: dict[Connection, None] = {}
-        self._admin = Admin(self.exchange, self.disconnect)
+        self._admin = Admin(self.exchange, self.disconnect, self.announce_stop)
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
@@ -106,6 +106,19 @@ class Server:
         sockets = [c for c in self._connections if c.is_websocket]
         for connection in sockets:
             connection.drop()
+        return len(sockets)
+
+    def announce_stop(self, after_ms: int) -> int:
+        """Announce a planned stop to every WebSocket and close those then; return how many."""
+        sockets = [c for c in self._connections if c.is_websocket]
+        for connection in sockets:
+            connection.announce()
+
+        def close() -> None:
+            for connection in sockets:
+                connection.close(GOING_AWAY, "planned stop")
+
+        self.exchange.after(after_ms, close)
         return len(sockets)
 
     def stop(self) -> None:

@@ -4,7 +4,7 @@ Consumes: orders and cancels of any account. Produces: calls of its observers, r
 order: reports first, then market data, so a user hears of a fill no later than the public.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,11 +13,13 @@ from tickbus_exchange.config import ExchangeConfig
 from tickbus_exchange.engine.account import Account
 from tickbus_exchange.engine.matching import Engine
 from tickbus_exchange.engine.numbers import SCALE
-from tickbus_exchange.engine.orders import Order, OrderRequest, Refusal, Report, Trade
+from tickbus_exchange.engine.orders import Order, OrderRequest, Refusal, Report, Trade, Transfer
 from tickbus_exchange.ledger import Ledger, live_order
 from tickbus_exchange.tape import AggTrade, Tape
 
 USER = "user"
+"""The first user's account."""
+TRADING = "TRADING"
 CROWD_FUNDS = 1_000_000_000_000 * SCALE
 """What each agent owns of each asset: for all purposes without end."""
 
@@ -63,18 +65,38 @@ class Venue:
         self.tapes: dict[str, Tape] = {}
         for listing in config.listings:
             self.set_price(listing.rules.symbol, listing.first_price)
-        self.ledger = Ledger(USER, config.balances)
-        self.user = self._open_user(config.balances)
+        self.engine.fee_asset_rate = config.fee_asset_rate
+        self.opening = {USER: config.balances} | {
+            account.name: account.units() for account in config.accounts if account.name != USER
+        }
+        """First balances by account."""
+        self.ledgers = {name: Ledger(name, funds) for name, funds in self.opening.items()}
+        self.users = {name: self._open_user(name, funds) for name, funds in self.opening.items()}
         self.observers: list[Observer] = []
+        self.transfer_observers: list[Callable[[Transfer], None]] = []
         self.forced_accounts: set[str] = set()
         """Crowd accounts that others close by force: what futures call liquidations."""
         self.is_forced = False
+        self.statuses = dict.fromkeys(self.rules, TRADING)
+        """Symbols by status; in all but TRADING only cancels are taken."""
         self.events_total = 0
         self._own: list[Report] = []
 
-    def _open_user(self, balances: dict[str, int]) -> Account:
+    @property
+    def user(self) -> Account:
+        """The first user's account."""
+        return self.users[USER]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The first user's ledger."""
+        return self.ledgers[USER]
+
+    def _open_user(self, name: str, balances: dict[str, int]) -> Account:
         funds = {a: 0 for r in self.rules.values() for a in (r.base, r.quote)} | balances
-        return self.engine.add_account(Account(USER, funds, tracked=True))
+        account = self.engine.add_account(Account(name, funds, tracked=True))
+        account.fee_asset = self.config.fee_asset
+        return account
 
     def open_crowd_account(self, account_id: str) -> Account:
         """Open an agent's account, funded beyond any need."""
@@ -96,11 +118,11 @@ class Venue:
         return result
 
     def submit_user(
-        self, request: OrderRequest, now_ms: int
+        self, request: OrderRequest, now_ms: int, account_id: str = USER
     ) -> tuple[Order | Refusal, list[Report]]:
-        """Submit an order of the user; return it with the reports on it alone."""
+        """Submit an order of a user; return it with the reports on it alone."""
         self._own = []
-        result = self.submit(USER, request, now_ms)
+        result = self.submit(account_id, request, now_ms)
         own, self._own = self._own, []
         if isinstance(result, Refusal):
             return result, []
@@ -115,6 +137,37 @@ class Venue:
             self._tell(symbol)
         return result
 
+    def amend(
+        self,
+        account_id: str,
+        symbol: str,
+        order_id: int,
+        quantity: int,
+        now_ms: int,
+        client_order_id: str,
+    ) -> Order | Refusal:
+        """Make an order smaller and tell the observers."""
+        result = self.engine.amend(account_id, symbol, order_id, quantity, now_ms, client_order_id)
+        if not isinstance(result, Refusal):
+            self._tell(symbol)
+        return result
+
+    def transfer(self, account_id: str, asset: str, amount: int, now_ms: int) -> Transfer | None:
+        """Deposit (`amount` above 0) or withdraw; None where the free balance is too small."""
+        balance = self.users[account_id].balance(asset)
+        if balance.free + amount < 0:
+            return None
+        balance.free += amount
+        self.engine.execution_id += 1
+        transfer = Transfer(
+            account_id, self.engine.execution_id, asset, amount, now_ms, balance.free,
+            balance.locked,
+        )  # fmt: skip
+        self.ledgers[account_id].move(transfer)
+        for observe in self.transfer_observers:
+            observe(transfer)
+        return transfer
+
     def _tell(self, symbol: str) -> None:
         events = self.engine.drain()
         self.events_total += 1
@@ -122,7 +175,7 @@ class Venue:
             trades = [e for e in events if type(e) is Trade]
             reports = [e for e in events if type(e) is Report]
             for report in reports:
-                self.ledger.apply(report)
+                self.ledgers[report.account_id].apply(report)
             self._own = reports
             aggregates: list[AggTrade] = []
             if trades:
@@ -139,12 +192,21 @@ class Venue:
 
     # -- restart -------------------------------------------------------------------------------
 
-    def resume(self, reports: Sequence[Report], initial: dict[str, int]) -> None:
-        """Rebuild the user's books from the journal and put live orders back into the market."""
-        self.ledger = Ledger(USER, initial)
+    def resume(
+        self,
+        account_id: str,
+        reports: Sequence[Report],
+        transfers: Sequence[Transfer],
+        initial: dict[str, int],
+    ) -> None:
+        """Rebuild a user's books from the journal and put live orders back into the market."""
+        ledger = self.ledgers[account_id] = Ledger(account_id, initial)
         engine = self.engine
+        for transfer in transfers:
+            ledger.move(transfer)
+            engine.execution_id = max(engine.execution_id, transfer.transfer_id)
         for report in reports:
-            self.ledger.apply(report)
+            ledger.apply(report)
             engine.order_id = max(engine.order_id, report.order_id)
             engine.execution_id = max(engine.execution_id, report.execution_id)
             market = engine.markets[report.symbol]
@@ -152,8 +214,8 @@ class Venue:
             if report.last_price:
                 self.set_price(report.symbol, report.last_price)
         pairs = {r.symbol: (r.base, r.quote) for r in self.rules.values()}
-        self.user = self._open_user(self.ledger.holdings(pairs))
-        for report in self.ledger.working_orders():
+        self.users[account_id] = self._open_user(account_id, ledger.holdings(pairs))
+        for report in ledger.working_orders():
             engine.restore(live_order(report))
 
     def counters(self) -> SavedCounters:

@@ -14,7 +14,7 @@ from tickbus_exchange.config import Listing
 from tickbus_exchange.engine.numbers import SCALE
 from tickbus_exchange.engine.orders import Report, Trade
 from tickbus_exchange.tape import AggTrade
-from tickbus_exchange.venue import Venue
+from tickbus_exchange.venue import TRADING, Venue
 
 FAIR_EVERY_MS = 100
 STYLES = (("tight", TIGHT), ("quick", QUICK), ("deep", DEEP))
@@ -86,6 +86,7 @@ class Crowd:
 
     def __init__(self, venue: Venue, rng: Random) -> None:
         config = venue.config
+        self._venue = venue
         self._still = config.intensity <= 0
         self.corners = {
             listing.rules.symbol: Corner(venue, rng, listing, config.intensity * listing.activity)
@@ -101,8 +102,9 @@ class Crowd:
         """Do what is due by `now_ms`; with intensity 0 that is nothing, ever."""
         if self._still:
             return
-        for corner in self.corners.values():
-            corner.step(now_ms)
+        for symbol, corner in self.corners.items():
+            if self._venue.statuses[symbol] == TRADING:
+                corner.step(now_ms)
 
     def set_clock(self, by_ms: int) -> None:
         """The clock was set by so much; the market goes on as if it had not been."""

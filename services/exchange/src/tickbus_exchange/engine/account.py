@@ -18,15 +18,19 @@ class Balance:
 
 
 class Account:
-    """Balances and live orders of one trader. `tracked` accounts get a report for every event."""
+    """Balances and live orders of one trader. `tracked` accounts get a report for every event.
 
-    __slots__ = ("account_id", "balances", "live", "tracked")
+    `fee_asset` names the asset it pays fees in while it has enough of it; "" for what it receives.
+    """
+
+    __slots__ = ("account_id", "balances", "fee_asset", "live", "tracked")
 
     def __init__(
         self, account_id: str, balances: dict[str, int] | None = None, *, tracked: bool = False
     ) -> None:
         self.account_id = account_id
         self.tracked = tracked
+        self.fee_asset = ""
         self.balances: dict[str, Balance] = {
             asset: Balance(free) for asset, free in (balances or {}).items()
         }
@@ -61,6 +65,10 @@ class Account:
         if orders is None:
             orders = self.live[symbol] = {}
         return orders
+
+    def stop_orders(self, symbol: str) -> int:
+        """Return how many of the live orders are stop orders, triggered or not."""
+        return sum(1 for order in self.working_orders(symbol).values() if order.stop_price)
 
     def find(self, symbol: str, client_order_id: str) -> Order | None:
         """Return the live order in `symbol` with that client order id."""

@@ -58,6 +58,10 @@ class Ladder:
         level.quantity -= order.leaves
         self._drop_if_empty(level)
 
+    def reduce(self, order: Order, quantity: int) -> None:
+        """Account for a standing order that became smaller by `quantity`; its place is kept."""
+        self.levels[order.price].quantity -= quantity
+
     def fill(self, level: Level, order: Order, quantity: int) -> None:
         """Account for `quantity` of the standing `order`, whose `filled` is already raised."""
         level.quantity -= quantity

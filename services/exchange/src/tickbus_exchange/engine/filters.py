@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from tickbus_exchange.engine.numbers import SCALE, notional
-from tickbus_exchange.engine.orders import OrderRequest, OrderType, Refusal, Side
+from tickbus_exchange.engine.orders import MARKET_TYPES, OrderRequest, OrderType, Refusal, Side
 
 
 class SymbolRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,6 +27,8 @@ class SymbolRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     price_multiplier_down: int = SCALE // 5
     orders_max: int = 200
     average_price_minutes: int = 5
+    algo_orders_max: int = 5
+    amendments_max: int = 10
 
     def __post_init__(self) -> None:
         """Refuse steps that would make a traded amount inexact."""
@@ -42,22 +44,26 @@ class Situation(msgspec.Struct, gc=False):
 
     average_price: int
     working_orders: int
+    stop_orders: int = 0
 
 
 Filter = Callable[[OrderRequest, SymbolRules, Situation], bool]
 
 
 def price_filter(request: OrderRequest, rules: SymbolRules, _: Situation) -> bool:
-    """Check the price's range and tick."""
-    if request.type is OrderType.MARKET:
-        return True
-    in_range = rules.price_min <= request.price <= rules.price_max
-    return in_range and request.price % rules.tick_size == 0
+    """Check range and tick of the price and of the stop price, where there are any."""
+    prices: tuple[int, ...] = () if request.type in MARKET_TYPES else (request.price,)
+    if request.stop_price:
+        prices += (request.stop_price,)
+    return all(
+        rules.price_min <= price <= rules.price_max and price % rules.tick_size == 0
+        for price in prices
+    )
 
 
 def percent_price_by_side(request: OrderRequest, rules: SymbolRules, now: Situation) -> bool:
     """Check that the price is not absurdly far from the average price."""
-    if request.type is OrderType.MARKET or not now.average_price:
+    if request.type in MARKET_TYPES or not now.average_price:
         return True
     scaled = request.price * SCALE
     low = now.average_price * rules.price_multiplier_down
@@ -74,12 +80,12 @@ def lot_size(request: OrderRequest, rules: SymbolRules, _: Situation) -> bool:
 
 def market_lot_size(request: OrderRequest, rules: SymbolRules, _: Situation) -> bool:
     """Check the size of a market order."""
-    return request.type is not OrderType.MARKET or request.quantity <= rules.market_quantity_max
+    return request.type not in MARKET_TYPES or request.quantity <= rules.market_quantity_max
 
 
 def notional_range(request: OrderRequest, rules: SymbolRules, now: Situation) -> bool:
     """Check price times quantity; a market order is valued at the average price, no maximum."""
-    if request.type is OrderType.MARKET:
+    if request.type in MARKET_TYPES:
         value = request.quote_quantity or notional(now.average_price, request.quantity)
         return value >= rules.notional_min
     return rules.notional_min <= notional(request.price, request.quantity) <= rules.notional_max
@@ -90,6 +96,11 @@ def max_num_orders(request: OrderRequest, rules: SymbolRules, now: Situation) ->
     return request.type is OrderType.MARKET or now.working_orders < rules.orders_max
 
 
+def max_num_algo_orders(request: OrderRequest, rules: SymbolRules, now: Situation) -> bool:
+    """Check the number of open stop orders."""
+    return not request.stop_price or now.stop_orders < rules.algo_orders_max
+
+
 FILTERS: tuple[tuple[Refusal, Filter], ...] = (
     (Refusal.PRICE_FILTER, price_filter),
     (Refusal.PERCENT_PRICE_BY_SIDE, percent_price_by_side),
@@ -97,6 +108,7 @@ FILTERS: tuple[tuple[Refusal, Filter], ...] = (
     (Refusal.MARKET_LOT_SIZE, market_lot_size),
     (Refusal.NOTIONAL, notional_range),
     (Refusal.MAX_NUM_ORDERS, max_num_orders),
+    (Refusal.MAX_NUM_ALGO_ORDERS, max_num_algo_orders),
 )
 
 

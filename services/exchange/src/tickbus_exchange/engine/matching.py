@@ -1,6 +1,6 @@
 """The matching engine: price-time priority, settlement and self-trade prevention; no IO.
 
-Consumes: `submit` and `cancel`, each with the time in milliseconds.
+Consumes: `submit`, `cancel` and `amend`, each with the time in milliseconds.
 Produces: the order or a Refusal, and, until the next `drain`, every Trade and every Report of a
 tracked account, in the order they happened.
 Invariants: the book is never crossed after a call returns; no balance is ever negative; what one
@@ -10,6 +10,7 @@ account gains another loses, fees included; order, trade and execution ids only 
 from collections.abc import Iterable
 
 from tickbus_exchange.engine.account import Account, locked_asset
+from tickbus_exchange.engine.amendments import check_amendment
 from tickbus_exchange.engine.book import Book, Level
 from tickbus_exchange.engine.filters import Situation, SymbolRules, first_failure
 from tickbus_exchange.engine.numbers import SCALE, notional
@@ -26,16 +27,19 @@ from tickbus_exchange.engine.orders import (
     TimeInForce,
     Trade,
 )
+from tickbus_exchange.engine.reports import NO_FILL, FillOfOrder, make_report
+from tickbus_exchange.engine.stops import Stops, is_reached
 
 
 class Market:
-    """One symbol: its rules, its book, its trade counter and the average price filters use."""
+    """One symbol: its rules, book, stops, trade counter and the average price that filters use."""
 
-    __slots__ = ("average_price", "book", "last_price", "rules", "trade_id")
+    __slots__ = ("average_price", "book", "last_price", "rules", "stops", "trade_id")
 
     def __init__(self, rules: SymbolRules, last_price: int = 0) -> None:
         self.rules = rules
         self.book = Book()
+        self.stops = Stops()
         self.trade_id = 0
         self.last_price = last_price
         self.average_price = last_price
@@ -49,6 +53,8 @@ class Engine:
         self.accounts: dict[str, Account] = {}
         self.maker_fee = maker_fee
         self.taker_fee = taker_fee
+        self.fee_asset_rate = SCALE
+        """Part of a fee, in 1e-8, that is owed where it is paid in the account's `fee_asset`."""
         self.fees: dict[str, int] = {}
         self.order_id = 0
         self.execution_id = 0
@@ -77,13 +83,22 @@ class Engine:
         if refusal is not None:
             return refusal
         order = self._accept(account, market, request, lock, now_ms)
+        if order.stop_price:
+            market.stops.add(order)
+            return order
+        self._work(account, market, order, now_ms)
+        if market.stops.reached:
+            self._trigger(market, now_ms)
+        return order
+
+    def _work(self, account: Account, market: Market, order: Order, now_ms: int) -> None:
+        """Match an order, then let what is left of it rest or expire."""
         if order.time_in_force is TimeInForce.FOK and not self._can_fill(account, market, order):
             self._expire(account, market, order, now_ms)
-            return order
+            return
         self._match(account, market, order, now_ms)
         if order.is_live:
             self._rest_or_expire(account, market, order, now_ms)
-        return order
 
     def cancel(
         self, account_id: str, symbol: str, order_id: int, now_ms: int, cancel_id: str = ""
@@ -101,17 +116,79 @@ class Engine:
             )
         return order
 
+    def amend(
+        self,
+        account_id: str,
+        symbol: str,
+        order_id: int,
+        quantity: int,
+        now_ms: int,
+        client_order_id: str,
+    ) -> Order | Refusal:
+        """Make a live order smaller and rename it; it keeps its place in the queue."""
+        account, market = self.accounts[account_id], self.markets[symbol]
+        order = account.working_orders(symbol).get(order_id)
+        if order is None:
+            return Refusal.UNKNOWN_ORDER
+        now = Situation(market.average_price, 0)
+        refusal = check_amendment(account, market.rules, now, order, quantity, client_order_id)
+        if refusal is not None:
+            return refusal
+        name, before = order.client_order_id, order.quantity
+        order.client_order_id, order.quantity = client_order_id, quantity
+        order.amendments += 1
+        kept = _standing_lock(order)
+        rules = market.rules
+        account.unlock(locked_asset(order.side, rules.base, rules.quote), order.locked - kept)
+        order.locked = kept
+        if not order.is_waiting:
+            market.book.side(order.side).reduce(order, before - quantity)
+            market.book.touch(order.side, order.price)
+        if account.tracked:
+            self._report(
+                account, market, order, now_ms, ExecutionType.REPLACED, former=(name, before)
+            )
+        return order
+
     def restore(self, order: Order) -> None:
         """Put a live order from the journal back into its book, last in its queue."""
         market = self.markets[order.symbol]
         account = self.accounts[order.account_id]
-        order.locked = (
-            notional(order.price, order.leaves) if order.side is Side.BUY else order.leaves
-        )
+        order.locked = _standing_lock(order)
         rules = market.rules
         account.lock(locked_asset(order.side, rules.base, rules.quote), order.locked)
         account.working_orders(order.symbol)[order.order_id] = order
         self._rest(market, order)
+
+    # -- stop orders -------------------------------------------------------------------------
+
+    def _trigger(self, market: Market, now_ms: int) -> None:
+        """Put every order to work whose stop price was reached, also by one before it."""
+        reached = market.stops.reached
+        while reached:
+            order = reached.pop(0)
+            account = self.accounts[order.account_id]
+            order.triggered_ms = now_ms
+            if not order.price and not self._lock_cost(account, market, order):
+                self._expire(account, market, order, now_ms)
+                continue
+            if account.tracked:
+                self._report(account, market, order, now_ms, ExecutionType.NEW)
+            self._work(account, market, order, now_ms)
+
+    def _lock_cost(self, account: Account, market: Market, order: Order) -> bool:
+        """Lock what a triggered market order will pay; False where the account has too little."""
+        if order.side is Side.SELL:
+            return True
+        quote = market.rules.quote
+        account.unlock(quote, order.locked)
+        order.locked = 0
+        cost = self._preview(account, market, order)[1]
+        if cost > account.balance(quote).free:
+            return False
+        account.lock(quote, cost)
+        order.locked = cost
+        return True
 
     # -- before the match --------------------------------------------------------------------
 
@@ -122,7 +199,8 @@ class Engine:
         rules = market.rules
         working = account.working_orders(request.symbol)
         if account.tracked:
-            situation = Situation(market.average_price, len(working))
+            stops = account.stop_orders(request.symbol) if request.stop_price else 0
+            situation = Situation(market.average_price, len(working), stops)
             refusal = first_failure(request, rules, situation)
             if refusal is not None:
                 return refusal, 0
@@ -132,6 +210,8 @@ class Engine:
             request.side, request.price
         ):
             return Refusal.WOULD_TAKE, 0
+        if request.stop_price and is_reached(request, market.last_price):
+            return Refusal.WOULD_TRIGGER, 0
         needed = lock = self._lock_for(account, market, request)
         if request.type is OrderType.MARKET and request.quote_quantity:
             if lock == 0:
@@ -144,6 +224,8 @@ class Engine:
 
     def _lock_for(self, account: Account, market: Market, request: OrderRequest) -> int:
         """Return what the order must set aside, in the asset it pays with."""
+        if request.stop_price and not request.price and request.side is Side.BUY:
+            return notional(request.stop_price, request.quantity)
         if request.type is OrderType.MARKET:
             quantity, cost, _ = self._preview(account, market, request)
             if request.side is Side.BUY:
@@ -168,7 +250,7 @@ class Engine:
 
         for key in reversed(ladder.keys):
             level = ladder.levels[key * ladder.sign]
-            if request.type is not OrderType.MARKET and not _reaches(request, level.price):
+            if request.price and not _reaches(request, level.price):
                 break
             price = level.price
             for maker in level.orders.values():
@@ -193,7 +275,7 @@ class Engine:
         order = Order(
             self.order_id, request.client_order_id, account.account_id, request.symbol,
             request.side, request.type, request.time_in_force, request.price, request.quantity,
-            request.quote_quantity, request.stp, now_ms,
+            request.quote_quantity, request.stp, now_ms, stop_price=request.stop_price,
         )  # fmt: skip
         if order.quote_quantity:
             quantity, _, missing = self._preview(account, market, request)
@@ -210,7 +292,7 @@ class Engine:
 
     def _match(self, account: Account, market: Market, taker: Order, now_ms: int) -> None:
         ladder = market.book.opposite(taker.side)
-        is_market = taker.type is OrderType.MARKET
+        is_market = not taker.price
         guarded = taker.stp is not SelfTradePrevention.NONE
         while taker.is_live:
             level = ladder.best()
@@ -237,6 +319,8 @@ class Engine:
         quote = notional(price, quantity)
         market.trade_id += 1
         market.last_price = price
+        if market.stops.waiting:
+            market.stops.see(price)
         buyer_is_maker = maker.side is Side.BUY
         buyer, seller = (maker, taker) if buyer_is_maker else (taker, maker)
         trade = Trade(
@@ -259,7 +343,7 @@ class Engine:
             if owner.tracked:
                 self._report(
                     owner, market, order, now_ms, ExecutionType.TRADE,
-                    fill=(quantity, price, quote, fee, market.trade_id), is_maker=order is maker,
+                    fill=(quantity, price, quote, *fee, market.trade_id), is_maker=order is maker,
                 )  # fmt: skip
 
     def _settle(
@@ -271,15 +355,14 @@ class Engine:
         quantity: int,
         quote: int,
         fee_rate: int,
-    ) -> int:
-        """Move both assets of one side of a trade; return the fee, in the asset received."""
+    ) -> tuple[int, str]:
+        """Move both assets of one side of a trade; return the fee and its asset."""
         base, quote_asset = market.rules.base, market.rules.quote
         order.filled += quantity
         order.quote_filled += quote
         if order.side is Side.BUY:
             paid_asset, paid, got_asset, got = quote_asset, quote, base, quantity
-            is_limit = order.type is not OrderType.MARKET
-            released = notional(order.price, quantity) if is_limit else quote
+            released = notional(order.price, quantity) if order.price else quote
         else:
             paid_asset, paid, got_asset, got = base, quantity, quote_asset, quote
             released = quantity
@@ -287,9 +370,24 @@ class Engine:
         account.unlock(paid_asset, released)
         order.locked -= released
         account.balance(paid_asset).free -= paid
-        account.balance(got_asset).free += got - fee
-        self.fees[got_asset] = self.fees.get(got_asset, 0) + fee
-        return fee
+        account.balance(got_asset).free += got
+        fee_asset = got_asset
+        if account.fee_asset and fee:
+            value = fee if got_asset == quote_asset else notional(price, fee)
+            owed = self._owed(account, quote_asset, value)
+            if owed:
+                fee, fee_asset = owed, account.fee_asset
+        account.balance(fee_asset).free -= fee
+        self.fees[fee_asset] = self.fees.get(fee_asset, 0) + fee
+        return fee, fee_asset
+
+    def _owed(self, account: Account, quote_asset: str, value: int) -> int:
+        """Return a fee of `value` quote units in the account's fee asset, 0 if it cannot pay so."""
+        pair = self.markets.get(account.fee_asset + quote_asset)
+        if pair is None:
+            return 0
+        owed = value * self.fee_asset_rate // pair.last_price
+        return owed if owed <= account.balance(account.fee_asset).free else 0
 
     def _prevent(
         self, account: Account, market: Market, taker: Order, maker: Order, now_ms: int
@@ -316,16 +414,22 @@ class Engine:
     # -- after the match ---------------------------------------------------------------------
 
     def _rest_or_expire(self, account: Account, market: Market, order: Order, now_ms: int) -> None:
-        if order.type is not OrderType.MARKET and order.time_in_force is TimeInForce.GTC:
+        if order.price and order.time_in_force is TimeInForce.GTC:
             self._rest(market, order)
         else:
             self._expire(account, market, order, now_ms)
 
     def _rest(self, market: Market, order: Order) -> None:
+        if order.is_waiting:
+            market.stops.add(order)
+            return
         market.book.side(order.side).add(order)
         market.book.touch(order.side, order.price)
 
     def _remove(self, market: Market, order: Order) -> None:
+        if order.is_waiting:
+            market.stops.remove(order)
+            return
         market.book.side(order.side).remove(order)
         market.book.touch(order.side, order.price)
 
@@ -351,33 +455,27 @@ class Engine:
         now_ms: int,
         execution_type: ExecutionType,
         *,
-        fill: tuple[int, int, int, int, int] = (0, 0, 0, 0, -1),
+        fill: FillOfOrder = NO_FILL,
         is_maker: bool = False,
         cancel_id: str = "",
         prevention: tuple[int, int, int] = (-1, 0, 0),
         counter: Order | None = None,
+        former: tuple[str, int] = ("", 0),
     ) -> None:
-        rules = market.rules
-        base, quote = account.balance(rules.base), account.balance(rules.quote)
-        fee_asset = ""
-        if execution_type is ExecutionType.TRADE:
-            fee_asset = rules.base if order.side is Side.BUY else rules.quote
         self.execution_id += 1
-        report = Report(
-            account.account_id, order.symbol, order.order_id, order.client_order_id,
-            order.side, order.type, order.time_in_force, order.price, order.quantity,
-            order.quote_quantity, order.stp, execution_type, order.status, order.filled,
-            order.quote_filled, order.time_ms, now_ms, self.execution_id,
-            base.free, base.locked, quote.free, quote.locked,
-            working=order.is_live and order.type is not OrderType.MARKET,
-            last_quantity=fill[0], last_price=fill[1], last_quote=fill[2], fee=fill[3],
-            trade_id=fill[4], fee_asset=fee_asset, is_maker=is_maker,
-            cancel_client_order_id=cancel_id, prevented=order.prevented,
-            prevented_match_id=prevention[0], last_prevented=prevention[1],
-            counter_price=prevention[2],
-            counter_order_id=counter.order_id if counter is not None else -1,
+        report = make_report(
+            self.execution_id, account, market.rules, order, now_ms, execution_type, fill,
+            is_maker=is_maker, cancel_id=cancel_id, prevention=prevention, counter=counter,
+            former=former,
         )  # fmt: skip
         self._events.append(report)
+
+
+def _standing_lock(order: Order) -> int:
+    """Return what an order that stands or waits must set aside, in the asset it pays with."""
+    if order.side is Side.SELL:
+        return order.leaves
+    return notional(order.price or order.stop_price, order.leaves)
 
 
 def _reaches(order: OrderRequest | Order, price: int) -> bool:

@@ -16,11 +16,32 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
-    """LIMIT_MAKER is a LIMIT order that is refused where it would take."""
+    """LIMIT_MAKER is a LIMIT order that is refused where it would take.
+
+    The last four wait outside the book until a trade reaches their stop price; then those with
+    LIMIT in their name become limit orders, the others market orders.
+    """
 
     LIMIT = "LIMIT"
     MARKET = "MARKET"
     LIMIT_MAKER = "LIMIT_MAKER"
+    STOP_LOSS = "STOP_LOSS"
+    STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+
+STOP_TYPES = frozenset(
+    {
+        OrderType.STOP_LOSS,
+        OrderType.STOP_LOSS_LIMIT,
+        OrderType.TAKE_PROFIT,
+        OrderType.TAKE_PROFIT_LIMIT,
+    }
+)
+MARKET_TYPES = frozenset({OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT})
+"""Orders without a price of their own: once they work they trade at any price."""
+STOP_LIMIT_TYPES = STOP_TYPES - MARKET_TYPES
 
 
 class TimeInForce(StrEnum):
@@ -50,6 +71,7 @@ class ExecutionType(StrEnum):
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
     TRADE_PREVENTION = "TRADE_PREVENTION"
+    REPLACED = "REPLACED"
 
 
 class SelfTradePrevention(StrEnum):
@@ -70,11 +92,17 @@ class Refusal(StrEnum):
     MARKET_LOT_SIZE = "MARKET_LOT_SIZE"
     NOTIONAL = "NOTIONAL"
     MAX_NUM_ORDERS = "MAX_NUM_ORDERS"
+    MAX_NUM_ALGO_ORDERS = "MAX_NUM_ALGO_ORDERS"
+    MAX_NUM_ORDER_AMENDS = "MAX_NUM_ORDER_AMENDS"
     INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
     WOULD_TAKE = "WOULD_TAKE"
+    WOULD_TRIGGER = "WOULD_TRIGGER"
     DUPLICATE = "DUPLICATE"
     NO_LIQUIDITY = "NO_LIQUIDITY"
     UNKNOWN_ORDER = "UNKNOWN_ORDER"
+    AMEND_INCREASE = "AMEND_INCREASE"
+    AMEND_BELOW_FILLED = "AMEND_BELOW_FILLED"
+    AMEND_NOTHING = "AMEND_NOTHING"
 
 
 FILTER_REFUSALS = frozenset(
@@ -85,12 +113,17 @@ FILTER_REFUSALS = frozenset(
         Refusal.MARKET_LOT_SIZE,
         Refusal.NOTIONAL,
         Refusal.MAX_NUM_ORDERS,
+        Refusal.MAX_NUM_ALGO_ORDERS,
+        Refusal.MAX_NUM_ORDER_AMENDS,
     }
 )
 
 
 class OrderRequest(msgspec.Struct, gc=False):
-    """A wish to trade. `quote_quantity` (quote units to spend or earn) replaces `quantity`."""
+    """A wish to trade. `quote_quantity` (quote units to spend or earn) replaces `quantity`.
+
+    An order that trades at any price has price 0, one that waits for no price stop_price 0.
+    """
 
     symbol: str
     side: Side
@@ -101,6 +134,7 @@ class OrderRequest(msgspec.Struct, gc=False):
     quote_quantity: int = 0
     client_order_id: str = ""
     stp: SelfTradePrevention = SelfTradePrevention.EXPIRE_MAKER
+    stop_price: int = 0
 
 
 class Order(msgspec.Struct, gc=False, eq=False):
@@ -123,6 +157,14 @@ class Order(msgspec.Struct, gc=False, eq=False):
     prevented: int = 0
     locked: int = 0
     status: OrderStatus = OrderStatus.NEW
+    stop_price: int = 0
+    triggered_ms: int = 0
+    amendments: int = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the order still waits for its stop price, outside the book."""
+        return self.stop_price != 0 and self.triggered_ms == 0
 
     @property
     def leaves(self) -> int:
@@ -153,7 +195,9 @@ class Trade(msgspec.Struct, gc=False, frozen=True):
 class Report(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     """An order of a tracked account as it stood right after one event, with both balances.
 
-    `cancel_client_order_id` names the cancel request, `client_order_id` always the order.
+    `cancel_client_order_id` names the cancel request, `client_order_id` always the order, and
+    `former_client_order_id` what an amended order was called before. `fee_asset_free` and
+    `fee_asset_locked` are its balance where the fee was paid in neither base nor quote.
     """
 
     account_id: str
@@ -192,8 +236,33 @@ class Report(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     prevented_match_id: int = -1
     counter_order_id: int = -1
     counter_price: int = 0
+    stop_price: int = 0
+    triggered_ms: int = 0
+    """When the stop price was reached, 0 for not yet."""
+    amendments: int = 0
+    former_client_order_id: str = ""
+    former_quantity: int = 0
+    fee_asset_free: int = 0
+    fee_asset_locked: int = 0
 
     @property
     def is_live(self) -> bool:
         """Whether the order could still trade after this report."""
         return self.status is OrderStatus.NEW or self.status is OrderStatus.PARTIALLY_FILLED
+
+    @property
+    def working_ms(self) -> int:
+        """When the order began to work, -1 for a stop order that waits."""
+        return self.time_ms if not self.stop_price else self.triggered_ms or -1
+
+
+class Transfer(msgspec.Struct, gc=False, frozen=True):
+    """A deposit (`amount` above 0) or a withdrawal (below 0), with the balance it left."""
+
+    account_id: str
+    transfer_id: int
+    asset: str
+    amount: int
+    time_ms: int
+    free: int
+    locked: int

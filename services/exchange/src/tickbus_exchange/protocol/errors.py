@@ -104,7 +104,11 @@ _REFUSALS = {
     Refusal.WOULD_TAKE: (-2010, "Order would immediately match and take."),
     Refusal.DUPLICATE: (-2010, "Duplicate order sent."),
     Refusal.NO_LIQUIDITY: (-2010, "Order book liquidity is less than symbol minimum quantity."),
+    Refusal.WOULD_TRIGGER: (-2010, "Stop price would trigger immediately."),
     Refusal.UNKNOWN_ORDER: (-2011, "Unknown order sent."),
+    Refusal.AMEND_INCREASE: (-2038, "Order amend (quantity increase) is not supported."),
+    Refusal.AMEND_NOTHING: (-2038, "The requested action would change no state; rejecting"),
+    Refusal.AMEND_BELOW_FILLED: (-2038, "Amended quantity must exceed the executed quantity."),
 }
 
 
@@ -114,3 +118,28 @@ def refused(refusal: Refusal) -> ApiError:
         return ApiError(-1013, f"Filter failure: {refusal}")
     code, message = _REFUSALS[refusal]
     return ApiError(code, message)
+
+
+_ON_DEMAND = {
+    -1000: (500, "An unknown error occurred while processing the request."),
+    -1001: (500, "Internal error; unable to process your request. Please try again."),
+    -1003: (429, "Too many requests queued."),
+    -1006: (
+        500,
+        "An unexpected response was received from the message bus. Execution status unknown.",
+    ),
+    -1008: (
+        503,
+        "Server is currently overloaded with other requests. Please try again in a few minutes.",
+    ),
+    -1015: (429, "Too many new orders."),
+    -1021: (400, "Timestamp for this request is outside of the recvWindow."),
+}
+
+
+def by_code(code: int) -> ApiError:
+    """One of the refusals that have nothing to do with what was asked."""
+    if code == -1007:
+        return unknown()
+    status, message = _ON_DEMAND[code]
+    return ApiError(code, message, status, retry_after_s=1 if status == 429 else None)

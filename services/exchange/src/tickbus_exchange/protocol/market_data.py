@@ -53,10 +53,7 @@ class MarketData:
     def __init__(self, venue: Venue, limiter: Limiter) -> None:
         self._venue = venue
         self._limiter = limiter
-        self._symbols = {
-            name: msgspec.Raw(msgspec.json.encode(render.symbol(rules)))
-            for name, rules in venue.rules.items()
-        }
+        self._symbols: dict[tuple[str, str], msgspec.Raw] = {}
 
     def ping(self, _: Params, now_ms: int) -> object:
         """Answer."""
@@ -74,8 +71,17 @@ class MarketData:
             "serverTime": now_ms,
             "rateLimits": self._limiter.describe(),
             "exchangeFilters": [],
-            "symbols": [self._symbols[name] for name in names],
+            "symbols": [self._symbol(name) for name in names],
         }
+
+    def _symbol(self, name: str) -> msgspec.Raw:
+        """Return a symbol's entry; made once for each status."""
+        key = name, self._venue.statuses[name]
+        shown = self._symbols.get(key)
+        if shown is None:
+            shown = msgspec.Raw(msgspec.json.encode(render.symbol(self._venue.rules[name], key[1])))
+            self._symbols[key] = shown
+        return shown
 
     def depth(self, values: Params, now_ms: int) -> object:
         """Return the book; `limit` levels a side, 100 by default."""

@@ -8,7 +8,8 @@ from tickbus_exchange.protocol.futures import FuturesData
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.market_data import MarketData
 from tickbus_exchange.protocol.trading import Trading
-from tickbus_exchange.venue import Venue
+from tickbus_exchange.protocol.wallet import Wallet
+from tickbus_exchange.venue import USER, Venue
 
 Params = dict[str, str]
 Weight = Callable[[Params], int]
@@ -24,6 +25,10 @@ class Operation(msgspec.Struct, frozen=True):
     signed: bool = False
     free_on_success: bool = False
     counts_orders: bool = False
+    trades: bool = False
+    """Whether the key must be allowed to trade, not just to read."""
+    queries: bool = False
+    """Whether it asks for one order."""
 
     def cost(self, values: Params) -> int:
         """Return the request weight of asking with `values`."""
@@ -67,16 +72,24 @@ def _names(text: str) -> frozenset[str]:
 
 
 class Operations:
-    """Looks up an operation by REST (method, path) or by WebSocket API method."""
+    """One account's operations by REST (method, path) or by WebSocket API method."""
 
-    def __init__(self, venue: Venue, limiter: Limiter) -> None:
-        market, trading = MarketData(venue, limiter), Trading(venue, limiter)
+    def __init__(
+        self,
+        venue: Venue,
+        limiter: Limiter,
+        account_id: str = USER,
+        market: MarketData | None = None,
+    ) -> None:
+        market = market or MarketData(venue, limiter)
+        trading = Trading(venue, limiter, account_id)
         self.market = market
         self.rest: dict[tuple[str, str], Operation] = {}
         self.socket: dict[str, Operation] = {}
         self._add_public(market)
         self._add_futures(market, FuturesData(venue, limiter))
         self._add_signed(trading)
+        self._add_wallet(Wallet(venue, account_id))
 
     def _public(
         self,
@@ -134,7 +147,7 @@ class Operations:
     ) -> None:
         operation = Operation(
             run, weight, _names(names) | SIGNING, signed=True, free_on_success=free,
-            counts_orders=orders,
+            counts_orders=orders, trades=verb != "GET", queries=method == "order.status",
         )  # fmt: skip
         self.rest[verb, f"/api/v3/{path}"] = operation
         self.socket[method] = operation
@@ -152,6 +165,11 @@ class Operations:
             "POST", "order/cancelReplace", "order.cancelReplace", t.cancel_replace, 1, replace,
             free=True, orders=True,
         )  # fmt: skip
+        amend = "symbol orderId origClientOrderId newClientOrderId newQty"
+        keep = "order/amend/keepPriority"
+        signed("PUT", keep, "order.amend.keepPriority", t.amend, 4, amend)
+        history = "symbol orderId fromExecutionId limit"
+        signed("GET", "order/amendments", "order.amendments", t.amendments, 4, history)
         open_weight = _by_symbol(6, 80)
         signed("GET", "openOrders", "openOrders.status", t.open_orders, open_weight, "symbol")
         cancel_all = "openOrders.cancelAll"
@@ -161,6 +179,22 @@ class Operations:
         fills = f"{history} fromId"
         signed("GET", "myTrades", "myTrades", t.my_trades, _my_trades_weight, fills)
         signed("GET", "account", "account.status", t.account, 20, "omitZeroBalances")
+        lists = "fromId startTime endTime limit"
+        signed("GET", "openOrderList", "openOrderLists.status", t.nothing, 6)
+        signed("GET", "allOrderList", "allOrderLists", t.nothing, 20, lists)
+        signed("GET", "myAllocations", "myAllocations", t.nothing, 20, f"symbol orderId {lists}")
         limits = "account.rateLimits.orders"
         signed("GET", "rateLimit/order", limits, t.order_rate_limits, 40)
         signed("GET", "account/commission", "account.commission", t.commission, 20, "symbol")
+
+    def _add_wallet(self, wallet: Wallet) -> None:
+        for path, run, weight, names, signed in (
+            ("system/status", wallet.system_status, 1, "", False),
+            ("account/status", wallet.account_status, 1, "", True),
+            ("capital/config/getall", wallet.coins, 10, "", True),
+            ("asset/tradeFee", wallet.trade_fees, 1, "symbol", True),
+            ("margin/allPairs", wallet.no_pairs, 1, "symbol", True),
+            ("margin/isolated/allPairs", wallet.no_pairs, 10, "symbol", True),
+        ):
+            known = _names(names) | SIGNING if signed else _names(names)
+            self.rest["GET", f"/sapi/v1/{path}"] = Operation(run, weight, known, signed=signed)

@@ -13,6 +13,7 @@ from tickbus_exchange.engine.orders import (
     SelfTradePrevention,
     Side,
     Trade,
+    Transfer,
 )
 from tickbus_exchange.tape import AggTrade, Candle
 
@@ -23,6 +24,7 @@ ZERO = "0.00000000"
 def execution_report(r: Report) -> Json:
     """Return a user data stream's `executionReport`."""
     cancelled = r.execution_type is ExecutionType.CANCELED
+    original = r.client_order_id if cancelled else r.former_client_order_id
     event: Json = {
         "e": "executionReport",
         "E": r.transact_ms,
@@ -33,10 +35,10 @@ def execution_report(r: Report) -> Json:
         "f": r.time_in_force,
         "q": text(r.quantity),
         "p": text(r.price),
-        "P": ZERO,
+        "P": text(r.stop_price),
         "F": ZERO,
         "g": -1,
-        "C": r.client_order_id if cancelled else "",
+        "C": original,
         "x": r.execution_type,
         "X": r.status,
         "r": "NONE",
@@ -56,9 +58,10 @@ def execution_report(r: Report) -> Json:
         "Z": text(r.quote_filled),
         "Y": text(r.last_quote),
         "Q": text(r.quote_quantity),
-        "W": r.time_ms,
         "V": r.stp,
     }
+    if r.working_ms >= 0:
+        event["W"] = r.working_ms
     if r.execution_type is ExecutionType.TRADE_PREVENTION:
         event |= _prevention(r)
     return event
@@ -80,15 +83,41 @@ def _prevention(r: Report) -> Json:
 
 def account_position(r: Report, rules: SymbolRules) -> Json:
     """Return the `outboundAccountPosition` that goes with a report."""
+    balances = [
+        {"a": rules.base, "f": text(r.base_free), "l": text(r.base_locked)},
+        {"a": rules.quote, "f": text(r.quote_free), "l": text(r.quote_locked)},
+    ]
+    if r.fee_asset not in {"", rules.base, rules.quote}:
+        third = {"a": r.fee_asset, "f": text(r.fee_asset_free), "l": text(r.fee_asset_locked)}
+        balances.append(third)
     return {
-        "e": "outboundAccountPosition",
-        "E": r.transact_ms,
-        "u": r.transact_ms,
-        "B": [
-            {"a": rules.base, "f": text(r.base_free), "l": text(r.base_locked)},
-            {"a": rules.quote, "f": text(r.quote_free), "l": text(r.quote_locked)},
-        ],
-    }
+        "e": "outboundAccountPosition", "E": r.transact_ms, "u": r.transact_ms, "B": balances,
+    }  # fmt: skip
+
+
+def balance_update(t: Transfer) -> Json:
+    """Return a user data stream's `balanceUpdate`."""
+    return {
+        "e": "balanceUpdate", "E": t.time_ms, "a": t.asset, "d": signed(t.amount), "T": t.time_ms,
+    }  # fmt: skip
+
+
+def position_after(t: Transfer) -> Json:
+    """Return the `outboundAccountPosition` that goes with a transfer."""
+    balance = {"a": t.asset, "f": text(t.free), "l": text(t.locked)}
+    return {"e": "outboundAccountPosition", "E": t.time_ms, "u": t.time_ms, "B": [balance]}
+
+
+def transfer(t: Transfer) -> Json:
+    """Return a transfer as the admin interface shows it."""
+    return {
+        "id": t.transfer_id, "asset": t.asset, "amount": signed(t.amount), "time": t.time_ms,
+    }  # fmt: skip
+
+
+def signed(units: int) -> str:
+    """Write `units`, which may be negative, with eight decimals."""
+    return ("-" if units < 0 else "") + text(abs(units))
 
 
 def order(r: Report) -> Json:
@@ -106,12 +135,12 @@ def order(r: Report) -> Json:
         "timeInForce": r.time_in_force,
         "type": r.type,
         "side": r.side,
-        "stopPrice": ZERO,
+        "stopPrice": text(r.stop_price),
         "icebergQty": ZERO,
         "time": r.time_ms,
         "updateTime": r.transact_ms,
-        "isWorking": True,
-        "workingTime": r.time_ms,
+        "isWorking": r.working_ms >= 0,
+        "workingTime": r.working_ms,
         "origQuoteOrderQty": text(r.quote_quantity),
         "selfTradePreventionMode": r.stp,
     }
@@ -143,9 +172,11 @@ def placed(reports: list[Report], response_type: str) -> Json:
         "timeInForce": r.time_in_force,
         "type": r.type,
         "side": r.side,
-        "workingTime": r.time_ms,
+        "workingTime": r.working_ms,
         "selfTradePreventionMode": r.stp,
     }
+    if r.stop_price:
+        answer["stopPrice"] = text(r.stop_price)
     if r.status is OrderStatus.EXPIRED_IN_MATCH:
         answer |= {
             "preventedMatchId": r.prevented_match_id,
@@ -168,7 +199,7 @@ def placed(reports: list[Report], response_type: str) -> Json:
 
 def cancelled(r: Report) -> Json:
     """Return the answer to a cancel."""
-    return {
+    answer: Json = {
         "symbol": r.symbol,
         "origClientOrderId": r.client_order_id,
         "orderId": r.order_id,
@@ -185,6 +216,50 @@ def cancelled(r: Report) -> Json:
         "type": r.type,
         "side": r.side,
         "selfTradePreventionMode": r.stp,
+    }
+    if r.stop_price:
+        answer["stopPrice"] = text(r.stop_price)
+    return answer
+
+
+def amended(r: Report) -> Json:
+    """Return the answer to an amendment."""
+    return {
+        "transactTime": r.transact_ms,
+        "executionId": r.execution_id,
+        "amendedOrder": {
+            "symbol": r.symbol,
+            "orderId": r.order_id,
+            "orderListId": -1,
+            "origClientOrderId": r.former_client_order_id,
+            "clientOrderId": r.client_order_id,
+            "price": text(r.price),
+            "qty": text(r.quantity),
+            "executedQty": text(r.filled),
+            "preventedQty": text(r.prevented),
+            "quoteOrderQty": text(r.quote_quantity),
+            "cumulativeQuoteQty": text(r.quote_filled),
+            "status": r.status,
+            "timeInForce": r.time_in_force,
+            "type": r.type,
+            "side": r.side,
+            "workingTime": r.working_ms,
+            "selfTradePreventionMode": r.stp,
+        },
+    }
+
+
+def amendment(r: Report) -> Json:
+    """Return an amendment as `order/amendments` shows it."""
+    return {
+        "symbol": r.symbol,
+        "orderId": r.order_id,
+        "executionId": r.execution_id,
+        "origClientOrderId": r.former_client_order_id,
+        "newClientOrderId": r.client_order_id,
+        "origQty": text(r.former_quantity),
+        "newQty": text(r.quantity),
+        "time": r.transact_ms,
     }
 
 
@@ -208,7 +283,7 @@ def fill(r: Report) -> Json:
 
 
 def account(
-    holder: Account, maker_fee: int, taker_fee: int, updated_ms: int, *, all_assets: bool
+    holder: Account, maker_fee: int, taker_fee: int, updated_ms: int, *, all_assets: bool, uid: int
 ) -> Json:
     """Return the account's balances and fee rates."""
     return {
@@ -236,7 +311,7 @@ def account(
             if all_assets or b.free or b.locked
         ],
         "permissions": ["SPOT"],
-        "uid": 1,
+        "uid": uid,
     }
 
 
@@ -276,12 +351,12 @@ def kline(c: Candle, width_ms: int) -> list[object]:
     ]  # fmt: skip
 
 
-def symbol(rules: SymbolRules) -> Json:
+def symbol(rules: SymbolRules, status: str = "TRADING") -> Json:
     """Return exchangeInfo's entry of a symbol."""
     modes = [m.value for m in SelfTradePrevention]
     return {
         "symbol": rules.symbol,
-        "status": "TRADING",
+        "status": status,
         "baseAsset": rules.base,
         "baseAssetPrecision": 8,
         "quoteAsset": rules.quote,
@@ -297,7 +372,7 @@ def symbol(rules: SymbolRules) -> Json:
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
         "cancelReplaceAllowed": True,
-        "amendAllowed": False,
+        "amendAllowed": True,
         "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
@@ -348,4 +423,6 @@ def _filters(rules: SymbolRules) -> list[Json]:
             "avgPriceMins": minutes,
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": rules.orders_max},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": rules.algo_orders_max},
+        {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": rules.amendments_max},
     ]

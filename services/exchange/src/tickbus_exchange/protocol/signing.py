@@ -1,4 +1,4 @@
-"""Signed requests: HMAC-SHA256 over the payload, and the recvWindow rule."""
+"""Signed requests: what is signed, and the recvWindow rule."""
 
 import hmac
 from collections.abc import Mapping
@@ -16,13 +16,6 @@ _MICROSECONDS = 10**14
 def sign(secret: bytes, payload: bytes) -> str:
     """Return the lower-case hex HMAC-SHA256 of `payload`."""
     return hmac.digest(secret, payload, sha256).hex()
-
-
-def verify(secret: bytes, payload: bytes, signature: str) -> None:
-    """Raise ApiError -1022 unless `signature` (hex in any case) signs `payload`."""
-    expected = sign(secret, payload).encode()
-    if not hmac.compare_digest(expected, signature.lower().encode("utf-8", "replace")):
-        raise errors.bad_signature()
 
 
 def rest_payload(query: bytes, body: bytes) -> bytes:

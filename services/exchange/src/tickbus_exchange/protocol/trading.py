@@ -1,9 +1,15 @@
-"""Signed requests of the one user account: orders, cancels, queries. Returns JSON to be sent."""
+"""Signed requests of one account: orders, cancels, queries. Returns JSON to be sent."""
 
 from bisect import bisect_left
 
+from tickbus_exchange.config import FEE_ASSET
+from tickbus_exchange.engine.account import Account
 from tickbus_exchange.engine.numbers import text
 from tickbus_exchange.engine.orders import (
+    FILTER_REFUSALS,
+    MARKET_TYPES,
+    STOP_LIMIT_TYPES,
+    STOP_TYPES,
     Order,
     OrderRequest,
     OrderType,
@@ -13,29 +19,34 @@ from tickbus_exchange.engine.orders import (
     Side,
     TimeInForce,
 )
+from tickbus_exchange.ledger import Ledger
 from tickbus_exchange.protocol import errors, params, render
 from tickbus_exchange.protocol.errors import ApiError
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.market_data import Params, one_symbol
-from tickbus_exchange.venue import USER, Venue
+from tickbus_exchange.venue import TRADING, USER, Venue
 
 DAY_MS = 86_400_000
 RESPONSE_TYPES = ("ACK", "RESULT", "FULL")
-_UNSUPPORTED = ("stopPrice", "trailingDelta", "pegPriceType", "pegOffsetType", "pegOffsetValue")
-_UNSUPPORTED_TYPES = {
-    "STOP_LOSS": "Stop loss orders are not supported for this symbol.",
-    "STOP_LOSS_LIMIT": "Stop loss limit orders are not supported for this symbol.",
-    "TAKE_PROFIT": "Take profit orders are not supported for this symbol.",
-    "TAKE_PROFIT_LIMIT": "Take profit limit orders are not supported for this symbol.",
-}
+_UNSUPPORTED = ("pegPriceType", "pegOffsetType", "pegOffsetValue")
+_TIMED_TYPES = STOP_LIMIT_TYPES | {OrderType.LIMIT}
 
 
 class Trading:
-    """Answers what needs the user's signature."""
+    """Answers what needs the signature of the account's owner."""
 
-    def __init__(self, venue: Venue, limiter: Limiter) -> None:
+    def __init__(self, venue: Venue, limiter: Limiter, account_id: str = USER) -> None:
         self._venue = venue
         self._limiter = limiter
+        self._account_id = account_id
+
+    @property
+    def _user(self) -> Account:
+        return self._venue.users[self._account_id]
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._venue.ledgers[self._account_id]
 
     # -- new orders ----------------------------------------------------------------------------
 
@@ -48,7 +59,7 @@ class Trading:
     def test(self, values: Params, now_ms: int) -> object:
         """Check an order as `place` would, without placing it."""
         request = self._request(values)
-        refusal = self._venue.engine.check(USER, request)
+        refusal = self._venue.engine.check(self._account_id, request)
         if refusal is not None:
             raise errors.refused(refusal)
         if values.get("computeCommissionRates") == "true":
@@ -58,19 +69,23 @@ class Trading:
     def _request(self, values: Params) -> OrderRequest:
         """Read a new order, or raise Binance's complaint about it."""
         symbol = one_symbol(self._venue, values)
+        if self._venue.statuses[symbol] != TRADING:
+            raise ApiError(-1013, "Market is closed.")
         side = params.choice(
             Side, params.required(values, "side"), ApiError(-1117, "Invalid side.")
         )
         kind_text = params.required(values, "type")
-        if kind_text in _UNSUPPORTED_TYPES:
-            raise ApiError(-1013, _UNSUPPORTED_TYPES[kind_text])
         kind = params.choice(OrderType, kind_text, ApiError(-1116, "Invalid orderType."))
         for name in _UNSUPPORTED:
             if name in values:
                 raise errors.not_required(name)
+        if "trailingDelta" in values:
+            message = "Trailing stop orders are not supported for this symbol."
+            raise ApiError(-1013, message)
         if "icebergQty" in values:
             raise ApiError(-1013, "Iceberg orders are not supported for this symbol.")
         tif, price, quantity, quote = _terms(values, kind)
+        stop_price = _stop_price(values, kind)
         mode = values.get("selfTradePreventionMode", SelfTradePrevention.EXPIRE_MAKER)
         stp_error = ApiError(
             -1013, "This symbol does not allow the specified self-trade prevention mode."
@@ -87,16 +102,17 @@ class Trading:
             quote_quantity=quote,
             client_order_id=client_order_id or f"auto-{self._venue.engine.order_id + 1}",
             stp=params.choice(SelfTradePrevention, mode, stp_error),
+            stop_price=stop_price,
         )
 
     def _submit(self, request: OrderRequest, now_ms: int) -> list[Report]:
         """Send an order to the venue and return its own reports."""
-        self._limiter.check_orders(now_ms)
-        result, reports = self._venue.submit_user(request, now_ms)
+        self._limiter.check_orders(now_ms, self._account_id)
+        result, reports = self._venue.submit_user(request, now_ms, self._account_id)
         if isinstance(result, Refusal):
             raise errors.refused(result)
         if not result.filled:
-            self._limiter.count_order(now_ms)
+            self._limiter.count_order(now_ms, self._account_id)
         return reports
 
     # -- cancels -------------------------------------------------------------------------------
@@ -113,11 +129,11 @@ class Trading:
         client_order_id = params.client_id(values, client_name)
         if order_id is None and client_order_id is None:
             raise _neither(client_name, id_name)
-        live = self._venue.user.working_orders(symbol)
+        live = self._user.working_orders(symbol)
         if order_id is not None:
             order = live.get(order_id)
         else:
-            order = self._venue.user.find(symbol, client_order_id or "")
+            order = self._user.find(symbol, client_order_id or "")
         if order is None:
             raise errors.refused(Refusal.UNKNOWN_ORDER)
         if client_order_id not in {None, order.client_order_id}:
@@ -139,13 +155,13 @@ class Trading:
                 raise ApiError(-2011, message)
         venue = self._venue
         cancel_id = cancel_id or f"cancel-{venue.engine.execution_id + 1}"
-        venue.cancel(USER, order.symbol, order.order_id, now_ms, cancel_id)
-        return render.cancelled(venue.ledger.orders[order.symbol][order.order_id])
+        venue.cancel(self._account_id, order.symbol, order.order_id, now_ms, cancel_id)
+        return render.cancelled(self._ledger.orders[order.symbol][order.order_id])
 
     def cancel_all(self, values: Params, now_ms: int) -> object:
         """Cancel every open order of a symbol."""
         symbol = one_symbol(self._venue, values)
-        orders = list(self._venue.user.working_orders(symbol).values())
+        orders = list(self._user.working_orders(symbol).values())
         if not orders:
             raise errors.refused(Refusal.UNKNOWN_ORDER)
         return [self._cancel(order, None, {}, now_ms) for order in orders]
@@ -191,6 +207,40 @@ class Trading:
         failure.data = answer
         raise failure
 
+    # -- amendments ----------------------------------------------------------------------------
+
+    def amend(self, values: Params, now_ms: int) -> object:
+        """Make an order smaller; it keeps its place in the queue."""
+        symbol = one_symbol(self._venue, values)
+        params.required(values, "newQty")
+        quantity = params.amount(values, "newQty") or 0
+        if quantity == 0:
+            raise ApiError(-1013, "Invalid quantity.")
+        name = params.client_id(values, "newClientOrderId")
+        try:
+            order = self._named(symbol, values, "orderId", "origClientOrderId")
+        except ApiError as error:
+            raise ApiError(-2038, error.message) if error.code == -2011 else error from None
+        name = name or f"amend-{self._venue.engine.execution_id + 1}"
+        result = self._venue.amend(self._account_id, symbol, order.order_id, quantity, now_ms, name)
+        if isinstance(result, Refusal):
+            refused = errors.refused(result)
+            is_filter = result in FILTER_REFUSALS - {Refusal.MAX_NUM_ORDER_AMENDS}
+            raise refused if is_filter else ApiError(-2038, refused.message)
+        return render.amended(self._ledger.orders[symbol][order.order_id])
+
+    def amendments(self, values: Params, now_ms: int) -> object:
+        """Return the amendments of one order, oldest first."""
+        symbol = one_symbol(self._venue, values)
+        params.required(values, "orderId")
+        order_id = params.long(values, "orderId") or 0
+        first = params.long(values, "fromExecutionId") or 0
+        count = params.limit(values, 500, 1_000)
+        if order_id not in self._ledger.orders.get(symbol, {}):
+            raise errors.no_such_order()
+        found = self._ledger.amendments.get(order_id, [])
+        return [render.amendment(r) for r in found if r.execution_id >= first][:count]
+
     # -- queries -------------------------------------------------------------------------------
 
     def order(self, values: Params, now_ms: int) -> object:
@@ -200,7 +250,7 @@ class Trading:
         client_order_id = params.client_id(values, "origClientOrderId")
         if order_id is None and client_order_id is None:
             raise _neither("origClientOrderId", "orderId")
-        report = self._venue.ledger.find(symbol, order_id, client_order_id)
+        report = self._ledger.find(symbol, order_id, client_order_id)
         if report is None:
             raise errors.no_such_order()
         if client_order_id not in {None, report.client_order_id}:
@@ -210,7 +260,7 @@ class Trading:
     def open_orders(self, values: Params, now_ms: int) -> object:
         """Return the live orders of one or all symbols."""
         names = [one_symbol(self._venue, values)] if "symbol" in values else self._venue.rules
-        ledger, user = self._venue.ledger, self._venue.user
+        ledger, user = self._ledger, self._user
         return [
             render.order(ledger.orders[symbol][order_id])
             for symbol in names
@@ -224,7 +274,7 @@ class Trading:
         start, end = _window(values)
         reports = [
             r
-            for r in self._venue.ledger.orders.get(symbol, {}).values()
+            for r in self._ledger.orders.get(symbol, {}).values()
             if (start is None or r.time_ms >= start) and (end is None or r.time_ms <= end)
         ]
         if first is not None:
@@ -242,7 +292,7 @@ class Trading:
         if timed and (order_id is not None or first is not None):
             raise ApiError(-1128, "Combination of optional parameters invalid.")
         count = params.limit(values, 500, 1_000)
-        fills = self._venue.ledger.fills.get(symbol, [])
+        fills = self._ledger.fills.get(symbol, [])
         if first is not None:
             fills = fills[bisect_left(fills, first, key=lambda f: f.trade_id) :]
         if order_id is not None:
@@ -257,20 +307,26 @@ class Trading:
         forward = first is not None or start is not None
         return [render.fill(f) for f in (fills[:count] if forward else fills[-count:])]
 
+    def nothing(self, values: Params, now_ms: int) -> object:
+        """Return order lists or allocations: this venue has none."""
+        return []
+
     def account(self, values: Params, now_ms: int) -> object:
         """Return balances and fee rates."""
         engine = self._venue.engine
+        names = list(self._venue.users)
         return render.account(
-            self._venue.user,
+            self._user,
             engine.maker_fee,
             engine.taker_fee,
-            self._venue.ledger.updated_ms,
+            self._ledger.updated_ms,
             all_assets=values.get("omitZeroBalances") != "true",
+            uid=names.index(self._account_id) + 1,
         )
 
     def order_rate_limits(self, values: Params, now_ms: int) -> object:
         """Return how many unfilled orders were placed in each interval."""
-        return self._limiter.usage("", now_ms, orders=True)
+        return self._limiter.usage("", now_ms, orders=True, account_id=self._account_id)
 
     def commission(self, values: Params, now_ms: int) -> object:
         """Return the fee rates of a symbol."""
@@ -287,10 +343,10 @@ class Trading:
             "taxCommission": zero | sides,
             "taxCommissionForOrder": zero,
             "discount": {
-                "enabledForAccount": False,
-                "enabledForSymbol": False,
-                "discountAsset": "BNB",
-                "discount": render.ZERO,
+                "enabledForAccount": bool(self._user.fee_asset),
+                "enabledForSymbol": bool(self._user.fee_asset),
+                "discountAsset": self._user.fee_asset or FEE_ASSET,
+                "discount": text(engine.fee_asset_rate) if self._user.fee_asset else render.ZERO,
             },
         }
 
@@ -311,22 +367,37 @@ def _terms(values: Params, kind: OrderType) -> tuple[TimeInForce, int, int, int]
     else:
         if quote is not None:
             raise errors.not_required("quoteOrderQty")
-        if kind is OrderType.LIMIT:
+        if kind in _TIMED_TYPES:
             bad = ApiError(-1115, "Invalid timeInForce.")
             tif = params.choice(TimeInForce, params.required(values, "timeInForce"), bad)
         elif tif_text is not None:
             raise errors.not_required("timeInForce")
-        for name, value in (("quantity", quantity), ("price", price)):
-            if value is None:
-                raise errors.missing(name)
+        if quantity is None:
+            raise errors.missing("quantity")
+        if (price is None) is (kind not in MARKET_TYPES):
+            raise errors.missing("price") if price is None else errors.not_required("price")
     for label, value in (("quantity", quantity), ("price", price), ("quote order qty", quote)):
         if value == 0:
             raise ApiError(-1013, f"Invalid {label}.")
     return tif, price or 0, quantity or 0, quote or 0
 
 
+def _stop_price(values: Params, kind: OrderType) -> int:
+    """Return the stop price where the order type has one, else 0."""
+    stop_price = params.amount(values, "stopPrice")
+    if kind not in STOP_TYPES:
+        if stop_price is not None:
+            raise errors.not_required("stopPrice")
+        return 0
+    if stop_price is None:
+        raise _neither("stopPrice", "trailingDelta")
+    if stop_price == 0:
+        raise ApiError(-1013, "Invalid stopPrice.")
+    return stop_price
+
+
 def _response_type(values: Params, kind: OrderType) -> str:
-    default = "ACK" if kind is OrderType.LIMIT_MAKER else "FULL"
+    default = "FULL" if kind in {OrderType.LIMIT, OrderType.MARKET} else "ACK"
     response_type = values.get("newOrderRespType", default)
     if response_type not in RESPONSE_TYPES:
         raise errors.invalid("newOrderRespType")
