@@ -1,6 +1,6 @@
 """Other people's Binance clients, unmodified but for the base URL, trade on the exchange.
 
-Each test needs its client installed and is skipped where it is not; with CI_REQUIRE_CLIENTS=1 an
+Each test needs its client installed and is skipped where it is not; with TICKBUS_REQUIRE_CLIENTS=1 an
 absent client is a failure. Each tells the same story: ask for the rules, place, query and cancel a
 limit order, trade at the market, and find it all in the account.
 """
@@ -21,13 +21,13 @@ from typing import Any, NamedTuple, NoReturn
 import pytest
 
 STARTS_WITHIN_S = 20.0
-REQUIRED = os.environ.get("CI_REQUIRE_CLIENTS") == "1"
+REQUIRED = os.environ.get("TICKBUS_REQUIRE_CLIENTS") == "1"
 
 
 def absent(what: str) -> NoReturn:
     """Skip the test, or fail it where clients are required."""
     if REQUIRED:
-        pytest.fail(f"{what}, and CI_REQUIRE_CLIENTS=1")
+        pytest.fail(f"{what}, and TICKBUS_REQUIRE_CLIENTS=1")
     pytest.skip(what)
 
 
