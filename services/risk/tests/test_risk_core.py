@@ -21,6 +21,7 @@ from tickbus.events import (
     FeedState,
     FeedStatus,
     Fill,
+    Heartbeat,
     Instrument,
     LiquiditySide,
     OrderAccepted,
@@ -30,6 +31,7 @@ from tickbus.events import (
     OrderFilled,
     OrderType,
     Recovered,
+    RiskReport,
     RiskState,
     SetTimer,
     SetTradingState,
@@ -37,11 +39,13 @@ from tickbus.events import (
     SubmitOrder,
     TimerFired,
     TradingState,
+    TradingStateChanged,
 )
 from tickbus.events.orders import message_id
-from tickbus_risk.checks import CHECKS
-from tickbus_risk.config import Overrides, RiskConfig
+from tickbus.limits import GlobalLimits, InstrumentLimits, StrategyLimits
+from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import RiskCore
+from tickbus_risk.gate import CHECKS
 from tickbus_risk.reasons import MEANINGS, table
 from tickbus_risk.state import SeenIds
 
@@ -59,6 +63,9 @@ def a_config(**changes: Any) -> RiskConfig:
         "order_notional_max": D(10_000), "position_notional_max": D(20_000), "open_orders_max": 5,
         "order_rate_per_s_max": 100, "total_order_rate_per_s_max": 1000,
         "price_deviation_bps_max": D(500), "market_data_age_ms_max": 1000,
+        "gross_exposure_max": D(1_000_000), "net_exposure_max": D(1_000_000),
+        "daily_loss_max": D(1_000_000), "drawdown_max": D(1_000_000),
+        "heartbeat_timeout_s": D(0), "balance_check": False, "self_trade": "venue",
     }  # fmt: skip
     return RiskConfig(**(values | changes))
 
@@ -291,8 +298,8 @@ def test_the_rate_of_all_strategies_together_is_limited_too() -> None:
 
 
 def test_a_limit_of_its_own_replaces_the_general_one_and_the_smaller_of_two_holds() -> None:
-    strict = Overrides(order_notional_max=D(50))
-    wide = Overrides(order_notional_max=D(20_000))
+    strict = StrategyLimits(order_notional_max=D(50))
+    wide = InstrumentLimits(order_notional_max=D(20_000))
     core = a_core(strategies={"pp": strict}, instruments={"BTC-USDT": wide})
     assert verdict(core, an_order(1)) is R.NOTIONAL_ABOVE_MAX
     other = an_order(client_order_id="x-r-1", strategy_id="x", quantity=D(12))
@@ -305,7 +312,10 @@ def test_a_limit_of_its_own_replaces_the_general_one_and_the_smaller_of_two_hold
 def test_halted_denies_orders_cancels_what_works_and_lets_cancels_pass() -> None:
     core = a_core()
     core.handle(an_order(1))
-    cancel, state = core.handle(a_state(TradingState.HALTED))
+    changed, cancel, state, _ = core.handle(a_state(TradingState.HALTED))
+    assert changed == TradingStateChanged(
+        S, S, "global", TradingState.ACTIVE, TradingState.HALTED, "ops", "test"
+    )
     assert isinstance(cancel, CancelApproved)
     assert cancel.cancel.client_order_id == "pp-r-1"
     assert isinstance(state, RiskState)
@@ -313,7 +323,7 @@ def test_halted_denies_orders_cancels_what_works_and_lets_cancels_pass() -> None
     assert verdict(core, an_order(2)) is R.TRADING_HALTED
     wish = CancelOrder(S, S, "pp-r-c1", "pp-r-1", "pp", "sim", "BTC-USDT")
     assert core.handle(wish) == (CancelApproved(S, S, wish),)
-    (state,) = core.handle(a_state(TradingState.ACTIVE))
+    core.handle(a_state(TradingState.ACTIVE))
     assert verdict(core, an_order(3)) is None
 
 
@@ -322,7 +332,10 @@ def test_a_halt_before_a_crash_is_enforced_after_it() -> None:
     core.handle(a_state(TradingState.HALTED))
     core.handle(OrderApproved(S, S, an_order(1)))
     outputs = core.handle(Recovered(S, S))
-    assert [type(output) for output in outputs] == [CancelApproved, RiskState, SetTimer]
+    kinds = [type(output) for output in outputs]
+    assert kinds == [
+        TradingStateChanged, CancelApproved, Heartbeat, SetTimer, RiskState, RiskReport, SetTimer,
+    ]  # fmt: skip
 
 
 def test_reducing_lets_only_pass_what_shrinks_the_position() -> None:
@@ -336,11 +349,12 @@ def test_reducing_lets_only_pass_what_shrinks_the_position() -> None:
 
 def test_the_state_is_told_again_and_again() -> None:
     core = RiskCore(a_config())
-    _, timer = core.handle(Recovered(S, S))
+    timer = core.handle(Recovered(S, S))[-1]
     assert isinstance(timer, SetTimer)
     assert timer.at_ns == 3 * S
-    state, timer = core.handle(TimerFired(3 * S, 3 * S, timer.key))
+    state, report, timer = core.handle(TimerFired(3 * S, 3 * S, timer.key))
     assert isinstance(state, RiskState)
+    assert isinstance(report, RiskReport)
     assert isinstance(timer, SetTimer)
 
 
@@ -414,6 +428,8 @@ def test_own_verdicts_coming_back_change_nothing() -> None:
     assert len(core.handle(CancelAllOrders(S, S, "all"))) == 2
 
 
+NEEDED = set(GlobalLimits.__struct_fields__) - {"profit_target"}
+
 # -- as a whole ------------------------------------------------------------------------------------
 
 WEIRD = st.one_of(st.decimals(), st.decimals(D("0.001"), D(20), places=3))
@@ -457,10 +473,10 @@ def test_every_denial_reason_has_a_check_a_meaning_and_a_line_in_the_docs() -> N
     )
 
 
-@pytest.mark.parametrize("name", RiskConfig.__struct_fields__[:7])
+@pytest.mark.parametrize("name", sorted(NEEDED))
 def test_a_missing_or_negative_limit_is_refused(name: str) -> None:
     values = msgspec.to_builtins(a_config())
     with pytest.raises(msgspec.ValidationError, match=name):
-        msgspec.convert({k: v for k, v in values.items() if k != name}, RiskConfig)
+        msgspec.convert({k: v for k, v in values.items() if k != name}, RiskConfig, strict=False)
     with pytest.raises(msgspec.ValidationError, match=f"{name} = -1"):
         msgspec.convert(values | {name: -1}, RiskConfig, strict=False)

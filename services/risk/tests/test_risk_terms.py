@@ -34,7 +34,9 @@ BTC = Instrument(
 CONFIG = RiskConfig(
     order_notional_max=D(10_000), position_notional_max=D(20_000), open_orders_max=5,
     order_rate_per_s_max=100, total_order_rate_per_s_max=1000, price_deviation_bps_max=D(500),
-    market_data_age_ms_max=1000,
+    market_data_age_ms_max=1000, gross_exposure_max=D(1_000_000), net_exposure_max=D(1_000_000),
+    daily_loss_max=D(1_000_000), drawdown_max=D(1_000_000), heartbeat_timeout_s=D(0),
+    balance_check=False, self_trade="deny",
 )  # fmt: skip
 
 

@@ -125,6 +125,13 @@ def _cores() -> Sequence[Core]:
         total_order_rate_per_s_max=100_000,
         price_deviation_bps_max=Decimal(500),
         market_data_age_ms_max=10_000,
+        gross_exposure_max=Decimal(1_000_000),
+        net_exposure_max=Decimal(1_000_000),
+        daily_loss_max=Decimal(1_000_000),
+        drawdown_max=Decimal(1_000_000),
+        heartbeat_timeout_s=Decimal(0),
+        balance_check=False,  # no account reports here
+        self_trade="deny",
     )
     return (
         FeedCore(FeedConfig(), VENUE, Binance()),

@@ -11,6 +11,7 @@ from tickbus.events.control import PlatformEvent
 from tickbus.events.ledger import PortfolioUpdated
 from tickbus.events.market import MarketEvent
 from tickbus.events.orders import OrderPathEvent
+from tickbus.events.risk import RiskEvent
 
 T = TypeVar("T")
 
@@ -29,7 +30,9 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Market data carries one or many events (a backlog is coalesced); the order path exactly one.
     """
 
-    events: list[MarketEvent | BookEvent | OrderPathEvent | PlatformEvent | PortfolioUpdated]
+    events: list[
+        MarketEvent | BookEvent | OrderPathEvent | PlatformEvent | PortfolioUpdated | RiskEvent
+    ]
     hops: tuple[Hop, ...] = ()
 
 

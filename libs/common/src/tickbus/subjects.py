@@ -38,6 +38,7 @@ from tickbus.events.orders import (
     OrderUnknown,
     SubmitOrder,
 )
+from tickbus.events.risk import Heartbeat, RiskAudit, RiskReport
 
 ORDERS_STREAM = "ORDERS"
 ORDERS_ALL = "orders.>"
@@ -49,11 +50,15 @@ ACCOUNTS_ALL = "orders.account.*"
 BOOK_TOP_ALL = "book.top.>"
 BOOK_DEPTH_ALL = "book.depth.>"
 CONSOLIDATED_ALL = "book.consolidated.*"
+RISK_AUDIT_ALL = "orders.risk.*"
 RISK_STATE = "risk.state"
+HEARTBEATS_ALL = "control.heartbeat.*"
 LEDGER_PORTFOLIO = "ledger.portfolio"
 STATUS = "control.status"
 MANUAL = "manual"
 """The strategy id of orders that people place through the gateway."""
+RISK = "risk"
+"""The strategy id of orders with which risk itself closes positions; nobody else may use it."""
 
 _MARKET = {
     Trade: "md.trade",
@@ -68,7 +73,9 @@ _MARKET = {
     BookTop: "book.top",
     BookDepth: "book.depth",
 }
-_FLEETING = frozenset((*_MARKET, ConsolidatedTop, RiskState, PortfolioUpdated))
+_FLEETING = frozenset(
+    (*_MARKET, ConsolidatedTop, RiskState, RiskReport, Heartbeat, PortfolioUpdated)
+)
 _AT_VENUE = (
     OrderSubmitted,
     OrderReplaced,
@@ -142,6 +149,11 @@ def denied(strategy_id: str) -> str:
     return f"orders.denied.{strategy_id}"
 
 
+def heartbeat(strategy_id: str) -> str:
+    """Where a strategy says that it is alive."""
+    return f"control.heartbeat.{token(strategy_id)}"
+
+
 def rehearsal(service: str, instance: str) -> str:
     """Where one process sends itself orders that are not meant."""
     return f"rehearsal.{token(service)}.{token(instance)}"
@@ -172,8 +184,12 @@ def of(event: Event) -> str:
             return f"orders.account.{token(event.venue)}"
         case ConsolidatedTop():
             return f"book.consolidated.{token(event.instrument_id)}"
-        case RiskState():
+        case RiskState() | RiskReport():
             return RISK_STATE
+        case RiskAudit():
+            return f"orders.risk.{token(event.scope)}"
+        case Heartbeat():
+            return heartbeat(event.strategy_id)
         case PortfolioUpdated():
             return LEDGER_PORTFOLIO
     if isinstance(event, _AT_VENUE):

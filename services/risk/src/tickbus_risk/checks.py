@@ -1,11 +1,13 @@
-"""Every pre-trade check: pure functions, applied in the order of `CHECKS`, first refusal wins."""
+"""The checks of an order by itself and against its market: pure functions; `gate` orders them."""
 
 import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
+from tickbus import subjects
 from tickbus.events import (
+    GLOBAL,
     BookTop,
     DenialReason,
     FeedState,
@@ -14,10 +16,9 @@ from tickbus.events import (
     SubmitOrder,
     TradingState,
 )
-from tickbus_risk.config import Limits
+from tickbus_risk.config import Limits, RiskConfig
 from tickbus_risk.denial import Denial, deny
 from tickbus_risk.state import Rate, RiskBook
-from tickbus_risk.terms import TERMS, trigger_not_reached
 
 ZERO = Decimal(0)
 SANE_MAX = Decimal("1e15")
@@ -36,6 +37,9 @@ class Request(NamedTuple):
     instrument: Instrument | None
     top: BookTop | None
     rates: tuple[Rate, ...]
+    config: RiskConfig
+    by_risk: bool = False
+    """Risk itself closes a position with it: it passes a stop, and no limit on losses."""
 
     @property
     def rules(self) -> Instrument:
@@ -59,6 +63,18 @@ class Request(NamedTuple):
         assert self.top is not None
         return decimal(self.top.ask if self.order.side is Side.BUY else self.top.bid)
 
+    @property
+    def added_quantity(self) -> Decimal:
+        """What it adds to what works: of a replacement, what it wants beyond the order it replaces.
+
+        That one is cancelled first, and what it fills until then counts towards this one.
+        """
+        order = self.order
+        old = self.book.order(order.replaces) if order.replaces else None
+        if old is None:
+            return order.quantity
+        return max(ZERO, order.quantity - old.filled_quantity - old.leaves_quantity)
+
 
 Check = Callable[[Request], Denial | None]
 
@@ -73,6 +89,8 @@ def order_id_valid(r: Request) -> Denial | None:
     for value in (r.order.client_order_id, r.order.strategy_id):
         if not _ID.match(value):
             return deny(R.ORDER_ID_INVALID, "[A-Za-z0-9_-]{1,36}", repr(value))
+    if r.order.strategy_id == subjects.RISK and not r.by_risk:
+        return deny(R.ORDER_ID_INVALID, "a strategy id that is not reserved", repr(subjects.RISK))
     return None
 
 
@@ -84,18 +102,22 @@ def order_id_unique(r: Request) -> Denial | None:
 
 def trading_state(r: Request) -> Denial | None:
     """HALTED lets nothing pass, REDUCING (and the flag reduce_only) what shrinks a position."""
-    state = r.book.trading_state
-    if state is TradingState.HALTED:
-        return deny(R.TRADING_HALTED, TradingState.ACTIVE, state)
-    if not (state is TradingState.REDUCING or r.order.reduce_only):
-        return None
     order = r.order
+    state, scope = r.book.trading_state, GLOBAL
+    own = r.book.strategy_states.get(order.strategy_id)
+    if own is not None and state is not TradingState.HALTED and own is not TradingState.ACTIVE:
+        state, scope = own, f"strategy:{order.strategy_id}"
+    if state is TradingState.HALTED and not r.by_risk:
+        reason = R.TRADING_HALTED if scope == GLOBAL else R.STRATEGY_STOPPED
+        return deny(reason, TradingState.ACTIVE, state, scope)
+    if state is TradingState.ACTIVE and not order.reduce_only:
+        return None
     position = r.book.positions.get((order.venue, order.instrument_id), ZERO)
     working = r.book.working_quantity(order.venue, order.instrument_id, order.side)
     reducible = max(ZERO, -order.side.sign * position - working)
     if order.quantity.is_finite() and order.quantity <= reducible:
         return None
-    return deny(R.TRADING_REDUCING_ONLY, reducible, order.quantity)
+    return deny(R.TRADING_REDUCING_ONLY, reducible, order.quantity, scope)
 
 
 def instrument_known(r: Request) -> Denial | None:
@@ -183,7 +205,8 @@ def market_data(r: Request) -> Denial | None:
         return deny(R.MARKET_DATA_STALE, FeedState.LIVE, state)
     age_ms = (r.book.now_ns - top.ts_recv) // 1_000_000
     if age_ms > r.limits.market_data_age_ms_max:
-        return deny(R.MARKET_DATA_STALE, f"{r.limits.market_data_age_ms_max}ms", f"{age_ms}ms")
+        limit, scope = r.limits.market_data_age_ms_max, r.limits.scopes["market_data_age_ms_max"]
+        return deny(R.MARKET_DATA_STALE, f"{limit}ms", f"{age_ms}ms", scope)
     return None
 
 
@@ -196,8 +219,13 @@ def price_deviation(r: Request) -> Denial | None:
     bps = abs(r.expected_price - mid) / mid * 10_000
     limit = r.limits.price_deviation_bps_max
     return (
-        deny(R.PRICE_DEVIATION_ABOVE_MAX, f"{limit}bps", f"{bps:.1f}bps") if bps > limit else None
-    )
+        deny(
+            R.PRICE_DEVIATION_ABOVE_MAX, f"{limit}bps", f"{bps:.1f}bps",
+            r.limits.scopes["price_deviation_bps_max"],
+        )
+        if bps > limit
+        else None
+    )  # fmt: skip
 
 
 def notional(r: Request) -> Denial | None:
@@ -205,10 +233,10 @@ def notional(r: Request) -> Denial | None:
     value = r.rules.notional(r.expected_price, r.order.quantity)
     if value < r.rules.notional_min:
         return deny(R.NOTIONAL_BELOW_MIN, r.rules.notional_min, value)
-    limit = r.limits.order_notional_max
-    if r.rules.notional_max:
-        limit = min(limit, r.rules.notional_max)
-    return deny(R.NOTIONAL_ABOVE_MAX, limit, value) if value > limit else None
+    limit, scope = r.limits.order_notional_max, r.limits.scopes["order_notional_max"]
+    if r.rules.notional_max and r.rules.notional_max < limit:
+        limit, scope = r.rules.notional_max, f"venue:{r.order.venue}"
+    return deny(R.NOTIONAL_ABOVE_MAX, limit, value, scope) if value > limit else None
 
 
 def position_limit(r: Request) -> Denial | None:
@@ -216,58 +244,27 @@ def position_limit(r: Request) -> Denial | None:
     order = r.order
     position = r.book.positions.get((order.venue, order.instrument_id), ZERO)
     working = r.book.working_quantity(order.venue, order.instrument_id, order.side)
-    worst = position + order.side.sign * (working + order.quantity)
+    worst = position + order.side.sign * (working + r.added_quantity)
     value = abs(worst) * r.mid
     limit = r.limits.position_notional_max
     if value <= limit or abs(worst) <= abs(position):
         return None
-    return deny(R.POSITION_ABOVE_MAX, limit, value)
+    return deny(R.POSITION_ABOVE_MAX, limit, value, r.limits.scopes["position_notional_max"])
 
 
 def order_count(r: Request) -> Denial | None:
     """Working orders of the strategy, this one included."""
     count = r.book.open_orders.get(r.order.strategy_id, 0) + 1
     limit = r.limits.open_orders_max
-    return deny(R.ORDER_COUNT_ABOVE_MAX, limit, count) if count > limit else None
+    if count <= limit:
+        return None
+    return deny(R.ORDER_COUNT_ABOVE_MAX, limit, count, r.limits.scopes["open_orders_max"])
 
 
 def order_rate(r: Request) -> Denial | None:
-    """Orders let through within one second: of the strategy, and of all."""
+    """Orders let through within one second: of the strategy, at the venue, and of all."""
     for rate in r.rates:
         if rate.is_exhausted(r.book.now_ns):
-            return deny(R.ORDER_RATE_ABOVE_MAX, f"{rate.limit}/s", f"{rate.limit + 1}/s")
-    return None
-
-
-CHECKS: tuple[Check, ...] = (
-    order_id_valid,
-    order_id_unique,
-    quantity_positive,
-    trading_state,
-    instrument_known,
-    instrument_trading,
-    quantity_max,
-    quantity_min,
-    quantity_lot,
-    price_given,
-    price_positive,
-    price_range,
-    price_tick,
-    *TERMS,
-    market_data,
-    trigger_not_reached,
-    price_deviation,
-    notional,
-    position_limit,
-    order_count,
-    order_rate,
-)
-
-
-def first_denial(request: Request) -> Denial | None:
-    """The first refusal, None when the order may go."""
-    for check in CHECKS:
-        denial = check(request)
-        if denial is not None:
-            return denial
+            limit = rate.limit
+            return deny(R.ORDER_RATE_ABOVE_MAX, f"{limit}/s", f"{limit + 1}/s", rate.scope)
     return None

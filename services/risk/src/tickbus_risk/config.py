@@ -1,79 +1,148 @@
 """The limits of risk: none that guards money has a default, so forgetting one is an error."""
 
 from decimal import Decimal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from tickbus.events import TradingState
+from tickbus.limits import (
+    GLOBAL,
+    GlobalLimits,
+    InstrumentLimits,
+    OrderLimits,
+    StrategyLimits,
+    VenueLimits,
+    check,
+    check_all,
+)
 
-class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Other limits for one instrument or one strategy; what is not given stays as it is."""
-
-    order_notional_max: Decimal | None = None
-    position_notional_max: Decimal | None = None
-    open_orders_max: int | None = None
-    order_rate_per_s_max: int | None = None
-    price_deviation_bps_max: Decimal | None = None
-    market_data_age_ms_max: int | None = None
-
-    def __post_init__(self) -> None:
-        _refuse_negative(self)
+_SECTIONS = {"strategy": "strategies", "venue": "venues", "instrument": "instruments"}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits that apply to one order; notionals in quote currency."""
+    """The limits that apply to one order; notionals in quote currency.
 
-    order_notional_max: Decimal
-    position_notional_max: Decimal
-    open_orders_max: int
-    order_rate_per_s_max: int
-    price_deviation_bps_max: Decimal
-    market_data_age_ms_max: int
-
-
-class RiskConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Section `risk`.
-
-    `order_notional_max` bounds one order, `position_notional_max` a position with everything that
-    works on its side, both in quote currency; `open_orders_max` and `order_rate_per_s_max` hold per
-    strategy, `total_order_rate_per_s_max` for all together; `price_deviation_bps_max` is measured
-    from the middle of the book, `market_data_age_ms_max` from its last update. A limit under
-    `instruments` or `strategies` replaces the general one; given in both, the smaller holds.
+    `scopes` says of each whose it is: `global`, `strategy:pp`, ...
     """
 
     order_notional_max: Decimal
     position_notional_max: Decimal
     open_orders_max: int
     order_rate_per_s_max: int
-    total_order_rate_per_s_max: int
     price_deviation_bps_max: Decimal
     market_data_age_ms_max: int
-    instruments: dict[str, Overrides] = {}
-    strategies: dict[str, Overrides] = {}
+    scopes: dict[str, str]
+
+
+class RiskConfig(GlobalLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `risk`.
+
+    `order_notional_max` bounds one order, `position_notional_max` a position with everything that
+    works on its side, `gross_exposure_max` and `net_exposure_max` everything held and working
+    together, all in quote currency; `open_orders_max` and `order_rate_per_s_max` hold per strategy,
+    `total_order_rate_per_s_max` for all together; `price_deviation_bps_max` is measured from the
+    middle of the book, `market_data_age_ms_max` from its last update. `daily_loss_max`,
+    `drawdown_max` and `profit_target` stop trading when net P&L (realised and unrealised, fees in)
+    reaches them; `heartbeat_timeout_s` is how long a strategy may be silent before its orders are
+    cancelled (0: for ever). A limit of one order under `instruments`, `venues` or `strategies`
+    replaces the general one (given in several, the smallest holds); one over many orders holds for
+    that scope besides the general one.
+
+    `balance_check`: whether an order must be covered by what the venue says is free. `self_trade`:
+    deny an order that would meet one of our own, or leave that to the venue. `currency` is that of
+    exposures and losses, `day_start_hour` (UTC) when a day's losses begin to count. `on_stop` is
+    what a stop of everything leaves allowed, `flatten_on_stop` whether risk then also closes the
+    positions.
+    """
+
+    balance_check: bool
+    self_trade: Literal["deny", "venue"]
+    strategies: dict[str, StrategyLimits] = msgspec.field(default_factory=dict)
+    venues: dict[str, VenueLimits] = msgspec.field(default_factory=dict)
+    instruments: dict[str, InstrumentLimits] = msgspec.field(default_factory=dict)
+    currency: str = "USDT"
+    day_start_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] = 0
+    on_stop: Literal["HALTED", "REDUCING"] = "HALTED"
+    flatten_on_stop: bool = False
     state_interval_s: float = 2.0
+    watch_interval_ms: Annotated[int, msgspec.Meta(ge=10, le=10_000)] = 250
 
     def __post_init__(self) -> None:
-        _refuse_negative(self)
+        check_all(self)
         if self.state_interval_s <= 0:
             raise ValueError(f"state_interval_s = {self.state_interval_s}: must be above 0")
 
-    def limits(self, strategy_id: str, instrument_id: str) -> Limits:
-        """What applies to an order of `strategy_id` on `instrument_id`."""
-        special = [
-            found
-            for found in (self.strategies.get(strategy_id), self.instruments.get(instrument_id))
-            if found is not None
+    @property
+    def stopped_state(self) -> TradingState:
+        """What `on_stop` says."""
+        return TradingState[self.on_stop]
+
+    def timeout_s(self, strategy_id: str) -> Decimal:
+        """For how long the strategy may be silent; 0: for ever."""
+        own = self.strategies.get(strategy_id)
+        timeout = None if own is None else own.heartbeat_timeout_s
+        return self.heartbeat_timeout_s if timeout is None else timeout
+
+    def limits(self, strategy_id: str, venue: str, instrument_id: str) -> Limits:
+        """What applies to an order of `strategy_id` on `instrument_id` at `venue`. Slow."""
+        special: list[tuple[str, OrderLimits | None]] = [
+            (f"strategy:{strategy_id}", self.strategies.get(strategy_id)),
+            (f"venue:{venue}", self.venues.get(venue)),
+            (f"instrument:{instrument_id}", self.instruments.get(instrument_id)),
         ]
-        values = {}
-        for name in Limits.__struct_fields__:
-            given = [value for s in special if (value := getattr(s, name)) is not None]
-            values[name] = min(given) if given else getattr(self, name)
-        return Limits(**values)
+        values: dict[str, Any] = {}
+        scopes: dict[str, str] = {}
+        for name in OrderLimits.__struct_fields__:
+            given = [
+                (value, scope)
+                for scope, found in special
+                if found is not None and (value := getattr(found, name)) is not None
+            ]
+            values[name], scopes[name] = min(given) if given else (getattr(self, name), GLOBAL)
+        return Limits(**values, scopes=scopes)
+
+    def limit(self, scope: str, name: str) -> Decimal | None:
+        """The limit as set in exactly this scope; None where it has none. Raises LimitError."""
+        check(scope, name, None)
+        kind, _, key = scope.partition(":")
+        found = self if kind == GLOBAL else getattr(self, _SECTIONS[kind]).get(key)
+        value = None if found is None else getattr(found, name)
+        return None if value is None else Decimal(value)
+
+    def with_limit(self, scope: str, name: str, value: Decimal | None) -> "RiskConfig":
+        """The same with one limit changed. Raises LimitError, as for a value in a file."""
+        number: Any = check(scope, name, value)
+        if number is not None and name in _INTEGERS:
+            number = int(number)
+        kind, _, key = scope.partition(":")
+        if kind == GLOBAL:
+            return msgspec.structs.replace(self, **{name: number})
+        section = dict(getattr(self, _SECTIONS[kind]))
+        empty: Any = {"strategy": StrategyLimits, "venue": VenueLimits}.get(kind, InstrumentLimits)
+        section[key] = msgspec.structs.replace(section.get(key) or empty(), **{name: number})
+        return msgspec.structs.replace(self, **{_SECTIONS[kind]: section})
+
+    def all_limits(self) -> list[tuple[str, str, Decimal | None]]:
+        """(scope, name, value) of every limit that is set, the global ones first."""
+        found = [
+            (GLOBAL, name, self.limit(GLOBAL, name)) for name in GlobalLimits.__struct_fields__
+        ]
+        for kind, section in _SECTIONS.items():
+            for key, limits in getattr(self, section).items():
+                found += [
+                    (f"{kind}:{key}", name, Decimal(value))
+                    for name in limits.__struct_fields__
+                    if (value := getattr(limits, name)) is not None
+                ]
+        return found
 
 
-def _refuse_negative(limits: msgspec.Struct) -> None:
-    for name in limits.__struct_fields__:
-        value = getattr(limits, name)
-        if not name.endswith("_max") or value is None:
-            continue
-        if not Decimal(value).is_finite() or value < 0:
-            raise ValueError(f"{name} = {value}: a limit is a number of 0 or more")
+_INTEGERS = frozenset(
+    {
+        "open_orders_max",
+        "order_rate_per_s_max",
+        "total_order_rate_per_s_max",
+        "market_data_age_ms_max",
+    }
+)

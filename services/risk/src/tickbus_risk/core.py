@@ -1,8 +1,10 @@
 """The gate: every wish to trade gets exactly one verdict, and every cancel passes.
 
-Consumes: SubmitOrder, CancelOrder, CancelAllOrders; BookTop, FeedStatus, Instrument;
-SetTradingState; order events and its earlier verdicts, which after a crash are its memory.
-Produces: OrderApproved or OrderDenied per intent, CancelApproved, RiskState, SetTimer.
+Consumes: SubmitOrder, CancelOrder, CancelAllOrders; BookTop, FeedStatus, Instrument; Heartbeat;
+SetTradingState, SetLimit; AccountUpdated; order events, its earlier verdicts and its earlier
+records (RiskAudit), which after a crash are its memory.
+Produces: OrderApproved or OrderDenied per intent, CancelApproved; RiskAudit for every limit, stop
+and silence; RiskState, RiskReport, Heartbeat, SetTimer.
 Invariants: an id is approved at most once; a cancel is never refused; nothing is approved while
 HALTED. A verdict in the stream outranks one just computed: an intent delivered again after a crash
 may be judged anew in another market, but both verdicts have one message id, so the stream keeps
@@ -11,11 +13,14 @@ the first, and that one is handed back here.
 
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from tickbus.events import (
+    GLOBAL,
+    AccountUpdated,
     BookTop,
     CancelAllOrders,
     CancelApproved,
@@ -24,6 +29,8 @@ from tickbus.events import (
     DenialReason,
     Event,
     FeedStatus,
+    Heartbeat,
+    HeartbeatChanged,
     Instrument,
     OrderAccepted,
     OrderApproved,
@@ -35,21 +42,30 @@ from tickbus.events import (
     OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
+    PnlRecorded,
     Recovered,
+    RiskLimitChanged,
     RiskState,
+    SetLimit,
     SetTimer,
     SetTradingState,
     SubmitOrder,
     TimerFired,
-    TradingState,
+    TradingStateChanged,
 )
 from tickbus.order import Order
-from tickbus_risk.checks import Request, decimal, first_denial
+from tickbus_risk import watch
+from tickbus_risk.account_checks import CAUSES, is_spot
+from tickbus_risk.checks import Request, decimal
 from tickbus_risk.config import Limits, RiskConfig
 from tickbus_risk.denial import Denial
+from tickbus_risk.gate import first_denial
 from tickbus_risk.state import Rate, RiskBook
+from tickbus_risk.watch import Watch
 
+ZERO = Decimal(0)
 TIMER = "risk-state"
+_LOSSES = frozenset(CAUSES.values())
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 
 Events = Sequence[Event]
@@ -58,17 +74,17 @@ Events = Sequence[Event]
 class RiskCore:
     """Judges intents; see the module's first lines."""
 
-    def __init__(self, config: RiskConfig) -> None:
-        self._config = config
-        self._book = RiskBook()
-        self._limits: dict[tuple[str, str], Limits] = {}
+    def __init__(self, config: RiskConfig, taker_fee: Decimal = ZERO) -> None:
+        self._book = RiskBook(config.currency, taker_fee)
+        self._watch = Watch(config, self._book, self._cancel_all, self._limits_changed)
+        self._limits: dict[tuple[str, str, str], Limits] = {}
         self._rates: dict[str, Rate] = {}
         self._total_rate = Rate(config.total_order_rate_per_s_max)
+        self._venue_rates: dict[str, Rate] = {}
+        self._limits_changed()
         self._just_approved: OrderApproved | None = None
         self._live = False
         self._denials = 0
-        self._reason = "never set"
-        self._halted_by: SetTradingState | None = None
         self._handlers: dict[type, Callable[[Any], Events]] = {
             SubmitOrder: self._submit,
             CancelOrder: self._cancel,
@@ -90,6 +106,12 @@ class RiskCore:
             OrderExpired: self._order_event,
             CancelRejected: self._order_event,
             OrderUnknown: self._order_event,
+            AccountUpdated: self._account,
+            Heartbeat: self._watch.heartbeat,
+            SetLimit: self._watch.set_limit,
+            RiskLimitChanged: self._record(self._watch.limit_changed),
+            TradingStateChanged: self._record(self._watch.state_changed),
+            PnlRecorded: self._record(self._watch.pnl_recorded),
         }
 
     def handle(self, event: Event | Instrument) -> Events:
@@ -114,7 +136,10 @@ class RiskCore:
             return ()  # its verdict follows in the history
         denial = first_denial(self._request(order))
         if denial is not None:
-            return (self._deny(order, denial),)
+            denied = self._deny(order, denial)
+            if denial.reason not in _LOSSES:
+                return (denied,)
+            return (denied, *self._told(self._watch.look(order), order))
         approved = OrderApproved(order.ts_event, order.ts_recv, order)
         self._just_approved = approved
         return (approved,)
@@ -133,22 +158,50 @@ class RiskCore:
         key = (order.venue, order.instrument_id)
         book = self._book
         limits = self._limits_of(order)
-        rates = (self._rate(order.strategy_id, limits), self._total_rate)
-        return Request(order, book, limits, book.instruments.get(key), book.tops.get(key), rates)
+        rates = self._rates_of(order, limits)
+        config = self._watch.config
+        instrument, top = book.instruments.get(key), book.tops.get(key)
+        return Request(order, book, limits, instrument, top, rates, config)
 
     def _limits_of(self, order: SubmitOrder) -> Limits:
-        config = self._config
+        config = self._watch.config
         # Only names that have limits of their own make entries: strangers cannot fill the memory.
         strategy = order.strategy_id if order.strategy_id in config.strategies else ""
+        venue = order.venue if order.venue in config.venues else ""
         instrument = order.instrument_id if order.instrument_id in config.instruments else ""
-        limits = self._limits.get((strategy, instrument))
+        limits = self._limits.get((strategy, venue, instrument))
         if limits is None:
-            limits = self._limits[strategy, instrument] = config.limits(strategy, instrument)
+            limits = config.limits(strategy, venue, instrument)
+            self._limits[strategy, venue, instrument] = limits
         return limits
+
+    def _limits_changed(self) -> None:
+        config = self._watch.config
+        self._limits.clear()
+        self._total_rate = self._total_rate.with_limit(config.total_order_rate_per_s_max)
+        for venue, limits in config.venues.items():
+            limit = limits.total_order_rate_per_s_max
+            rate = self._venue_rates.pop(venue, None)
+            if limit is not None:
+                rate = rate or Rate(limit, f"venue:{venue}")
+                self._venue_rates[venue] = rate.with_limit(limit)
+
+    def _rates_of(self, order: SubmitOrder, limits: Limits) -> tuple[Rate, ...]:
+        strategy = self._rate(order.strategy_id, limits)
+        venue = self._venue_rates.get(order.venue)
+        if venue is None:
+            return (strategy, self._total_rate)
+        return (strategy, venue, self._total_rate)
 
     def _rate(self, strategy_id: str, limits: Limits) -> Rate:
         # Made anew until the first order passes, then kept: one entry per strategy that trades.
-        return self._rates.get(strategy_id) or Rate(limits.order_rate_per_s_max)
+        limit = limits.order_rate_per_s_max
+        rate = self._rates.get(strategy_id)
+        if rate is None:
+            return Rate(limit, f"strategy:{strategy_id}")
+        if rate.limit != limit:
+            rate = self._rates[strategy_id] = rate.with_limit(limit)
+        return rate
 
     def _deny(self, order: SubmitOrder, denial: Denial) -> OrderDenied:
         self._denials += 1
@@ -165,12 +218,26 @@ class RiskCore:
 
     def _take(self, event: OrderApproved) -> None:
         order = event.order
-        rate = self._rate(order.strategy_id, self._limits_of(order))
-        self._rates[order.strategy_id] = rate
+        rates = self._rates_of(order, self._limits_of(order))
+        self._rates[order.strategy_id] = rates[0]
         # The time of the intent, not "now": a replayed history must find the same second.
-        rate.note(max(order.ts_recv, self._book.now_ns))
-        self._total_rate.note(max(order.ts_recv, self._book.now_ns))
+        for rate in rates:
+            rate.note(max(order.ts_recv, self._book.now_ns))
+        self._hold(order)
         self._book.approve(event)
+
+    def _hold(self, order: SubmitOrder) -> None:
+        key, book = (order.venue, order.instrument_id), self._book
+        instrument = book.instruments.get(key)
+        if not self._watch.config.balance_check or instrument is None:
+            return
+        if is_spot(order.instrument_id):
+            price = order.price or order.trigger_price
+            if price is None:  # of an order from history nobody knows what it cost; it is over
+                top = book.tops.get(key)
+                price = decimal(top.ask) if top is not None else ZERO
+            asset, needed = book.balances.needed(order, instrument, price)
+            book.balances.hold(order.client_order_id, asset, needed)
 
     # -- cancels: never refused --------------------------------------------------------------------
 
@@ -218,36 +285,43 @@ class RiskCore:
         self._book.market(event)
         return ()
 
-    # -- the trading state -------------------------------------------------------------------------
+    def _account(self, event: AccountUpdated) -> Events:
+        self._book.balances.report(event)
+        return ()
+
+    @staticmethod
+    def _record(fold: Callable[[Any], None]) -> Callable[[Any], Events]:
+        def handle(event: Event) -> Events:
+            fold(event)
+            return ()
+
+        return handle
+
+    # -- the trading state and time ----------------------------------------------------------------
 
     def _set_state(self, event: SetTradingState) -> Events:
-        changed = event.state is not self._book.trading_state
-        self._book.trading_state = event.state
-        self._reason = f"{event.reason} ({event.actor})"
-        self._halted_by = event if event.state is TradingState.HALTED else None
-        if not self._live or not changed:
-            return ()
-        return (*self._halt(), self._state(event))
-
-    def _halt(self) -> Events:
-        # Halting takes what works out of the market; told again after a crash, under the same ids.
-        event = self._halted_by
-        if event is None:
-            return ()
-        wish = CancelAllOrders(event.ts_event, event.ts_recv, f"halt-{event.ts_recv}")
-        return self._cancel_all(wish)
+        return self._told(self._watch.set_state(event), event)
 
     def _recovered(self, event: Recovered) -> Events:
         self._live = True
-        return (*self._halt(), self._state(event), self._next_timer(event))
+        out = self._watch.recovered(event)
+        return (*out, self._state(event), self._watch.report(event), self._next_timer(event))
 
     def _timer(self, event: TimerFired) -> Events:
+        if event.key == watch.TIMER:
+            return self._told(self._watch.fired(event), event)
         if event.key != TIMER:
             return ()
-        return (self._state(event), self._next_timer(event))
+        return (self._state(event), self._watch.report(event), self._next_timer(event))
+
+    def _told(self, out: Events, event: Event) -> Events:
+        # A new state is told at once.
+        if any(isinstance(o, TradingStateChanged | HeartbeatChanged) for o in out):
+            return (*out, self._state(event), self._watch.report(event))
+        return out
 
     def _next_timer(self, event: Event) -> SetTimer:
-        at_ns = event.ts_recv + int(self._config.state_interval_s * 1e9)
+        at_ns = event.ts_recv + int(self._watch.config.state_interval_s * 1e9)
         return SetTimer(event.ts_event, event.ts_recv, TIMER, at_ns)
 
     def _state(self, event: Event) -> RiskState:
@@ -256,7 +330,7 @@ class RiskCore:
             event.ts_event,
             event.ts_recv,
             book.trading_state,
-            self._reason,
+            self._watch.why(GLOBAL),
             book.working_count,
             self._denials,
         )

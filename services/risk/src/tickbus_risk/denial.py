@@ -6,12 +6,13 @@ from tickbus.events import DenialReason
 
 
 class Denial(NamedTuple):
-    """A refusal; `detail` holds `limit=.. value=..`."""
+    """A refusal; `detail` holds `limit=.. value=..`, and `scope=..` where limits have scopes."""
 
     reason: DenialReason
     detail: str
 
 
-def deny(reason: DenialReason, limit: object, value: object) -> Denial:
-    """A refusal in the usual form."""
-    return Denial(reason, f"limit={limit} value={value}")
+def deny(reason: DenialReason, limit: object, value: object, scope: str = "") -> Denial:
+    """A refusal in the usual form; `scope` is whose limit it is."""
+    detail = f"limit={limit} value={value}"
+    return Denial(reason, f"{detail} scope={scope}" if scope else detail)

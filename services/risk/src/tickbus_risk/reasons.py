@@ -91,8 +91,48 @@ MEANINGS: dict[R, tuple[str, str]] = {
         "Cancel some, or raise `open_orders_max`.",
     ),
     R.ORDER_RATE_ABOVE_MAX: (
-        "Too many orders within one second, of the strategy or of all together.",
+        "Too many orders within one second, of the strategy, at the venue or of all together.",
         "Send fewer, or raise `order_rate_per_s_max` or `total_order_rate_per_s_max`.",
+    ),
+    R.STRATEGY_STOPPED: (
+        "The strategy was stopped, by somebody or by a limit on its losses; only cancels pass.",
+        "See why in `GET /api/v1/risk/state`; resume with `tickbus resume --strategy`.",
+    ),
+    R.STRATEGY_HEARTBEAT_LOST: (
+        "The strategy's process has been silent for too long; its orders were cancelled.",
+        "See whether it runs; it trades again once it is heard.",
+    ),
+    R.GROSS_EXPOSURE_ABOVE_MAX: (
+        "With this order, all positions and working orders together would be worth too much.",
+        "Cancel or reduce, or raise `gross_exposure_max` of the scope.",
+    ),
+    R.NET_EXPOSURE_ABOVE_MAX: (
+        "With this order, longs less shorts (or the reverse) would be worth too much.",
+        "Cancel or reduce, or raise `net_exposure_max` of the scope.",
+    ),
+    R.BALANCE_UNKNOWN: (
+        "The venue has not reported the account's balances yet.",
+        "Wait for execution's first report, or set `balance_check: false`.",
+    ),
+    R.BALANCE_INSUFFICIENT: (
+        "More than is free at the venue, less what orders on their way already need.",
+        "Send less, cancel orders, or fund the account.",
+    ),
+    R.SELF_TRADE: (
+        "It would meet one of our own working orders, whose price is in `limit`.",
+        "Cancel that order first, or set `self_trade: venue`.",
+    ),
+    R.DAILY_LOSS_ABOVE_MAX: (
+        "The day's net P&L, fees and unrealised in, has lost more than allowed; a stop follows.",
+        "Resume with a reason: the loss then counts from there. Or raise `daily_loss_max`.",
+    ),
+    R.DRAWDOWN_ABOVE_MAX: (
+        "Net P&L is further below its highest than allowed; a stop follows.",
+        "Resume with a reason: it then counts from there. Or raise `drawdown_max`.",
+    ),
+    R.PROFIT_TARGET_REACHED: (
+        "The day's net P&L has reached its target; a stop follows.",
+        "Resume with a reason, or raise `profit_target`.",
     ),
 }
 
@@ -104,7 +144,9 @@ def table() -> str:
         "# Why risk denies an order",
         "",
         "Printed by `python -m tickbus_risk.reasons`; a test fails when the two differ.",
-        "`detail` of a denial holds `limit=.. value=..`: what was allowed and what was asked for.",
+        "`detail` of a denial holds `limit=.. value=..`: what was allowed and what was asked for;",
+        "where a limit has scopes, `scope=` says whose it is: `global`, `venue:<name>` (the",
+        "account there), `strategy:<id>` or `instrument:<id>`.",
         "",
         "| reason | what it means | what to do |",
         "|---|---|---|",

@@ -9,16 +9,17 @@ from tickbus_risk.core import RiskCore
 
 def build(settings: Settings) -> ServiceSpec:
     """The declaration of the service. Raises ConfigError, in particular for a missing limit."""
-    core = RiskCore(settings.section("risk", RiskConfig))
+    core = RiskCore(settings.section("risk", RiskConfig), settings.venue.fees.taker)
     return ServiceSpec(
         name="risk",
         core=core,
         rehearse=core.rehearse,
-        subscribe=(subjects.BOOK_TOP_ALL, subjects.market("status")),
+        subscribe=(subjects.BOOK_TOP_ALL, subjects.market("status"), subjects.HEARTBEATS_ALL),
         consume=(
             subjects.INTENTS_ALL,
             subjects.ORDER_EVENTS_ALL,
+            subjects.ACCOUNTS_ALL,
         ),
-        recall=(subjects.APPROVED_ALL, subjects.DENIED_ALL),
-        watch=("instruments", "control"),
+        recall=(subjects.APPROVED_ALL, subjects.DENIED_ALL, subjects.RISK_AUDIT_ALL),
+        watch=("instruments", "control", "limits"),
     )

@@ -4,7 +4,9 @@ from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 
+from tickbus import subjects
 from tickbus.events import (
+    GLOBAL,
     BookTop,
     Event,
     FeedState,
@@ -17,6 +19,11 @@ from tickbus.events import (
 )
 from tickbus.order import Order, Orders
 from tickbus.portfolio import assets
+from tickbus_risk.balances import Balances
+from tickbus_risk.exposure import Exposures
+from tickbus_risk.heartbeats import Heartbeats
+from tickbus_risk.losses import Losses
+from tickbus_risk.resting import Resting
 
 ZERO = Decimal(0)
 ORDER_IDS_MAX = 200_000
@@ -59,10 +66,11 @@ class SeenIds:
 
 
 class Rate:
-    """Orders let through within the last second of event time, at most `limit` remembered."""
+    """Orders of `scope` let through within the last second of event time, at most `limit` kept."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, scope: str = GLOBAL) -> None:
         self.limit = limit
+        self.scope = scope
         self._times: deque[int] = deque(maxlen=limit)
 
     def is_exhausted(self, now_ns: int) -> bool:
@@ -74,13 +82,20 @@ class Rate:
         """One order was let through."""
         self._times.append(now_ns)
 
+    def with_limit(self, limit: int) -> "Rate":
+        """The same with another limit; what was let through lately still counts."""
+        rate = Rate(limit, self.scope)
+        rate._times.extend(self._times)
+        return rate
+
 
 class RiskBook:
     """The facts that checks look at, kept by folding events; "now" is the newest event's time."""
 
-    def __init__(self) -> None:
+    def __init__(self, currency: str = "USDT", taker_fee: Decimal = ZERO) -> None:
         self.now_ns = 0
         self.trading_state = TradingState.ACTIVE
+        self.strategy_states: dict[str, TradingState] = {}
         self.instruments: dict[Key, Instrument] = {}
         self.tops: dict[Key, BookTop] = {}
         self.feeds: dict[Key, FeedStatus] = {}
@@ -91,6 +106,11 @@ class RiskBook:
         self._counted: dict[str, Decimal] = {}
         self._leaves: dict[tuple[str, str, Side], Decimal] = {}
         self._fills: dict[tuple[str, str, str], None] = {}
+        self.exposures = Exposures(self.tops, self.instruments, currency)
+        self.losses = Losses(self.exposures)
+        self.balances = Balances(taker_fee)
+        self.resting = Resting()
+        self.heartbeats = Heartbeats()
 
     def see(self, event: Event) -> None:
         """Move "now" on; time never runs backwards."""
@@ -125,12 +145,14 @@ class RiskBook:
         """Take in what happened to an order; a fill counts once, whoever's order it was."""
         if isinstance(event, OrderFilled):
             self._fill(event)
+        self.balances.order_event(event)
         changed = self._orders.fold(event)
         if changed is not None:
             self._recount(changed)
 
     def forget(self, client_order_id: str) -> None:
         """An approval that the stream contradicts: it never happened."""
+        self.balances.release(client_order_id)
         order = self._orders.pop(client_order_id)
         if order is not None:
             self._recount(order, gone=True)
@@ -164,6 +186,7 @@ class RiskBook:
         if fill.fee_asset == assets(event.instrument_id)[0]:
             change -= fill.fee
         self.positions[key] = self.positions.get(key, ZERO) + change
+        self.exposures.fill(owner_of(event.client_order_id, event.strategy_id), *key, fill)
 
     def _recount(self, order: Order, gone: bool = False) -> None:
         order_id, key = order.client_order_id, (order.venue, order.instrument_id, order.side)
@@ -171,10 +194,26 @@ class RiskBook:
         leaves = order.leaves_quantity if order.is_working and not gone else None
         if counted is None and leaves is None:
             return
-        self._leaves[key] = self._leaves.get(key, ZERO) + (leaves or ZERO) - (counted or ZERO)
+        self.resting.follow(order, leaves is not None)
+        change = (leaves or ZERO) - (counted or ZERO)
+        if change:
+            owner = owner_of(order_id, order.strategy_id)
+            self.exposures.work(owner, key[:2], order.side, change, order.price)
+        self._leaves[key] = self._leaves.get(key, ZERO) + change
         opened = (leaves is not None) - (counted is not None)
         self.open_orders[order.strategy_id] = self.open_orders.get(order.strategy_id, 0) + opened
         if leaves is None:
             del self._counted[order_id]
         else:
             self._counted[order_id] = leaves
+
+
+def owner_of(client_order_id: str, strategy_id: str) -> str:
+    """Whose position an order changes: that of the strategy for which risk closes it, if it does.
+
+    Risk's own orders are named `risk-<strategy>-<n>`, with no strategy where it closes everything.
+    """
+    if strategy_id != subjects.RISK:
+        return strategy_id
+    owner = client_order_id.partition("-")[2].rpartition("-")[0]
+    return owner or subjects.RISK

@@ -30,11 +30,15 @@ class TradingState(StrEnum):
 
 
 class SetTradingState(Event, frozen=True):
-    """The desired trading state, kept in the control bucket; resuming is always somebody's act."""
+    """The desired trading state, kept in the control bucket; resuming is always somebody's act.
+
+    Of one strategy, or of everything where `strategy_id` is empty.
+    """
 
     state: TradingState
     actor: str
     reason: str
+    strategy_id: str = ""
 
 
 class RiskState(Event, frozen=True):

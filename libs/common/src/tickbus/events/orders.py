@@ -7,6 +7,7 @@ import msgspec
 
 from tickbus.events.base import Event, LiquiditySide, OrderType, Side, TimeInForce
 from tickbus.events.control import Balance
+from tickbus.events.risk import RiskAudit
 
 SMART_VENUE = "smart"
 """Orders for it are split over the real venues; its fills are those of the parts, told again."""
@@ -93,6 +94,16 @@ class DenialReason(StrEnum):
     POSITION_ABOVE_MAX = "POSITION_ABOVE_MAX"
     ORDER_COUNT_ABOVE_MAX = "ORDER_COUNT_ABOVE_MAX"
     ORDER_RATE_ABOVE_MAX = "ORDER_RATE_ABOVE_MAX"
+    STRATEGY_STOPPED = "STRATEGY_STOPPED"
+    STRATEGY_HEARTBEAT_LOST = "STRATEGY_HEARTBEAT_LOST"
+    GROSS_EXPOSURE_ABOVE_MAX = "GROSS_EXPOSURE_ABOVE_MAX"
+    NET_EXPOSURE_ABOVE_MAX = "NET_EXPOSURE_ABOVE_MAX"
+    BALANCE_UNKNOWN = "BALANCE_UNKNOWN"
+    BALANCE_INSUFFICIENT = "BALANCE_INSUFFICIENT"
+    SELF_TRADE = "SELF_TRADE"
+    DAILY_LOSS_ABOVE_MAX = "DAILY_LOSS_ABOVE_MAX"
+    DRAWDOWN_ABOVE_MAX = "DRAWDOWN_ABOVE_MAX"
+    PROFIT_TARGET_REACHED = "PROFIT_TARGET_REACHED"
 
 
 class OrderApproved(Event, frozen=True):
@@ -331,6 +342,8 @@ def message_id(event: Event) -> str:
             return f"{name}:{event.client_order_id}:{event.ts_event}"
         case _AtVenue():
             return f"{name}:{event.client_order_id}"
+        case RiskAudit():
+            return f"{name}:{event.scope}:{event.audit_id}"
         case AccountUpdated():
             return f"{name}:{event.venue}:{event.ts_event}:{event.ts_recv}:{hash_of(event)}"
     raise TypeError(f"{name} does not travel on the order path")

@@ -10,7 +10,15 @@ from tickbus import __version__, codec, subjects
 from tickbus.bus import Bus, BusError, Consumption, Message, Subscription
 from tickbus.clock import Clock, WallClock
 from tickbus.codec import Envelope, Hop, MalformedMessage
-from tickbus.events import Event, Recovered, ServiceStatus, SetTimer, SetTradingState, TimerFired
+from tickbus.events import (
+    Event,
+    Recovered,
+    ServiceStatus,
+    SetLimit,
+    SetTimer,
+    SetTradingState,
+    TimerFired,
+)
 from tickbus.events.orders import message_id
 from tickbus.instruments import Instrument
 from tickbus.runtime.quarantine import Quarantine
@@ -20,7 +28,9 @@ from tickbus.runtime.telemetry import Telemetry
 STOP_TIMEOUT_S = 8.0
 CLOCK_SET_BACK_NS = 50_000_000
 """Less is what a well-kept clock does now and then."""
-_BUCKET_TYPES: dict[str, Any] = {"instruments": Instrument, "control": SetTradingState}
+_BUCKET_TYPES: dict[str, Any] = {
+    "instruments": Instrument, "control": SetTradingState, "limits": SetLimit,
+}  # fmt: skip
 
 
 class Context:
