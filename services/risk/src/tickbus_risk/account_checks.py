@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from tickbus.events import GLOBAL, DenialReason, OrderType, Side, StopCause
+from tickbus.events import GLOBAL, DenialReason, OrderType, Side, StopCause, TradingState
 from tickbus_risk.checks import Request
 from tickbus_risk.denial import Denial, deny
 from tickbus_risk.exposure import Slot, Sums, add, mul, sub
@@ -125,11 +125,18 @@ def self_trade(r: Request) -> Denial | None:
 
 def losses(r: Request) -> Denial | None:
     """Daily loss, drawdown and target of everything and of the strategy, at this very moment."""
-    if r.by_risk or not r.book.losses.trusted:
+    book, strategy_id = r.book, r.order.strategy_id
+    if r.by_risk or not book.losses.trusted:
         return None
-    scope = GLOBAL
-    breach = r.book.losses.breach(scope, r.config)
-    if breach is None and r.order.strategy_id in r.config.strategies:
-        scope = f"strategy:{r.order.strategy_id}"
-        breach = r.book.losses.breach(scope, r.config)
+    # A scope that is stopped already lets through what reduces: that is behind us here.
+    if book.trading_state is TradingState.ACTIVE:
+        breach = book.losses.breach(GLOBAL, r.config)
+        if breach is not None:
+            return deny(CAUSES[breach.cause], breach.limit, breach.value, GLOBAL)
+    if strategy_id not in r.config.strategies:
+        return None
+    scope = f"strategy:{strategy_id}"
+    if book.strategy_states.get(strategy_id, TradingState.ACTIVE) is not TradingState.ACTIVE:
+        return None
+    breach = book.losses.breach(scope, r.config)
     return None if breach is None else deny(CAUSES[breach.cause], breach.limit, breach.value, scope)

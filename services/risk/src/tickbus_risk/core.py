@@ -29,6 +29,7 @@ from tickbus.events import (
     DenialReason,
     Event,
     FeedStatus,
+    FlattenEnded,
     Heartbeat,
     HeartbeatChanged,
     Instrument,
@@ -112,6 +113,7 @@ class RiskCore:
             RiskLimitChanged: self._record(self._watch.limit_changed),
             TradingStateChanged: self._record(self._watch.state_changed),
             PnlRecorded: self._record(self._watch.pnl_recorded),
+            FlattenEnded: self._record(lambda event: self._watch.flattening.end(event.scope)),
         }
 
     def handle(self, event: Event | Instrument) -> Events:
@@ -309,10 +311,23 @@ class RiskCore:
 
     def _timer(self, event: TimerFired) -> Events:
         if event.key == watch.TIMER:
-            return self._told(self._watch.fired(event), event)
+            return (*self._told(self._watch.fired(event), event), *self._flatten(event))
         if event.key != TIMER:
             return ()
         return (self._state(event), self._watch.report(event), self._next_timer(event))
+
+    def _flatten(self, event: Event) -> Events:
+        orders, ended = self._watch.flattening.step(event, self._watch.config)
+        out: list[Event] = []
+        for order in orders:
+            denial = first_denial(self._request(order)._replace(by_risk=True))
+            if denial is not None:
+                out.append(self._deny(order, denial))
+                continue
+            approved = OrderApproved(order.ts_event, order.ts_recv, order)
+            self._take(approved)
+            out.append(approved)
+        return (*out, *ended)
 
     def _told(self, out: Events, event: Event) -> Events:
         # A new state is told at once.

@@ -112,9 +112,9 @@ class Losses:
     def drawdown(self, scope: str) -> Decimal:
         """How far net P&L is below its highest since the last resume; 0 or more."""
         track = self.tracks.get(scope)
-        return (
-            ZERO if track is None else max(ZERO, sub(track.peak, self._exposures.sums(scope).pnl))
-        )
+        # Before its first second is over a scope has no track: it began with nothing.
+        peak = ZERO if track is None else track.peak
+        return max(ZERO, sub(peak, self._exposures.sums(scope).pnl))
 
     def breach(self, scope: str, config: RiskConfig) -> Breach | None:
         """The limit that the scope has reached, by its P&L now."""

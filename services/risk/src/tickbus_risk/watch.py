@@ -30,6 +30,7 @@ from tickbus.events import (
 )
 from tickbus.limits import LimitError
 from tickbus_risk.config import RiskConfig
+from tickbus_risk.flatten import Flattening
 from tickbus_risk.losses import Breach
 from tickbus_risk.state import RiskBook
 
@@ -54,6 +55,7 @@ class Watch:
         self.config = config
         self.stops: dict[str, TradingStateChanged] = {}
         """The last change of state per scope; what was resumed stays as ACTIVE."""
+        self.flattening = Flattening(book)
         self._configured = config
         self._book = book
         self._cancel_all = cancel_all
@@ -138,18 +140,20 @@ class Watch:
         reason = f"{breach.name} {breach.limit} reached: {breach.value}"
         change = TradingStateChanged(
             event.ts_event, event.ts_recv, scope, self.state_of(scope), after, subjects.RISK,
-            reason, breach.cause, breach.limit, breach.value,
+            reason, breach.cause, breach.limit, breach.value, self.config.flatten_on_stop,
         )  # fmt: skip
         self._put(change)
         return (change, *self._cancel(change))
 
     def _change_state(self, scope: str, wish: SetTradingState) -> Events:
         before = self.state_of(scope)
-        if wish.state is before:
+        flatten = wish.flatten and wish.state is TradingState.HALTED
+        if wish.state is before and not flatten:
             return ()
         change = TradingStateChanged(
-            wish.ts_event, wish.ts_recv, scope, before, wish.state, wish.actor, wish.reason
-        )
+            wish.ts_event, wish.ts_recv, scope, before, wish.state, wish.actor, wish.reason,
+            flatten=flatten,
+        )  # fmt: skip
         tripped = scope in self._tripped
         self._put(change)
         self._states_told[scope] = wish.ts_recv
@@ -169,6 +173,10 @@ class Watch:
             self._book.trading_state = change.after
         else:
             self._book.strategy_states[change.scope.partition(":")[2]] = change.after
+        if change.flatten:
+            self.flattening.begin(change.scope)
+        elif change.after is TradingState.ACTIVE:
+            self.flattening.end(change.scope)
         if change.cause is not StopCause.MANUAL:
             self._tripped[change.scope] = None
         elif change.after is TradingState.ACTIVE:

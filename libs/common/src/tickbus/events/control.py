@@ -32,13 +32,15 @@ class TradingState(StrEnum):
 class SetTradingState(Event, frozen=True):
     """The desired trading state, kept in the control bucket; resuming is always somebody's act.
 
-    Of one strategy, or of everything where `strategy_id` is empty.
+    Of one strategy, or of everything where `strategy_id` is empty. HALTED cancels what works and,
+    with `flatten`, closes what is held, too.
     """
 
     state: TradingState
     actor: str
     reason: str
     strategy_id: str = ""
+    flatten: bool = False
 
 
 class RiskState(Event, frozen=True):

@@ -73,7 +73,7 @@ class TradingStateChanged(RiskAudit, frozen=True):
     """Who let `scope` (all, or one strategy) trade, reduce or nothing, and why.
 
     Risk's own doing has the actor `risk` and a cause with its `limit` and `value`, in quote
-    currency.
+    currency. With `flatten`, positions of the scope are closed.
     """
 
     before: TradingState
@@ -83,6 +83,7 @@ class TradingStateChanged(RiskAudit, frozen=True):
     cause: StopCause = StopCause.MANUAL
     limit: Decimal | None = None
     value: Decimal | None = None
+    flatten: bool = False
 
 
 class HeartbeatChanged(RiskAudit, frozen=True):
