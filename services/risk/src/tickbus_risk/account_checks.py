@@ -36,8 +36,8 @@ def exposure(r: Request) -> Denial | None:
     """Gross and net exposure with this order working, of all, of the venue and of the strategy."""
     order, config, exposures = r.order, r.config, r.book.exposures
     key = (order.venue, order.instrument_id)
-    exposures.refresh(key)
-    if not exposures.reachable(key):
+    exposures.notice(key)
+    if r.rules.quote != exposures.currency and exposures.rate(key) is None:
         return deny(R.MARKET_DATA_MISSING, f"{r.rules.quote}-{exposures.currency}", "none", GLOBAL)
     slot = exposures.peek(key)
     limits = (config.gross_exposure_max, config.net_exposure_max)

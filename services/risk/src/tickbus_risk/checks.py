@@ -38,6 +38,7 @@ class Request(NamedTuple):
     top: BookTop | None
     rates: tuple[Rate, ...]
     config: RiskConfig
+    middle: Decimal | None = None
     by_risk: bool = False
     """Risk itself closes a position with it: it passes a stop, and no limit on losses."""
 
@@ -50,8 +51,8 @@ class Request(NamedTuple):
     @property
     def mid(self) -> Decimal:
         """The middle of the book, for checks behind `market_data`."""
-        assert self.top is not None
-        return decimal((self.top.bid + self.top.ask) / 2)
+        assert self.middle is not None
+        return self.middle
 
     @property
     def expected_price(self) -> Decimal:

@@ -163,7 +163,8 @@ class RiskCore:
         rates = self._rates_of(order, limits)
         config = self._watch.config
         instrument, top = book.instruments.get(key), book.tops.get(key)
-        return Request(order, book, limits, instrument, top, rates, config)
+        middle = None if top is None else decimal((top.bid + top.ask) / 2)
+        return Request(order, book, limits, instrument, top, rates, config, middle)
 
     def _limits_of(self, order: SubmitOrder) -> Limits:
         config = self._watch.config

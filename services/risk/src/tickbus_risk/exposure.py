@@ -17,6 +17,9 @@ _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 add, sub, mul = _EXACT.add, _EXACT.subtract, _EXACT.multiply
 """Of Decimals, to 60 digits."""
 
+MOVED = 0.001
+"""As a part of the price."""
+
 Key = tuple[str, str]
 
 
@@ -75,14 +78,32 @@ class Slot:
 
     def settle(self) -> None:
         """Bring the sums up to date."""
-        gross, top, low = self.worst(ZERO, ZERO)
         pnl = add(self._pnl(), self.fee_pnl)
-        for sums in self.sums:
-            sums.gross = add(sums.gross, sub(gross, self.gross))
-            sums.long = add(sums.long, sub(top, self.long))
-            sums.short = add(sums.short, sub(low, self.short))
-            sums.pnl = add(sums.pnl, sub(pnl, self.pnl))
-        self.gross, self.long, self.short, self.pnl = gross, top, low, pnl
+        if pnl != self.pnl:
+            change = sub(pnl, self.pnl)
+            for sums in self.sums:
+                sums.pnl = add(sums.pnl, change)
+            self.pnl = pnl
+        self.settle_exposure()
+
+    def settle_exposure(self) -> None:
+        """The same where only working orders have changed."""
+        gross, top, low = self.worst(ZERO, ZERO)
+        if gross != self.gross:
+            change = sub(gross, self.gross)
+            for sums in self.sums:
+                sums.gross = add(sums.gross, change)
+            self.gross = gross
+        if top != self.long:
+            change = sub(top, self.long)
+            for sums in self.sums:
+                sums.long = add(sums.long, change)
+            self.long = top
+        if low != self.short:
+            change = sub(low, self.short)
+            for sums in self.sums:
+                sums.short = add(sums.short, change)
+            self.short = low
 
     def _pnl(self) -> Decimal:
         # cash + quantity * mark is realised + unrealised - fees; contracts count `size` each, and
@@ -164,9 +185,23 @@ class Exposures:
             else:
                 slot.selling = add(slot.selling, change)
             if slot.unit:
-                slot.settle()
+                slot.settle_exposure()
             else:
                 self._value(key, slot)
+
+    def notice(self, key: Key) -> None:
+        """Value one instrument anew if its market has moved by more than `MOVED` since it was.
+
+        On the way of every order: a smaller move can wait for `refresh_all`.
+        """
+        top, seen = self._tops.get(key), self._seen.get(key)
+        if top is seen or top is None:
+            return
+        if seen is not None and key in self._from_book:
+            before = seen.bid + seen.ask
+            if abs(top.bid + top.ask - before) <= MOVED * before:
+                return
+        self.refresh(key)
 
     def refresh(self, key: Key) -> None:
         """Value one instrument at its book as it is now."""
@@ -195,13 +230,6 @@ class Exposures:
     def rate(self, key: Key) -> Decimal | None:
         """What one unit of the quote currency is worth in ours; None while nobody can say."""
         return self._price_of(key[0], assets(key[1])[1])
-
-    def reachable(self, key: Key) -> bool:
-        """Whether the instrument can be valued in our currency."""
-        instrument = self._instruments.get(key)
-        if instrument is not None and instrument.quote == self.currency:
-            return True
-        return self.rate(key) is not None
 
     def _price_of(self, venue: str, asset: str) -> Decimal | None:
         if asset == self.currency:

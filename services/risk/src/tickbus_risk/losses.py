@@ -22,12 +22,17 @@ RECORD_PART = Decimal("0.01")
 
 
 class Track(msgspec.Struct, kw_only=True):
-    """Where the losses of one scope are measured from; `recorded` is the peak that is on record."""
+    """Where the losses of one scope are measured from; `recorded` is the peak that is on record.
+
+    `judged` is the P&L, by identity, that was found to be within the limits of `config`.
+    """
 
     day: int
     day_start: Decimal
     peak: Decimal
     recorded: Decimal | None = None
+    judged: Decimal | None = None
+    config: RiskConfig | None = None
 
 
 class Breach(NamedTuple):
@@ -75,6 +80,7 @@ class Losses:
                 track = self.tracks[scope] = Track(day=day, day_start=ZERO, peak=ZERO)
             if day > track.day:
                 track.day, track.day_start, track.recorded = day, pnl, None
+                track.judged = None
             track.peak = max(track.peak, pnl)
 
     def restart(self, scope: str, now_ns: int, config: RiskConfig) -> None:
@@ -118,6 +124,15 @@ class Losses:
 
     def breach(self, scope: str, config: RiskConfig) -> Breach | None:
         """The limit that the scope has reached, by its P&L now."""
+        track, pnl = self.tracks.get(scope), self._exposures.sums(scope).pnl
+        if track is not None and track.judged is pnl and track.config is config:
+            return None  # nothing has changed since: most orders end here
+        breach = self._breach(scope, config)
+        if track is not None and breach is None:
+            track.judged, track.config = pnl, config
+        return breach
+
+    def _breach(self, scope: str, config: RiskConfig) -> Breach | None:
         day_pnl = self.day_pnl(scope)
         limit = _limit(config, scope, "daily_loss_max")
         if limit is not None and -day_pnl > limit:
