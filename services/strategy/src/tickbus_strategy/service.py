@@ -74,6 +74,6 @@ def build(settings: Settings) -> ServiceSpec:
         recall=tuple(f"orders.intent.{entry.id}" for entry in chosen),
         watch=("instruments",),
         sinks={StrategyFailed: report.report},
-        edges=(report,),
+        edges=(report, HeartbeatEdge(core, [entry.id for entry in chosen])),
         durable=f"strategy_{only}" if only else "strategy",
     )
