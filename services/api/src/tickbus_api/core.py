@@ -1,7 +1,7 @@
 """What the gateway knows: instruments, prices, depth and the orders somebody may wait for.
 
-Consumes: Instrument, BookTop, BookDepth, ConsolidatedTop, Trade, RiskState and every event of the
-order path.
+Consumes: Instrument, BookTop, BookDepth, ConsolidatedTop, Trade, RiskState, RiskReport and every
+event of the order path.
 Produces: OrderChanged, for local waiters, each time an order took a step.
 Invariants: of the market only the last value per instrument; at most CLOSED_ORDERS_MAX orders that
 ended, the oldest forgotten first.
@@ -18,6 +18,7 @@ from tickbus.events import (
     ConsolidatedTop,
     Event,
     Instrument,
+    RiskReport,
     RiskState,
     Trade,
 )
@@ -68,6 +69,7 @@ class ApiCore:
         self.consolidated: dict[str, ConsolidatedTop] = {}
         self.orders = Orders(CLOSED_ORDERS_MAX)
         self.risk: RiskState | None = None
+        self.risk_report: RiskReport | None = None
         self.market_ts = 0
         """When the newest market event was received, ns UTC; 0 before the first."""
         self._spellings: dict[str, list[Key]] = {}
@@ -78,6 +80,7 @@ class ApiCore:
             ConsolidatedTop: self._on_consolidated,
             Trade: self._on_trade,
             RiskState: self._on_risk,
+            RiskReport: self._on_risk_report,
         }
 
     def handle(self, event: Any, /) -> Sequence[Event]:
@@ -145,6 +148,9 @@ class ApiCore:
 
     def _on_risk(self, event: RiskState) -> None:
         self.risk = event
+
+    def _on_risk_report(self, event: RiskReport) -> None:
+        self.risk_report = event
 
     def _on_order(self, event: Any) -> Sequence[Event]:
         client_order_id = client_order_id_of(event)

@@ -319,6 +319,14 @@ class Gateway:
             return problem.detail
         return ""
 
+    def now_ns(self) -> int:
+        """The time, ns UTC."""
+        return self._context.clock.now_ns()
+
+    async def keep(self, bucket: str, key: str, value: bytes) -> None:
+        """Keep what somebody wants as the last value of `key`. Raises BusError."""
+        await self._context.bus.kv_put(bucket, key, value)
+
     # -- inside ------------------------------------------------------------------------------------
 
     @property

@@ -50,7 +50,7 @@ class Changes(NamedTuple):
 
 def parse_order(body: bytes) -> OrderRequest:
     """The order that `body` asks for. Raises Problem."""
-    fields = _object(body)
+    fields = json_object(body)
     for name in fields:
         if name not in _FIELDS:
             raise _unknown_field(name)
@@ -84,7 +84,7 @@ def parse_order(body: bytes) -> OrderRequest:
 
 def parse_changes(body: bytes) -> Changes:
     """What `body` wants changed of an order. Raises Problem."""
-    fields = _object(body)
+    fields = json_object(body)
     for name in fields:
         if name not in _CHANGES:
             raise _unknown_field(name, _CHANGES)
@@ -129,7 +129,8 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.4)
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`, its numbers exact. Raises Problem."""
     if len(body) > BODY_BYTES_MAX:
         raise Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

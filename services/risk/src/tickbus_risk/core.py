@@ -303,7 +303,9 @@ class RiskCore:
     # -- the trading state and time ----------------------------------------------------------------
 
     def _set_state(self, event: SetTradingState) -> Events:
-        return self._told(self._watch.set_state(event), event)
+        out = self._told(self._watch.set_state(event), event)
+        # Whoever asks for what is already so is told that it is.
+        return out or ((self._watch.report(event),) if self._live else ())
 
     def _recovered(self, event: Recovered) -> Events:
         self._live = True

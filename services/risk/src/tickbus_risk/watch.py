@@ -284,7 +284,7 @@ class Watch:
     def report(self, event: Event) -> RiskReport:
         """Everything that is enforced, and where every scope stands."""
         book = self._book
-        scopes = dict.fromkeys([*book.exposures.scopes(), *self.stops])
+        scopes = dict.fromkeys([*book.exposures.scopes(), *self.stops, *self._desired])
         return RiskReport(
             event.ts_event, event.ts_recv, self.config.currency,
             tuple(self._scope(scope) for scope in scopes), tuple(self._limit_reports()),

@@ -1,6 +1,7 @@
 """Says every second of each strategy that it is alive.
 
-Risk cancels the orders of a strategy that falls silent. It runs on the event loop that the strategies run on: a strategy that computes for ever is silent.
+Risk cancels the orders of a strategy that falls silent. It runs on the event loop that the
+strategies run on: one that computes for ever is silent.
 """
 
 import asyncio

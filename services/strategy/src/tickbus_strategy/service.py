@@ -11,6 +11,7 @@ from tickbus.runtime import Context, ServiceSpec
 from tickbus_strategy.config import entries, seats
 from tickbus_strategy.core import StrategyCore, StrategyFailed
 from tickbus_strategy.desk import Desk, Market, Terms
+from tickbus_strategy.heartbeat import HeartbeatEdge
 
 log = logging.getLogger("tickbus.strategy")
 
