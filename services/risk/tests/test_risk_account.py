@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,7 +81,7 @@ def a_top(name: str = "BTC-USDT", mid: float = 1000.0, ts: int = S, *, ask: bool
 
 
 def a_core(*events: Event | Instrument, fee: str = "0.001", **changes: Any) -> RiskCore:
-    core = RiskCore(a_config(**changes), D(fee))
+    core = RiskCore(a_config(**changes), {"sim": D(fee)})
     instruments = (an_instrument("BTC-USDT"), an_instrument("ETH-USDT"))
     market = (a_top(), a_top("ETH-USDT"))
     for event in (*instruments, *events, Recovered(S, S), *market):
@@ -209,6 +210,20 @@ def test_a_replacement_counts_only_what_it_adds() -> None:
     other = a_core(gross_exposure_max=D(2000), position_notional_max=D(2000))
     assert verdict(other, an_order(1, quantity="2")) == ""
     assert verdict(other, an_order(2, quantity="2.1", replaces="pp-r-1")) != ""
+
+
+def test_a_routed_order_counts_by_its_parts_alone() -> None:
+    smart = msgspec.structs.replace(an_instrument("BTC-USDT"), venue="smart")
+    core = a_core(smart, an_account(USDT="9000"), balance_check=True, gross_exposure_max=D(3000))
+    core.handle(msgspec.structs.replace(a_top(), venue="smart"))
+    whole = an_order(1, quantity="2", venue="smart", time_in_force=TimeInForce.IOC)
+    assert verdict(core, whole) == ""
+    part = an_order(2, quantity="2", parent_id="pp-r-1")
+    assert verdict(core, part) == ""
+    core.handle(a_fill(part, 1))
+    core.handle(a_fill(whole, 2))
+    scope = the_report(core).scopes[0]
+    assert (scope.gross_exposure, scope.net_pnl) == (D(2000), D(0))
 
 
 # -- balances --------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ class Replayer:
         self.feed = FeedCore(settings.section("feed", FeedConfig), venue, self.adapter)
         self.book = BookCore(settings.section("book", BookConfig))
         self.strategy = StrategyCore(seats(settings, self.entries))
-        risk = RiskCore(settings.section("risk", RiskConfig), fees.taker)
+        risk = RiskCore(settings.section("risk", RiskConfig), {venue: fees.taker})
         execution = settings.section("execution", ExecutionConfig)
         paper = PaperConfig(balances=self.opening, latency_ms=execution.paper.latency_ms)
         venue_core = PaperVenue(venue, paper, fees, RUN_ID)

@@ -2,7 +2,16 @@
 
 from decimal import Decimal
 
-from tickbus.events import GLOBAL, DenialReason, OrderType, Side, StopCause, TradingState
+from tickbus.events import (
+    GLOBAL,
+    SMART_VENUE,
+    DenialReason,
+    OrderType,
+    Side,
+    StopCause,
+    SubmitOrder,
+    TradingState,
+)
 from tickbus_risk.checks import Request
 from tickbus_risk.denial import Denial, deny
 from tickbus_risk.exposure import Slot, Sums, add, mul, sub
@@ -81,7 +90,7 @@ def _exposure(
 
 def balance(r: Request) -> Denial | None:
     """A spot order is covered by what is free at the venue and not held by an order on its way."""
-    if not r.config.balance_check or not is_spot(r.order.instrument_id):
+    if not r.config.balance_check or not is_spot(r.order):
         return None
     balances = r.book.balances
     key, needed = balances.needed(r.order, r.rules, r.expected_price)
@@ -103,9 +112,12 @@ def _freed(r: Request) -> Decimal:
     return old.leaves_quantity if old.side is Side.SELL else mul(old.leaves_quantity, price)
 
 
-def is_spot(instrument_id: str) -> bool:
-    """Whether trading it moves whole balances: `BTC-USDT`, not `BTC-USDT-260327`."""
-    return instrument_id.count("-") == 1
+def is_spot(order: SubmitOrder) -> bool:
+    """Whether it moves whole balances at its venue: `BTC-USDT`, not `BTC-USDT-260327`.
+
+    An order that is to be routed moves none: its parts do, each at its venue.
+    """
+    return order.instrument_id.count("-") == 1 and order.venue != SMART_VENUE
 
 
 def self_trade(r: Request) -> Denial | None:

@@ -5,6 +5,7 @@ holds what it needs until a report of the venue is known to contain it (the repo
 the acceptance or the last fill), or until the order ends without having traded.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -48,10 +49,10 @@ class Free(msgspec.Struct, kw_only=True):
 
 
 class Balances:
-    """Free balances and what is held against them."""
+    """Free balances and what is held against them; `taker_fees` are fractions, by venue."""
 
-    def __init__(self, taker_fee: Decimal) -> None:
-        self._taker = ONE + taker_fee
+    def __init__(self, taker_fees: Mapping[str, Decimal]) -> None:
+        self._takers = {venue: ONE + fee for venue, fee in taker_fees.items()}
         self._free: dict[Key, Free] = {}
         self._complete: dict[str, int] = {}
         self._holds: dict[str, Hold] = {}
@@ -64,7 +65,8 @@ class Balances:
         """The asset and the amount that the order ties up: base to sell, quote and fee to buy."""
         if order.side is Side.SELL:
             return (order.venue, instrument.base), order.quantity
-        return (order.venue, instrument.quote), mul(mul(order.quantity, price), self._taker)
+        taker = self._takers.get(order.venue, ONE)
+        return (order.venue, instrument.quote), mul(mul(order.quantity, price), taker)
 
     def available(self, key: Key) -> Decimal | None:
         """What may still be ordered with; None when the venue has not said what there is."""

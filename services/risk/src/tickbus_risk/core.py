@@ -12,7 +12,7 @@ the first, and that one is handed back here.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -75,8 +75,8 @@ Events = Sequence[Event]
 class RiskCore:
     """Judges intents; see the module's first lines."""
 
-    def __init__(self, config: RiskConfig, taker_fee: Decimal = ZERO) -> None:
-        self._book = RiskBook(config.currency, taker_fee)
+    def __init__(self, config: RiskConfig, taker_fees: Mapping[str, Decimal] | None = None) -> None:
+        self._book = RiskBook(config.currency, taker_fees or {})
         self._watch = Watch(config, self._book, self._cancel_all, self._limits_changed)
         self._limits: dict[tuple[str, str, str], Limits] = {}
         self._rates: dict[str, Rate] = {}
@@ -234,7 +234,7 @@ class RiskCore:
         instrument = book.instruments.get(key)
         if not self._watch.config.balance_check or instrument is None:
             return
-        if is_spot(order.instrument_id):
+        if is_spot(order):
             price = order.price or order.trigger_price
             if price is None:  # of an order from history nobody knows what it cost; it is over
                 top = book.tops.get(key)

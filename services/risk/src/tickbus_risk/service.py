@@ -9,7 +9,8 @@ from tickbus_risk.core import RiskCore
 
 def build(settings: Settings) -> ServiceSpec:
     """The declaration of the service. Raises ConfigError, in particular for a missing limit."""
-    core = RiskCore(settings.section("risk", RiskConfig), settings.venue.fees.taker)
+    fees = {venue.name: venue.fees.taker for venue in settings.venues}
+    core = RiskCore(settings.section("risk", RiskConfig), fees)
     return ServiceSpec(
         name="risk",
         core=core,

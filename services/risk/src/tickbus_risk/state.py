@@ -1,12 +1,13 @@
 """What risk knows: instruments, markets, positions, working orders, ids and rates."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from tickbus import subjects
 from tickbus.events import (
     GLOBAL,
+    SMART_VENUE,
     BookTop,
     Event,
     FeedState,
@@ -92,7 +93,7 @@ class Rate:
 class RiskBook:
     """The facts that checks look at, kept by folding events; "now" is the newest event's time."""
 
-    def __init__(self, currency: str = "USDT", taker_fee: Decimal = ZERO) -> None:
+    def __init__(self, currency: str, taker_fees: Mapping[str, Decimal]) -> None:
         self.now_ns = 0
         self.trading_state = TradingState.ACTIVE
         self.strategy_states: dict[str, TradingState] = {}
@@ -108,7 +109,7 @@ class RiskBook:
         self._fills: dict[tuple[str, str, str], None] = {}
         self.exposures = Exposures(self.tops, self.instruments, currency)
         self.losses = Losses(self.exposures)
-        self.balances = Balances(taker_fee)
+        self.balances = Balances(taker_fees)
         self.resting = Resting()
         self.heartbeats = Heartbeats()
 
@@ -177,7 +178,8 @@ class RiskBook:
     def _fill(self, event: OrderFilled) -> None:
         fill, key = event.fill, (event.venue, event.instrument_id)
         fill_key = (*key, fill.fill_id)
-        if fill_key in self._fills:
+        # What a routed order fills is told again by its parts, at the venues where it is held.
+        if fill_key in self._fills or event.venue == SMART_VENUE:
             return
         self._fills[fill_key] = None
         if len(self._fills) > FILL_IDS_MAX:
@@ -196,7 +198,7 @@ class RiskBook:
             return
         self.resting.follow(order, leaves is not None)
         change = (leaves or ZERO) - (counted or ZERO)
-        if change:
+        if change and order.venue != SMART_VENUE:
             owner = owner_of(order_id, order.strategy_id)
             self.exposures.work(owner, key[:2], order.side, change, order.price)
         self._leaves[key] = self._leaves.get(key, ZERO) + change
