@@ -119,7 +119,7 @@ async def test_a_limit_is_kept_exactly_with_who_and_why(platform: Platform) -> N
     )  # fmt: skip
     assert answer.status_code == 200
     (_, limit) = answer.json()["limits"]
-    assert (limit["scope"], limit["value"], limit["actor"]) == ("strategy:pp", "100.10", "ann")
+    assert (limit["scope"], limit["value"], limit["actor"]) == ("strategy:pp", "100.1", "ann")
     key, wish = platform.wishes[0]
     assert key == "strategy:pp/daily_loss_max"
     assert wish == SetLimit(

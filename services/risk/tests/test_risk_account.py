@@ -140,8 +140,9 @@ def tick(core: RiskCore, ts: int) -> list[Event]:
 
 
 def the_report(core: RiskCore) -> RiskReport:
-    reports = of_kind(core.handle(TimerFired(S, S, "risk-state")), RiskReport)
-    return reports[0]
+    _, told, _ = core.handle(TimerFired(S, S, "risk-state"))
+    assert isinstance(told, RiskReport)
+    return told
 
 
 # -- exposure --------------------------------------------------------------------------------------
@@ -460,7 +461,7 @@ def test_folding_what_risk_said_gives_the_same_stops_and_the_same_measure() -> N
     said: list[Any] = []
     core = RiskCore(a_config(daily_loss_max=D(100), drawdown_max=D(150)))
     order = an_order(91)
-    story = [
+    story: list[Any] = [
         an_instrument("BTC-USDT"), Recovered(S, S), a_top(), TimerFired(S, S, watch.TIMER), order,
         a_fill(order, 1), a_top(mid=1100.0, ts=2 * S), TimerFired(2 * S, 2 * S, watch.TIMER),
         a_top(mid=1000.0, ts=DAY), TimerFired(DAY, DAY, watch.TIMER),
@@ -499,6 +500,16 @@ def test_a_stop_outlives_risk_until_somebody_resumes() -> None:
     assert change.after is TradingState.ACTIVE
     again.handle(a_top())
     assert verdict(again, an_order(1)) == ""
+
+
+def test_an_old_wish_told_again_does_not_undo_a_stop() -> None:
+    resumed = SetTradingState(S, S, TradingState.ACTIVE, "ops", "morning")
+    core = a_loser(daily_loss_max=D(50))
+    core.handle(resumed)
+    core.handle(a_top(mid=940.0, ts=2 * S))
+    assert of_kind(tick(core, 2 * S), TradingStateChanged)
+    assert not of_kind(core.handle(resumed), TradingStateChanged)
+    assert verdict(core, an_order(1)).startswith("TRADING_HALTED")
 
 
 def test_one_strategy_can_be_halted_and_resumed_by_hand() -> None:
@@ -825,7 +836,7 @@ STEP = st.tuples(
     st.sampled_from(["BTC-USDT", "ETH-USDT"]),
     st.integers(1, 3000),
 )
-MAXIMA = {"position_notional_max": D(4000), "gross_exposure_max": D(6000),
+MAXIMA: dict[str, Any] = {"position_notional_max": D(4000), "gross_exposure_max": D(6000),
           "net_exposure_max": D(5000)}  # fmt: skip
 
 
@@ -867,7 +878,7 @@ class Play:
             self.left[order.client_order_id] = left - quantity
             fill = a_fill(order, self.fills, str(quantity), fee="0.00012345", asset="USDT")
             done = order.quantity - left + quantity
-            self.core.handle(OrderFilled(*_fields(fill)[:7], fill.fill, done, left - quantity))
+            self.core.handle(report(OrderFilled, order, S, "v", fill.fill, done, left - quantity))
         elif kind == "cancel":
             done = order.quantity - left
             self.left[order.client_order_id] = D(0)
@@ -875,10 +886,6 @@ class Play:
         elif kind == "reject" and left == order.quantity:
             self.left[order.client_order_id] = D(0)
             self.core.handle(report(OrderRejected, order, S, "-1", "no"))
-
-
-def _fields(event: Any) -> tuple[Any, ...]:
-    return tuple(getattr(event, name) for name in event.__struct_fields__)
 
 
 @settings(max_examples=150, deadline=None)

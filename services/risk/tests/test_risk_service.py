@@ -14,11 +14,14 @@ from tickbus.events import (
     BookTop,
     DenialReason,
     Event,
+    Heartbeat,
     Instrument,
     OrderApproved,
     OrderDenied,
     OrderType,
+    RiskLimitChanged,
     RiskState,
+    SetLimit,
     SetTradingState,
     Side,
     SubmitOrder,
@@ -116,6 +119,36 @@ async def test_the_kill_switch_comes_through_the_bucket_and_outlives_risk() -> N
     assert states == [TradingState.ACTIVE, TradingState.HALTED, TradingState.HALTED]
     denied = next(event for event in heard if isinstance(event, OrderDenied))
     assert denied.reason is DenialReason.TRADING_HALTED
+
+
+async def test_limits_come_through_the_bucket_and_their_record_stays_in_the_stream() -> None:
+    bus = await a_market()
+    heard = await heard_on(bus)
+    await bus.subscribe(subjects.RISK_AUDIT_ALL, lambda m: _keep(heard, m))
+    async with a_risk(bus):
+        wish = SetLimit(S, S, "strategy:pp", "order_notional_max", D(500), "ops", "less")
+        await bus.kv_put("limits", "strategy:pp/order_notional_max", codec.encode_value(wish))
+        await put(bus, TOP, an_order(1))
+    async with a_risk(bus):
+        await put(bus, TOP, an_order(2))
+    reasons = [event.reason for event in heard if isinstance(event, OrderDenied)]
+    assert reasons == [DenialReason.NOTIONAL_ABOVE_MAX] * 2
+    (record,) = [event for event in heard if isinstance(event, RiskLimitChanged)]
+    assert (record.scope, record.before, record.after) == ("strategy:pp", None, D(500))
+    assert (record.actor, record.reason, record.problem) == ("ops", "less", "")
+
+
+async def _keep(heard: list[Event], message: Message) -> None:
+    heard.extend(codec.decode(message.payload).events)
+
+
+async def test_risk_hears_itself_and_the_strategies_over_the_bus() -> None:
+    bus = await a_market()
+    async with a_risk(bus) as shell:
+        await put(bus, Heartbeat(S, S, "pp"))
+        heard = shell.telemetry.counts["Heartbeat", "handled"]
+    assert heard >= 1
+    assert subjects.of(Heartbeat(S, S, "pp")) == "control.heartbeat.pp"
 
 
 @pytest.mark.parametrize("name", LIMITS)

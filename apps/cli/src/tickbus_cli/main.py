@@ -31,6 +31,8 @@ class Command(NamedTuple):
 COMMANDS = {
     "up": Command("tickbus_cli.up", "start the whole platform on this machine"),
     "status": Command("tickbus_cli.status", "show a running platform"),
+    "risk": Command("tickbus_cli.risk", "show what risk enforces, change its limits"),
+    "halt": Command("tickbus_cli.halt", "stop trading, of everything or of one strategy"),
     "feed": Command("tickbus_cli.feed", "run the feed of one venue, or record it"),
     "kill": Command("tickbus_cli.kill", "cancel every order of every account, whatever is down"),
     "resume": Command("tickbus_cli.resume", "let trading go on after a halt"),

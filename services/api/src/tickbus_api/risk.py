@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -56,11 +57,11 @@ class ScopeView(View):
             scope=report.scope,
             state=report.state,
             reason=report.reason,
-            gross_exposure=f"{report.gross_exposure:f}",
-            net_exposure=f"{report.net_exposure:f}",
-            net_pnl=f"{report.net_pnl:f}",
-            daily_loss=f"{report.daily_loss:f}",
-            drawdown=f"{report.drawdown:f}",
+            gross_exposure=_exact(report.gross_exposure),
+            net_exposure=_exact(report.net_exposure),
+            net_pnl=_exact(report.net_pnl),
+            daily_loss=_exact(report.daily_loss),
+            drawdown=_exact(report.drawdown),
             heartbeat_lost=report.heartbeat_lost,
         )
 
@@ -94,8 +95,8 @@ class LimitView(View):
         return cls(
             scope=report.scope,
             name=report.name,
-            value=None if report.value is None else f"{report.value:f}",
-            configured=None if report.configured is None else f"{report.configured:f}",
+            value=None if report.value is None else _exact(report.value),
+            configured=None if report.configured is None else _exact(report.configured),
             actor=report.actor,
             reason=report.reason,
             changed_at=iso(report.ts_changed) if report.ts_changed else None,
@@ -218,6 +219,11 @@ async def set_state(gateway: Operations, request: Request, response: Response) -
     key = f"strategy/{strategy}" if strategy else "trading"
     response.status_code = await _keep(gateway, "control", key, wish, done)
     return _state_view(*_risk(gateway))
+
+
+def _exact(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _risk(gateway: Gateway) -> tuple[RiskState, RiskReport]:

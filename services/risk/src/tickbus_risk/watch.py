@@ -30,6 +30,7 @@ from tickbus.events import (
 )
 from tickbus.limits import LimitError
 from tickbus_risk.config import RiskConfig
+from tickbus_risk.denial import plain
 from tickbus_risk.flatten import Flattening
 from tickbus_risk.losses import Breach
 from tickbus_risk.state import RiskBook
@@ -73,6 +74,8 @@ class Watch:
 
     def set_limit(self, wish: SetLimit) -> Events:
         """Somebody wants another limit."""
+        if self._wishes.get((wish.scope, wish.name)) == wish:
+            return ()  # a bucket may tell its values again
         self._wishes[wish.scope, wish.name] = wish
         if not self._live:
             return ()
@@ -125,6 +128,8 @@ class Watch:
     def set_state(self, wish: SetTradingState) -> Events:
         """Somebody wants a scope to trade, to reduce or to stop."""
         scope = f"strategy:{wish.strategy_id}" if wish.strategy_id else GLOBAL
+        if self._desired.get(scope) == wish:
+            return ()  # told again, it must not undo a stop that came after it
         self._desired[scope] = wish
         return self._change_state(scope, wish) if self._live else ()
 
@@ -137,7 +142,7 @@ class Watch:
     def stop(self, scope: str, breach: Breach, event: Event) -> Events:
         """Risk itself stops a scope that has reached a limit."""
         after = TradingState.HALTED if scope != GLOBAL else self.config.stopped_state
-        reason = f"{breach.name} {breach.limit} reached: {breach.value}"
+        reason = f"{breach.name} {plain(breach.limit)} reached: {plain(breach.value)}"
         change = TradingStateChanged(
             event.ts_event, event.ts_recv, scope, self.state_of(scope), after, subjects.RISK,
             reason, breach.cause, breach.limit, breach.value, self.config.flatten_on_stop,

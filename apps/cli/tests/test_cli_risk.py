@@ -1,0 +1,128 @@
+"""The commands about risk, against a gateway that answers as the real one does."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from tickbus_cli.main import main
+
+LIMIT = {
+    "scope": "strategy:pp", "name": "daily_loss_max", "value": "100", "configured": None,
+    "actor": "ann", "reason": "new month", "changed_at": None,
+}  # fmt: skip
+SCOPE = {
+    "scope": "global", "state": "ACTIVE", "reason": "never set", "gross_exposure": "1.23456",
+    "net_exposure": "0", "net_pnl": "-3", "daily_loss": "3", "drawdown": "4",
+    "heartbeat_lost": False,
+}  # fmt: skip
+STATE = {
+    "state": "ACTIVE", "reason": "never set", "working_orders": 0, "denials": 0, "currency": "USDT",
+    "scopes": [SCOPE], "updated_at": None,
+}  # fmt: skip
+
+
+class Gateway(HTTPServer):
+    """Remembers what was asked; `status` and `problem` are what it answers to a change."""
+
+    asked: list[tuple[str, str, Any]]
+    status = 200
+    problem: dict[str, Any] | None = None
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        self._answer("GET", None)
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer("PUT", json.loads(body))
+
+    def _answer(self, method: str, body: Any) -> None:
+        self.server.asked.append((method, self.path, body))
+        answer: Any = STATE if self.path.endswith("state") else {"limits": [LIMIT]}
+        if self.server.problem is not None:
+            answer = self.server.problem
+        self.send_response(self.server.status if method == "PUT" else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    server = Gateway(("127.0.0.1", 0), Handler)
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+def run(gateway: Gateway, *arguments: str) -> int:
+    return main([*arguments, "--api-url", f"http://127.0.0.1:{gateway.server_port}"])
+
+
+def test_state_and_limits_are_shown(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(gateway, "risk", "state") == 0
+    assert "1.23" in capsys.readouterr().out
+    assert run(gateway, "risk", "limits", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"limits": [LIMIT]}
+
+
+def test_a_limit_is_sent_as_it_was_typed_with_scope_and_reason(gateway: Gateway) -> None:
+    arguments = ("risk", "limits", "set", "daily_loss_max", "100.10", "--strategy", "pp")
+    assert run(gateway, *arguments, "--reason", "new month") == 0
+    _, path, body = gateway.asked[0]
+    assert path == "/api/v1/risk/limits"
+    assert body.pop("actor")
+    assert body == {
+        "scope": "strategy:pp", "name": "daily_loss_max", "value": "100.10", "reason": "new month",
+    }  # fmt: skip
+    assert run(
+        gateway, "risk", "limits", "set", "open_orders_max", "configured", "--reason", "x"
+    ) == 0  # fmt: skip
+    assert (gateway.asked[1][2]["scope"], gateway.asked[1][2]["value"]) == ("global", None)
+
+
+def test_halt_says_what_and_why(gateway: Gateway) -> None:
+    assert run(gateway, "halt", "--reason", "drill", "--flatten") == 0
+    assert run(gateway, "halt", "--reducing", "--strategy", "pp", "--reason", "drill") == 0
+    bodies = [body for _, _, body in gateway.asked]
+    assert [(b["state"], b.get("strategy"), b["flatten"]) for b in bodies] == [
+        ("HALTED", None, True), ("REDUCING", "pp", False),
+    ]  # fmt: skip
+
+
+def test_what_risk_has_not_confirmed_is_no_success(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.status = 202
+    assert run(gateway, "halt", "--reason", "drill") == 1
+    assert "has not confirmed" in capsys.readouterr().err
+
+
+def test_a_refusal_is_shown_with_value_and_remedy(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.status = 422
+    gateway.problem = {"detail": "x: cannot be", "value": "-1", "remedy": "give more"}
+    assert run(gateway, "risk", "limits", "set", "x", "-1", "--reason", "y") == 1
+    said = capsys.readouterr().err
+    assert "x: cannot be (given: -1)" in said
+    assert "Remedy: give more." in said
+
+
+def test_a_gateway_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["halt", "--reason", "x", "--api-url", "http://127.0.0.1:9"])
+    assert code == 1
+    assert "http://127.0.0.1:9 does not answer" in capsys.readouterr().err

@@ -1,0 +1,56 @@
+"""A strategy says that it is alive, until it is stopped or fails."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tickbus import codec, subjects
+from tickbus.bus import MemoryBus, Message
+from tickbus.config import Settings
+from tickbus.events import Heartbeat
+from tickbus.runtime import Shell
+from tickbus_strategy import heartbeat
+from tickbus_strategy.service import build
+
+STRATEGIES = [
+    {"id": "calm", "kind": "ping-pong", "instruments": ["BTC-USDT"]},
+    {"id": "wild", "kind": "momentum", "instruments": ["BTC-USDT"]},
+]
+VENUE: dict[str, Any] = {
+    "name": "sim", "adapter": "binance", "rest_url": "", "ws_url": "", "ws_api_url": "",
+    "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
+}  # fmt: skip
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def test_every_strategy_is_heard_but_the_one_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL_S", 0.01)
+    bus, heard = MemoryBus(), list[str]()
+
+    async def hear(message: Message) -> None:
+        events = codec.decode(message.payload).events
+        heard.extend(event.strategy_id for event in events if isinstance(event, Heartbeat))
+
+    await bus.subscribe(subjects.HEARTBEATS_ALL, hear)
+    shell = Shell(build(Settings({"strategies": STRATEGIES, "venue": VENUE})), bus)
+    await shell.start()
+    try:
+        await until(lambda: {"calm", "wild"} <= set(heard))
+        core: Any = shell.spec.core
+        core.failed["wild"] = "it raised"
+        await bus.settle()
+        heard.clear()
+        await until(lambda: heard.count("calm") > 3)
+        assert heard.count("wild") <= 1  # one may have been on its way
+    finally:
+        await shell.stop()
+        await bus.close()
