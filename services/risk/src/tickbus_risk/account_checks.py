@@ -12,7 +12,7 @@ from tickbus.events import (
     SubmitOrder,
     TradingState,
 )
-from tickbus_risk.checks import Request
+from tickbus_risk.checks import Request, decimal
 from tickbus_risk.denial import Denial, deny
 from tickbus_risk.exposure import Slot, Sums, add, mul, sub
 
@@ -126,13 +126,17 @@ def self_trade(r: Request) -> Denial | None:
     if order.post_only or order.order_type.has_trigger or r.config.self_trade != "deny":
         return None  # a venue refuses a post-only order that would meet anything; a trigger waits
     best = r.book.resting.best(order.venue, order.instrument_id, order.side.opposite)
-    if best is None:
+    if best is None or (order.price is not None and (order.price - best) * order.side.sign < 0):
         return None
-    scope = f"venue:{order.venue}"
-    if order.order_type is OrderType.MARKET or order.price is None:
-        return deny(R.SELF_TRADE, best, OrderType.MARKET, scope)
-    meets = order.price >= best if order.side is Side.BUY else order.price <= best
-    return deny(R.SELF_TRADE, best, order.price, scope) if meets else None
+    # Ours is reached behind the best price at the earliest, and that alone may be enough.
+    assert r.top is not None
+    buys = order.side is Side.BUY
+    edge, size = (r.top.ask, r.top.ask_size) if buys else (r.top.bid, r.top.bid_size)
+    behind = (best - decimal(edge)) * order.side.sign > 0
+    if behind and order.quantity <= decimal(size):
+        return None
+    value = OrderType.MARKET if order.price is None else order.price
+    return deny(R.SELF_TRADE, best, value, f"venue:{order.venue}")
 
 
 def losses(r: Request) -> Denial | None:
