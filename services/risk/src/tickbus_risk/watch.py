@@ -6,6 +6,7 @@ A wish that is not on record yet, because risk was down, is carried out and reco
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from tickbus import subjects
 from tickbus.events import (
@@ -35,6 +36,7 @@ from tickbus_risk.flatten import Flattening
 from tickbus_risk.losses import Breach
 from tickbus_risk.state import RiskBook
 
+ZERO = Decimal(0)
 TIMER = "risk-watch"
 SECOND_NS = 1_000_000_000
 MARKS_WAIT_NS = 30 * SECOND_NS
@@ -298,15 +300,17 @@ class Watch:
     def _scope(self, scope: str) -> ScopeReport:
         book = self._book
         sums = book.exposures.sums(scope)
+        # A venue is only measured: nothing stops it, and no losses of it are judged.
+        judged = not scope.startswith("venue:")
         return ScopeReport(
             scope=scope,
-            state=TradingState.ACTIVE if scope.startswith("venue:") else self.state_of(scope),
+            state=self.state_of(scope) if judged else TradingState.ACTIVE,
             reason=self.why(scope),
             gross_exposure=sums.gross,
             net_exposure=sums.net,
             net_pnl=sums.pnl,
-            daily_loss=max(-book.losses.day_pnl(scope), sums.gross * 0),
-            drawdown=book.losses.drawdown(scope),
+            daily_loss=max(-book.losses.day_pnl(scope), ZERO) if judged else ZERO,
+            drawdown=book.losses.drawdown(scope) if judged else ZERO,
             heartbeat_lost=scope.partition(":")[2] in book.heartbeats.lost,
         )
 
