@@ -1,13 +1,19 @@
 """The commands about risk, against a gateway that answers as the real one does."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
+from tickbus import codec, subjects
+from tickbus.bus import NatsBus
+from tickbus.events import RiskReport, ScopeReport, SetTradingState, TradingState
+from tickbus_cli import resume
 from tickbus_cli.main import main
 
 LIMIT = {
@@ -126,3 +132,34 @@ def test_a_gateway_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]
     code = main(["halt", "--reason", "x", "--api-url", "http://127.0.0.1:9"])
     assert code == 1
     assert "http://127.0.0.1:9 does not answer" in capsys.readouterr().err
+
+
+async def test_what_risk_stopped_itself_is_resumed_by_the_same_command(
+    nats_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zero = Decimal(0)
+    stopped = ScopeReport(
+        "strategy:pp", TradingState.HALTED, "drawdown_max 5 reached: 6 (risk)", zero, zero, zero,
+        zero, zero,
+    )  # fmt: skip
+    report = codec.encode([RiskReport(1, 1, "USDT", (stopped,), ())])
+    bus = await NatsBus.connect(nats_url, "a-stand-in-for-risk")
+
+    async def tell() -> None:
+        while True:
+            await bus.publish(subjects.RISK_STATE, report)
+            await asyncio.sleep(0.05)
+
+    telling = asyncio.create_task(tell())
+    try:
+        assert await resume.resume(nats_url, "pp", "understood", yes=True) == 0
+        value, _ = await bus.kv_read("control", "strategy/pp")
+        assert await resume.resume(nats_url, "x", "nothing to do", yes=True) == 0
+    finally:
+        telling.cancel()
+        await bus.close()
+    wish = codec.decode_value(value, SetTradingState)
+    assert (wish.strategy_id, wish.state, wish.reason) == ("pp", TradingState.ACTIVE, "understood")
+    said = capsys.readouterr().out
+    assert "strategy pp is HALTED: drawdown_max 5 reached: 6 (risk)" in said
+    assert "strategy x is ACTIVE already" in said

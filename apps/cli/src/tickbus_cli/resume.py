@@ -43,10 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
         url = load(arguments.config.split(os.pathsep)).bus_url
     else:
         url = str(status.find(None)[1]["nats_url"])
-    return asyncio.run(_resume(url, arguments.strategy, arguments.reason, arguments.yes))
+    return asyncio.run(resume(url, arguments.strategy, arguments.reason, yes=arguments.yes))
 
 
-async def _resume(url: str, strategy: str, reason: str, yes: bool) -> int:
+async def resume(url: str, strategy: str, reason: str, *, yes: bool) -> int:
+    """Set the state of everything, or of one strategy, ACTIVE at the bus `url`; the exit code."""
     what = f"strategy {strategy}" if strategy else "trading"
     key = f"strategy/{strategy}" if strategy else KEY
     bus = await NatsBus.connect(url, f"tickbus-resume-{os.getpid()}")
@@ -81,7 +82,9 @@ async def _stop_of_risk(bus: Bus, scope: str) -> ScopeReport | None:
         for event in codec.decode(message.payload).events:
             if isinstance(event, RiskReport) and not told.done():
                 found = [line for line in event.scopes if line.scope == scope]
-                told.set_result(next((x for x in found if x.state is not TradingState.ACTIVE), None))
+                told.set_result(
+                    next((x for x in found if x.state is not TradingState.ACTIVE), None)
+                )
 
     subscription = await bus.subscribe(subjects.RISK_STATE, hear)
     try:
