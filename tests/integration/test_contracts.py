@@ -33,6 +33,7 @@ from tickbus.events import (
     FeedState,
     FeedStatus,
     Fill,
+    Heartbeat,
     Instrument,
     LiquiditySide,
     OrderAccepted,
@@ -264,6 +265,8 @@ async def test_risk(bus: Neighbours, start: Start) -> None:
     await bus.describe(BTC)
     process = start("risk")
     await bus.say(a_top())
+    funds = (Balance("USDT", D(100_000), D(0)),)
+    await bus.say(AccountUpdated(now(), now(), "sim", funds, complete=True), "execution")
     good = an_order(1)
     await bus.say(good, "strategy")
     approved = await bus.hear(OrderApproved, judged(good))
@@ -283,6 +286,7 @@ async def test_risk(bus: Neighbours, start: Start) -> None:
     # A market seen before it lived is no market, so its verdict waits for nothing and is no.
     await bus.hear(OrderDenied, judged(late))
     await bus.say(a_top(sequence=2))
+    await bus.say(Heartbeat(now(), now(), "contract"))
     await bus.say(fresh := an_order(4))
     await bus.hear(OrderApproved, judged(fresh))
     cancel = CancelOrder(now(), now(), "c-1", good.client_order_id, "contract", "sim", "BTC-USDT")
