@@ -1,8 +1,8 @@
 """Other people's Binance clients, unmodified but for the base URL, trade on the exchange.
 
-Each test needs its client installed and is skipped where it is not; with TICKBUS_REQUIRE_CLIENTS=1 an
-absent client is a failure. Each tells the same story: ask for the rules, place, query and cancel a
-limit order, trade at the market, and find it all in the account.
+Each test needs its client installed and is skipped where it is not; with TICKBUS_REQUIRE_CLIENTS=1
+an absent client is a failure. Each tells the same story: ask for the rules, place, query and cancel
+a limit order, trade at the market, and find it all in the account.
 """
 
 import asyncio
