@@ -15,6 +15,7 @@ from tickbus_exchange.config import (
     SIMULATION_API_KEY,
     SIMULATION_API_SECRET,
     ExchangeConfig,
+    FuturesConfig,
     RateLimits,
     more_listings,
     parse_balances,
@@ -32,7 +33,7 @@ def parse_arguments(arguments: list[str]) -> ExchangeConfig:
     """Read the command line and the variables of the environment that hold keys."""
     parser = argparse.ArgumentParser(
         prog="tickbus-exchange",
-        description="A simulated venue that speaks Binance spot's protocol.",
+        description="A simulated venue that speaks Binance's spot and USD-M protocols.",
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
@@ -60,11 +61,40 @@ def parse_arguments(arguments: list[str]) -> ExchangeConfig:
         help="orders the account may place in 10 s (%(default)s)")  # fmt: skip
     add("--socket-life", type=float, default=86_400.0, metavar="SECONDS",
         help="age at which a WebSocket is closed (%(default)s)")  # fmt: skip
+    _add_futures(parser)
     options = parser.parse_args(arguments)
     try:
         return _config(options, limits)
     except ValueError as error:
         parser.error(str(error))
+
+
+def _add_futures(parser: argparse.ArgumentParser) -> None:
+    add, usual = parser.add_argument, FuturesConfig()
+    add("--futures-wallet", default="100000", help="first USDT on margin (%(default)s)")
+    add("--futures-maker-fee", default="0.0002", help="fraction of the quote (%(default)s)")
+    add("--futures-taker-fee", default="0.0005", help="fraction of the quote (%(default)s)")
+    add("--funding-interval-s", type=int, default=usual.funding_interval_ms // 1_000,
+        help="seconds between fundings (%(default)s)")  # fmt: skip
+    add("--funding-rate", default="0.0001", help="what longs pay shorts (%(default)s)")
+    add("--futures-weight-per-minute", type=int, default=usual.weight_per_minute_max,
+        help="futures request weight an address may use a minute (%(default)s)")  # fmt: skip
+
+
+def _futures(options: argparse.Namespace) -> FuturesConfig:
+    if not 1 <= options.funding_interval_s <= 86_400:
+        value = options.funding_interval_s
+        raise ValueError(f"--funding-interval-s {value} is outside 1 to 86400")
+    rate = options.funding_rate
+    sign = -1 if rate.startswith("-") else 1
+    return FuturesConfig(
+        wallet=parse(options.futures_wallet),
+        maker_fee=parse(options.futures_maker_fee),
+        taker_fee=parse(options.futures_taker_fee),
+        funding_interval_ms=options.funding_interval_s * 1_000,
+        funding_rate=sign * parse(rate.removeprefix("-")),
+        weight_per_minute_max=options.futures_weight_per_minute,
+    )
 
 
 def _config(options: argparse.Namespace, limits: RateLimits) -> ExchangeConfig:
@@ -100,6 +130,7 @@ def _config(options: argparse.Namespace, limits: RateLimits) -> ExchangeConfig:
         socket_life_s=options.socket_life,
         accounts=read_accounts(options.accounts) if options.accounts is not None else (),
         fee_asset=FEE_ASSET if options.fees_in_bnb else "",
+        futures=_futures(options),
         rate_limits=RateLimits(
             weight_per_minute_max=options.weight_per_minute,
             orders_per_10s_max=options.orders_per_10s,

@@ -8,6 +8,7 @@ import msgspec
 
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.engine.numbers import text
+from tickbus_exchange.futures_hand import FuturesByHand
 from tickbus_exchange.hand import ByHand, WrongHandError, refusal
 from tickbus_exchange.house import House
 from tickbus_exchange.protocol import render
@@ -37,6 +38,7 @@ class Admin:
         self._announce_stop = announce_stop
         hand = ByHand(exchange)
         house = House(exchange)
+        futures = self._futures = FuturesByHand(exchange, hand)
         self._routes: dict[tuple[str, str], Callable[[HttpRequest], HttpResponse]] = {
             ("GET", "/healthz"): self._health,
             ("GET", "/readyz"): self._health,
@@ -49,6 +51,11 @@ class Admin:
             ("POST", "/admin/symbol"): lambda request: _by_hand(house.set_status, request),
             ("POST", "/admin/jolt"): lambda request: _by_hand(house.jolt, request),
             ("DELETE", "/admin/keys"): lambda request: _by_hand(house.revoke, request),
+            ("POST", "/admin/futures/orders"): lambda request: _by_hand(futures.place, request),
+            ("DELETE", "/admin/futures/orders"): lambda request: _by_hand(futures.cancel, request),
+            ("POST", "/admin/futures/transfer"): lambda r: _by_hand(futures.transfer, r),
+            ("POST", "/admin/futures/liquidate"): lambda r: _by_hand(futures.liquidate, r),
+            ("POST", "/admin/funding"): lambda request: _by_hand(futures.fund, request),
             ("POST", "/admin/outage"): self._outage,
             ("POST", "/admin/shutdown-notice"): self._shutdown_notice,
             ("POST", "/admin/disconnect"): self._drop,
@@ -144,6 +151,7 @@ class Admin:
             "orders": [render.order(r) for s in symbols for r in ledger.orders.get(s, {}).values()],
             "fills": [render.fill(f) for s in symbols for f in ledger.fills.get(s, [])],
             "transfers": [render.transfer(t) for t in ledger.transfers],
+            "futures": self._futures.ledger(name),
             "last_prices": {s: text(m.last_price) for s, m in venue.engine.markets.items()},
         }
         return HttpResponse(200, _encode(answer))
@@ -153,7 +161,8 @@ class Admin:
         lines: list[str] = []
         requests = {
             f'request="{name}",status="{status}"': float(count)
-            for (name, status), count in exchange.rest.requests_total.items()
+            for api in (exchange.rest, exchange.futures.rest)
+            for (name, status), count in api.requests_total.items()
         }
         messages = {f'kind="{k}"': float(n) for k, n in exchange.hub.messages_total.items()}
         ledger, markets = exchange.venue.ledger, exchange.venue.engine.markets
@@ -162,6 +171,8 @@ class Admin:
             ("stream_messages_total", "counter", "Market stream messages made", messages),
             ("user_events_total", "counter", "User data events made",
              {"": float(exchange.users.events_total)}),
+            ("futures_user_events_total", "counter", "Futures user data events sent",
+             {"": float(exchange.futures.hub.events_total)}),
             ("engine_requests_total", "counter", "Orders and cancels of everybody",
              {"": float(exchange.venue.events_total)}),
             ("trades_total", "counter", "Trades since the market began",

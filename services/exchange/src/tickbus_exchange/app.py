@@ -6,6 +6,7 @@ from random import Random
 
 from tickbus_exchange.agents.crowd import Crowd
 from tickbus_exchange.config import ExchangeConfig
+from tickbus_exchange.futures import Futures, FuturesJournals
 from tickbus_exchange.journal import ACCOUNTS, GAP, Journal, JournalError, Restored
 from tickbus_exchange.protocol.faults import Faults
 from tickbus_exchange.protocol.keys import Keys
@@ -34,6 +35,7 @@ class Exchange:
         self.venue = Venue(config)
         self.journal: Journal | None = None
         self._journals: dict[str, Journal] = {}
+        self._futures_journals = FuturesJournals(config)
         if config.state_dir is not None:
             self._open_journals(config.state_dir)
         self.limiter = Limiter(config.rate_limits)
@@ -54,8 +56,17 @@ class Exchange:
         for journal in self._journals.values():
             self.venue.observers.append(journal)
             self.venue.transfer_observers.append(journal.on_transfer)
+        self.futures = Futures(
+            self.venue,
+            self._futures_journals,
+            self.users,
+            self.faults,
+            self.later,
+            (clock_ms, self._right_clock_ms),
+        )
+        self.futures.serve(self.operations.market, self.keys)
         self.venue.observers += [
-            self.users, self.crowd, FirstFills(self.limiter, self.venue.users),
+            self.users, self.futures, self.crowd, FirstFills(self.limiter, self.venue.users),
         ]  # fmt: skip
         self.venue.transfer_observers.append(self.users.on_transfer)
         self.crowd.open(clock_ms())
@@ -86,10 +97,14 @@ class Exchange:
         continued = False
         for name, journal in self._journals.items():
             restored = journal.restore()
+            home = directory if name == USER else directory / ACCOUNTS / name
+            books = self._futures_journals.restore(name, home)
+            restored.transfers += books.transfers
             counters = restored.counters or counters
             continued = self._restore(name, journal, restored) or continued
         if continued:
             self.venue.skip_ids(counters, GAP)
+        self.notes += self._futures_journals.notes
 
     def _restore(self, name: str, journal: Journal, restored: Restored) -> bool:
         """Continue one account from its journal; False where there was none yet."""
@@ -124,6 +139,7 @@ class Exchange:
         """From now on the venue's clock is wrong by so much; above 0 it is ahead."""
         by_ms, self._wrong_by_ms = wrong_by_ms - self._wrong_by_ms, wrong_by_ms
         self.crowd.set_clock(by_ms)
+        self.futures.set_clock()
         self._due = [due + by_ms for due in self._due]
 
     def go_out(self, for_ms: int) -> None:
@@ -152,11 +168,18 @@ class Exchange:
             lambda delay_ms, frame: self.after(delay_ms, lambda: write(frame)),
         )
 
+    def futures_session(self, address: str, write: Callable[[bytes], None]) -> ApiSession:
+        """Return a new session of the futures WebSocket API."""
+        return self.futures.api_session(
+            address, write, lambda delay_ms, frame: self.after(delay_ms, lambda: write(frame))
+        )
+
     def step(self) -> None:
         """Let the crowd act and publish what is due. To be called about every 10 ms."""
         now_ms = self.clock_ms()
         self.later.run(self._right_clock_ms())
         self.crowd.step(now_ms)
+        self.futures.step(now_ms)
         for i, (pace_ms, publish) in enumerate(self._paces):
             if now_ms >= self._due[i]:
                 # Stay on the beat, but never replay beats that were slept through.
@@ -173,4 +196,5 @@ class Exchange:
             self._save_counters()
             for journal in self._journals.values():
                 journal.close()
+            self.futures.close()
             self.journal = None

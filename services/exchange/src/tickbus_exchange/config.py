@@ -34,6 +34,20 @@ class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
     orders_per_day_max: int = 200_000
 
 
+class FuturesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The futures side: every user's first wallet in 1e-8 USDT, fees and funding in 1e-8."""
+
+    wallet: int = 100_000 * SCALE
+    maker_fee: int = SCALE * 2 // 10_000
+    taker_fee: int = SCALE * 5 // 10_000
+    funding_interval_ms: int = 8 * 3_600_000
+    funding_rate: int = SCALE // 10_000
+    """Above 0 longs pay shorts."""
+    weight_per_minute_max: int = 2_400
+    orders_per_10s_max: int = 300
+    orders_per_minute_max: int = 1_200
+
+
 class KeyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An API key: HMAC with a `secret`, or Ed25519 with a `public_key` (PEM). Not both."""
 
@@ -80,6 +94,7 @@ class ExchangeConfig(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimits = RateLimits()
     socket_life_s: float = 86_400.0
     """Age at which a WebSocket is closed, a day as at Binance."""
+    futures: FuturesConfig = FuturesConfig()
     accounts: tuple[AccountConfig, ...] = ()
     """Users besides the first, whose keys may be among them too."""
     fee_asset: str = ""

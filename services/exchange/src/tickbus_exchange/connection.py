@@ -19,6 +19,7 @@ from websockets.server import ServerProtocol
 
 from tickbus_exchange.app import Exchange
 from tickbus_exchange.protocol.futures import ROUTES
+from tickbus_exchange.protocol.futures_user import PRIVATE
 from tickbus_exchange.protocol.market_session import MarketSession, StreamError
 from tickbus_exchange.protocol.rest import Ending, HttpRequest, HttpResponse
 
@@ -29,6 +30,7 @@ _library_log.setLevel(logging.WARNING)
 WRITE_BUFFER_MAX = 4 * 1024 * 1024
 """Unsent bytes of one client above which it is disconnected: a minute or two of every stream."""
 BODY_MAX = 64 * 1024
+API, FUTURES_API = "/ws-api/v3", "/ws-fapi/v1"
 HEAD_MAX = 32 * 1024
 """Bytes of request target and headers together."""
 MESSAGE_MAX = 64 * 1024
@@ -63,7 +65,7 @@ def _is_ours(path: str) -> bool:
 def _route(path: str) -> tuple[str, str]:
     """The futures route that a path begins with, "" for spot, and the rest of the path."""
     first, _, rest = path.removeprefix("/").partition("/")
-    return (first, f"/{rest}") if first in ROUTES else ("", path)
+    return (first, f"/{rest}") if first in (*ROUTES, PRIVATE) else ("", path)
 
 
 class Connection(asyncio.Protocol):
@@ -222,7 +224,7 @@ class Connection(asyncio.Protocol):
         path, _, query = self._target.decode("latin-1").partition("?")
         route, path = _route(path)
         is_market = path in {"/ws", "/stream", "/ws/", "/stream/"} or path.startswith("/ws/")
-        if not is_market and path not in {"/ws-api/v3", "/ws-api/v3/"}:
+        if not is_market and path.removesuffix("/") not in {API, FUTURES_API}:
             self._respond(_error(404, f"no WebSocket at {path}"), keep_alive=False)
             return
         self._websocket = ServerProtocol(max_size=MESSAGE_MAX, logger=_library_log)
@@ -246,6 +248,10 @@ class Connection(asyncio.Protocol):
             self._feed_websocket(rest)
 
     def _open_session(self, is_market: bool, route: str, path: str, query: str) -> Session:
+        if is_market and route == PRIVATE:
+            return self._exchange.futures.private_session(self.write, path, query)
+        if path.startswith(FUTURES_API):
+            return self._exchange.futures_session(self._address, self.write)
         if is_market:
             hub = self._exchange.hub
             streams = hub.futures.route(route) if route else hub

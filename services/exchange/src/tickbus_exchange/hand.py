@@ -29,7 +29,7 @@ class ByHand:
 
     def place(self, body: bytes) -> object:
         """Place an order as the venue's app does, under a client id of its making."""
-        account, values = self._read(body)
+        account, values = self.read(body)
         if values.get("type") == "LIMIT":
             values.setdefault("timeInForce", "GTC")
         values.setdefault("newOrderRespType", "FULL")
@@ -38,13 +38,13 @@ class ByHand:
 
     def cancel(self, body: bytes) -> object:
         """Cancel an order of the account, whoever placed it."""
-        account, values = self._read(body)
+        account, values = self.read(body)
         values["newClientOrderId"] = f"web_{self._exchange.venue.engine.execution_id + 1:032x}"
         return self._run(CANCEL, account, values)
 
     def transfer(self, body: bytes) -> object:
         """Deposit (`amount` above 0) or withdraw (below 0) some of an asset."""
-        account, values = self._read(body)
+        account, values = self.read(body)
         if values.keys() != {"asset", "amount"}:
             raise WrongHandError('send {"asset": "USDT", "amount": "-5"}, and "account" if need be')
         asset, wanted = values["asset"], values["amount"]
@@ -63,7 +63,7 @@ class ByHand:
             raise WrongHandError(f"amount {wanted}: only {free} {asset} are free")
         return render.transfer(transfer)
 
-    def _read(self, body: bytes) -> tuple[str, dict[str, str]]:
+    def read(self, body: bytes) -> tuple[str, dict[str, str]]:
         """Return the account that is meant and the other fields as text."""
         try:
             values = {name: str(value) for name, value in _decode(body).items()}

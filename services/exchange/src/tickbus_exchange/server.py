@@ -72,6 +72,8 @@ class Server:
         try:
             if request.path.startswith("/api/"):
                 return self.exchange.rest.handle(request)
+            if request.path.startswith("/fapi/"):
+                return self.exchange.futures.rest.handle(request)
             return self._admin.handle(request) or self.exchange.rest.handle(request)
         except Exception as error:  # noqa: BLE001  # whatever it is, it ends the process
             self._fail(error)

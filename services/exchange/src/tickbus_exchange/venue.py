@@ -79,6 +79,8 @@ class Venue:
         self.is_forced = False
         self.statuses = dict.fromkeys(self.rules, TRADING)
         """Symbols by status; in all but TRADING only cancels are taken."""
+        self.elsewhere: dict[str, Callable[[Sequence[Report]], None]] = {}
+        """Who keeps the books of an account that has no ledger here."""
         self.events_total = 0
         self._own: list[Report] = []
 
@@ -173,7 +175,14 @@ class Venue:
         self.events_total += 1
         if events:
             trades = [e for e in events if type(e) is Trade]
-            reports = [e for e in events if type(e) is Report]
+            reports: list[Report] = []
+            for e in events:
+                if type(e) is Report:
+                    keep = self.elsewhere.get(e.account_id)
+                    if keep is not None:
+                        keep((e,))
+                    else:
+                        reports.append(e)
             for report in reports:
                 self.ledgers[report.account_id].apply(report)
             self._own = reports

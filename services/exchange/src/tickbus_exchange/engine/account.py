@@ -25,6 +25,9 @@ class Account:
 
     __slots__ = ("account_id", "balances", "fee_asset", "live", "tracked")
 
+    on_margin = False
+    """Whether trades are settled elsewhere: then neither filters nor fees apply here."""
+
     def __init__(
         self, account_id: str, balances: dict[str, int] | None = None, *, tracked: bool = False
     ) -> None:
@@ -69,6 +72,10 @@ class Account:
     def stop_orders(self, symbol: str) -> int:
         """Return how many of the live orders are stop orders, triggered or not."""
         return sum(1 for order in self.working_orders(symbol).values() if order.stop_price)
+
+    def room(self, order: Order, base: str) -> int:
+        """Return how much a reduce-only `order` may trade; only an account on margin has any."""
+        return 0
 
     def find(self, symbol: str, client_order_id: str) -> Order | None:
         """Return the live order in `symbol` with that client order id."""

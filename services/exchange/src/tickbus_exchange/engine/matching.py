@@ -13,7 +13,7 @@ from tickbus_exchange.engine.account import Account, locked_asset
 from tickbus_exchange.engine.amendments import check_amendment
 from tickbus_exchange.engine.book import Book, Level
 from tickbus_exchange.engine.filters import Situation, SymbolRules, first_failure
-from tickbus_exchange.engine.numbers import SCALE, notional
+from tickbus_exchange.engine.numbers import SCALE, affordable, notional
 from tickbus_exchange.engine.orders import (
     ExecutionType,
     Order,
@@ -75,6 +75,10 @@ class Engine:
     def check(self, account_id: str, request: OrderRequest) -> Refusal | None:
         """Return why `submit` would refuse `request` now, None if it would not."""
         return self._check(self.accounts[account_id], self.markets[request.symbol], request)[0]
+
+    def preview(self, account_id: str, request: OrderRequest) -> tuple[int, int, int]:
+        """Return the (quantity, quote) that would trade now and the quantity that would not."""
+        return self._preview(self.accounts[account_id], self.markets[request.symbol], request)
 
     def submit(self, account_id: str, request: OrderRequest, now_ms: int) -> Order | Refusal:
         """Take an order: refuse it, or match it, then let it rest or expire."""
@@ -198,7 +202,7 @@ class Engine:
         """Return (refusal, 0) or (None, what the order would lock)."""
         rules = market.rules
         working = account.working_orders(request.symbol)
-        if account.tracked:
+        if account.tracked and not account.on_margin:
             stops = account.stop_orders(request.symbol) if request.stop_price else 0
             situation = Situation(market.average_price, len(working), stops)
             refusal = first_failure(request, rules, situation)
@@ -245,7 +249,7 @@ class Engine:
 
         def missing() -> int:
             if request.quote_quantity:
-                return _affordable(request.quote_quantity - cost, price, step)
+                return affordable(request.quote_quantity - cost, price, step)
             return request.quantity - quantity
 
         for key in reversed(ladder.keys):
@@ -276,6 +280,7 @@ class Engine:
             self.order_id, request.client_order_id, account.account_id, request.symbol,
             request.side, request.type, request.time_in_force, request.price, request.quantity,
             request.quote_quantity, request.stp, now_ms, stop_price=request.stop_price,
+            reduce_only=request.reduce_only,
         )  # fmt: skip
         if order.quote_quantity:
             quantity, _, missing = self._preview(account, market, request)
@@ -303,7 +308,16 @@ class Engine:
                 self._prevent(account, market, taker, maker, now_ms)
                 continue
             quantity = min(taker.leaves, maker.leaves)
+            if maker.reduce_only:
+                quantity = min(quantity, self._room(market, maker))
+                if quantity == 0:
+                    self._remove(market, maker)
+                    self._expire(self.accounts[maker.account_id], market, maker, now_ms)
+                    continue
             self._trade(account, market, taker, maker, level, quantity, now_ms)
+
+    def _room(self, market: Market, maker: Order) -> int:
+        return self.accounts[maker.account_id].room(maker, market.rules.base)
 
     def _trade(
         self,
@@ -366,7 +380,7 @@ class Engine:
         else:
             paid_asset, paid, got_asset, got = base, quantity, quote_asset, quote
             released = quantity
-        fee = got * fee_rate // SCALE
+        fee = 0 if account.on_margin else got * fee_rate // SCALE
         account.unlock(paid_asset, released)
         order.locked -= released
         account.balance(paid_asset).free -= paid
@@ -481,8 +495,3 @@ def _standing_lock(order: Order) -> int:
 def _reaches(order: OrderRequest | Order, price: int) -> bool:
     """Whether a limit order's price is as good as `price` for the other side."""
     return order.price >= price if order.side is Side.BUY else order.price <= price
-
-
-def _affordable(quote: int, price: int, step: int) -> int:
-    """Return the whole lots, in base units, that `quote` is worth at `price`."""
-    return quote * SCALE // price // step * step

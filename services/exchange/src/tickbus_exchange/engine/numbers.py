@@ -40,3 +40,8 @@ def plain(units: int) -> str:
 def notional(price: int, quantity: int) -> int:
     """Return price times quantity in 1e-8 quote units, rounded down."""
     return price * quantity // SCALE
+
+
+def affordable(quote: int, price: int, step: int) -> int:
+    """Return the whole lots, in base units, that `quote` is worth at `price`."""
+    return quote * SCALE // price // step * step

@@ -135,6 +135,7 @@ class OrderRequest(msgspec.Struct, gc=False):
     client_order_id: str = ""
     stp: SelfTradePrevention = SelfTradePrevention.EXPIRE_MAKER
     stop_price: int = 0
+    reduce_only: bool = False
 
 
 class Order(msgspec.Struct, gc=False, eq=False):
@@ -160,6 +161,7 @@ class Order(msgspec.Struct, gc=False, eq=False):
     stop_price: int = 0
     triggered_ms: int = 0
     amendments: int = 0
+    reduce_only: bool = False
 
     @property
     def is_waiting(self) -> bool:

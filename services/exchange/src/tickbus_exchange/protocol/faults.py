@@ -21,6 +21,7 @@ KINDS = ("drop", "duplicate", "reorder", "truncate", "corrupt")
 SIGNED_REQUESTS = ("lose_answer", "unknown")
 ANY_REQUESTS = ("server_error", "refuse", "throttle", "ban")
 QUERIES = ("not_found",)
+FUTURES_REQUESTS = ("futures_unknown", "futures_unavailable", "futures_throttled")
 REQUESTS = (*SIGNED_REQUESTS, *ANY_REQUESTS, *QUERIES)
 EVENTS = ("drop_user", "duplicate_user", "reorder_user", "terminate_user")
 SERVER_ERRORS = ((500, -1000), (502, 0), (503, -1001), (504, -1007))
@@ -47,6 +48,10 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `not_found`: that part of the queries of one order is answered -2013, whether it is there or
     not. Part `delay` of the answers comes `delay_ms`, and by chance up to `delay_jitter_ms` more,
     later.
+
+    Of futures orders and cancels, 503 in three kinds: `futures_unknown`: carried out or not, by a
+    coin. `futures_unavailable`: not carried out. `futures_throttled`: not carried out, and only of
+    orders and amendments that may open a position.
 
     Of user data events: `drop_user`, `duplicate_user`, and `reorder_user`: sent behind the next
     one. `terminate_user`: eventStreamTerminated in place of it, and no more after that.
@@ -91,6 +96,9 @@ class FaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     delay_user_ms: Milliseconds = 0
     delay_user_jitter_ms: Milliseconds = 0
     not_found: Rate = 0.0
+    futures_unknown: Rate = 0.0
+    futures_unavailable: Rate = 0.0
+    futures_throttled: Rate = 0.0
 
 
 class RequestFault(msgspec.Struct, frozen=True):
@@ -114,9 +122,8 @@ class Faults:
 
     def __init__(self) -> None:
         self.settings = FaultSettings()
-        self.counts = dict.fromkeys(
-            (*KINDS, "silent", "cut", *REQUESTS, "delay", *EVENTS, "silent_user"), 0
-        )
+        single = ("silent", "cut", "delay", "silent_user")
+        self.counts = dict.fromkeys((*KINDS, *REQUESTS, *FUTURES_REQUESTS, *EVENTS, *single), 0)
         self._random = random.Random(1)
         self._held: dict[int, bytes] = {}
         self._held_user: dict[str, list[bytes]] = {}
@@ -190,6 +197,11 @@ class Faults:
                 carried_out = code in UNKNOWN_CODES and self._coin()
                 return RequestFault(kind, carried_out, errors.by_code(code))
         return RequestFault(kind) if kind else NO_FAULT
+
+    def of_futures(self, *, exempt: bool) -> tuple[str, bool]:
+        """Which 503 a futures order or cancel meets, "" for none, and whether it is carried out."""
+        kind = self._draw(FUTURES_REQUESTS[:2] if exempt else FUTURES_REQUESTS)
+        return kind, not kind or (kind == "futures_unknown" and self._coin())
 
     def carry_out(
         self,

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from tickbus_exchange.engine.futures_desk import mark_price
 from tickbus_exchange.engine.numbers import text
 from tickbus_exchange.engine.orders import Report, Trade
-from tickbus_exchange.protocol import params, render
+from tickbus_exchange.protocol import futures_render, params, render
 from tickbus_exchange.protocol.errors import ApiError
 from tickbus_exchange.protocol.faults import Faults
 from tickbus_exchange.protocol.limits import Limiter
@@ -23,8 +24,6 @@ PUBLIC, MARKET = "public", "market"
 ROUTES = (PUBLIC, MARKET)
 IDS_APART = 7
 """Of the futures' update ids only every seventh is one of ours."""
-FUNDING_EVERY_MS = 8 * 3_600_000
-FUNDING_RATE = "0.00010000"
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
 _encode = msgspec.json.Encoder().encode
 
@@ -130,13 +129,12 @@ class FuturesHub(Listeners):
     def every_second(self) -> None:
         """Publish mark prices, and the largest liquidation of each symbol."""
         now_ms = self._clock_ms()
-        next_ms = (now_ms // FUNDING_EVERY_MS + 1) * FUNDING_EVERY_MS
+        rate, next_ms = _funding(self._venue, now_ms)
         for symbol, market in self._venue.engine.markets.items():
-            top = self._tops.get(symbol)
-            mark = text((top[0] + top[2]) // 2 if top else market.last_price)
+            mark = text(mark_price(market))
             event = {
                 "e": "markPriceUpdate", "E": now_ms, "s": symbol, "p": mark,
-                "i": text(market.last_price), "P": mark, "r": FUNDING_RATE, "T": next_ms,
+                "i": text(market.last_price), "P": mark, "r": rate, "T": next_ms,
             }  # fmt: skip
             self.publish(f"{symbol.lower()}@markPrice@1s", _encode(event))
         for symbol, t in self._forced.items():
@@ -152,6 +150,14 @@ class FuturesHub(Listeners):
         self._forced.clear()
 
 
+def _funding(venue: Venue, now_ms: int) -> tuple[str, int]:
+    """Return the funding rate and when it is next settled."""
+    config = venue.config.futures
+    interval_ms = config.funding_interval_ms
+    rate = futures_render.text(config.funding_rate)
+    return rate, (now_ms // interval_ms + 1) * interval_ms
+
+
 class FuturesData:
     """Answers `/fapi/v1/*` that needs no key."""
 
@@ -162,16 +168,13 @@ class FuturesData:
     def exchange_info(self, values: dict[str, str], now_ms: int) -> object:
         """Tell limits, symbols and filters; each market is a perpetual."""
         symbols = [
-            {
-                **{k: v for k, v in render.symbol(rules).items() if "Allowed" not in k},
-                "pair": rules.symbol, "contractType": "PERPETUAL", "contractSize": 1,
-                "marginAsset": rules.quote, "deliveryDate": 4_133_404_800_000,
-            }
-            for rules in self._venue.rules.values()
-        ]  # fmt: skip
+            futures_render.symbol(rules, self._venue.statuses[name])
+            for name, rules in self._venue.rules.items()
+        ]
         return {
             "timezone": "UTC", "serverTime": now_ms, "futuresType": "U_MARGINED",
-            "rateLimits": self._limiter.describe(), "exchangeFilters": [], "assets": [],
+            "rateLimits": self._limiter.describe(), "exchangeFilters": [],
+            "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
             "symbols": symbols,
         }  # fmt: skip
 
@@ -189,3 +192,20 @@ class FuturesData:
             "bids": [[text(p), text(q)] for p, q in book.bids.top(levels)],
             "asks": [[text(p), text(q)] for p, q in book.asks.top(levels)],
         }
+
+    def premium_index(self, values: dict[str, str], now_ms: int) -> object:
+        """Return mark price and funding of one or every symbol."""
+        rate, next_ms = _funding(self._venue, now_ms)
+        names = [one_symbol(self._venue, values)] if "symbol" in values else self._venue.rules
+        markets = self._venue.engine.markets
+        found = [
+            {
+                "symbol": name, "markPrice": text(mark_price(markets[name])),
+                "indexPrice": text(markets[name].last_price),
+                "estimatedSettlePrice": text(markets[name].last_price),
+                "lastFundingRate": rate, "interestRate": rate, "nextFundingTime": next_ms,
+                "time": now_ms,
+            }
+            for name in names
+        ]  # fmt: skip
+        return found[0] if "symbol" in values else found

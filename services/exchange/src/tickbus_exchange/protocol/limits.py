@@ -19,7 +19,7 @@ MAKER_FILL_WORTH = 5
 """Unfilled orders that the first fill of a resting order takes off the count."""
 
 
-class _Window:
+class Window:
     """A count that starts anew with every interval of the clock."""
 
     __slots__ = ("count", "interval_ms", "start")
@@ -30,6 +30,7 @@ class _Window:
         self.count = 0
 
     def add(self, amount: int, now_ms: int) -> int:
+        """Count so much more and return the count of this interval."""
         start = now_ms - now_ms % self.interval_ms
         if start != self.start:
             self.start, self.count = start, 0
@@ -37,6 +38,7 @@ class _Window:
         return self.count
 
     def seconds_left(self, now_ms: int) -> int:
+        """Return how long this interval goes on, rounded up."""
         return -(-(self.interval_ms - now_ms % self.interval_ms) // 1_000)
 
 
@@ -44,7 +46,7 @@ class _Address:
     __slots__ = ("banned_until_ms", "limited_until_ms", "warnings", "weight")
 
     def __init__(self) -> None:
-        self.weight = _Window(MINUTE_MS)
+        self.weight = Window(MINUTE_MS)
         self.limited_until_ms = 0
         self.warnings = 0
         self.banned_until_ms = 0
@@ -56,13 +58,13 @@ class Limiter:
     def __init__(self, limits: RateLimits) -> None:
         self._limits = limits
         self._addresses: dict[str, _Address] = {}
-        self._orders: dict[str, tuple[_Window, _Window]] = {}
+        self._orders: dict[str, tuple[Window, Window]] = {}
         """Windows of 10 seconds and of a day, by account."""
 
-    def _windows(self, account_id: str) -> tuple[_Window, _Window]:
+    def _windows(self, account_id: str) -> tuple[Window, Window]:
         windows = self._orders.get(account_id)
         if windows is None:
-            windows = self._orders[account_id] = (_Window(TEN_SECONDS_MS), _Window(DAY_MS))
+            windows = self._orders[account_id] = (Window(TEN_SECONDS_MS), Window(DAY_MS))
         return windows
 
     def spend(self, address: str, weight: int, now_ms: int) -> int:

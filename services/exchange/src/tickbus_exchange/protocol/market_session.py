@@ -1,17 +1,30 @@
 """One client of the market streams: which streams, in which shape, and live changes of both."""
 
 from collections.abc import Callable
+from typing import Protocol
 from urllib.parse import parse_qs, unquote
 
 import msgspec
 
+from tickbus_exchange.protocol.faults import Faults
 from tickbus_exchange.protocol.frames import text_frame
-from tickbus_exchange.protocol.futures import RoutedStreams
-from tickbus_exchange.protocol.streams import Hub
+from tickbus_exchange.protocol.listeners import Subscriber
 
 STREAMS_MAX = 1_024
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _encode = msgspec.json.Encoder().encode
+
+
+class Streams(Protocol):
+    """Where streams are listened to."""
+
+    faults: Faults
+
+    def subscribe(self, subscriber: Subscriber, stream: str) -> None:
+        """Listen to a stream."""
+
+    def unsubscribe(self, subscriber: Subscriber, stream: str) -> None:
+        """Stop listening."""
 
 
 class StreamError(Exception):
@@ -25,9 +38,7 @@ class StreamError(Exception):
 class MarketSession:
     """A Subscriber of the hub; `write` takes complete frames."""
 
-    def __init__(
-        self, hub: Hub | RoutedStreams, write: Callable[[bytes], None], path: str, query: str
-    ) -> None:
+    def __init__(self, hub: Streams, write: Callable[[bytes], None], path: str, query: str) -> None:
         self._hub = hub
         self.send = write
         self.combined = path.startswith("/stream")

@@ -1,10 +1,10 @@
 """One table of everything that can be asked: REST and WebSocket API names, weight, parameters."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
-from tickbus_exchange.protocol.futures import FuturesData
 from tickbus_exchange.protocol.limits import Limiter
 from tickbus_exchange.protocol.market_data import MarketData
 from tickbus_exchange.protocol.trading import Trading
@@ -53,12 +53,6 @@ def _depth_weight(values: Params) -> int:
     return next((w for most, w in ((100, 5), (500, 25), (1_000, 50)) if levels <= most), 250)
 
 
-def _futures_depth_weight(values: Params) -> int:
-    limit = values.get("limit", "500")
-    levels = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 10 else 500
-    return next((w for most, w in ((50, 2), (100, 5), (500, 10)) if levels <= most), 20)
-
-
 def _by_symbol(one: int, every: int) -> Weight:
     return lambda values: one if "symbol" in values else every
 
@@ -69,6 +63,13 @@ def _my_trades_weight(values: Params) -> int:
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
+
+
+class Table(Protocol):
+    """What one account may ask for, by REST (method, path) and by WebSocket API method."""
+
+    rest: dict[tuple[str, str], Operation]
+    socket: dict[str, Operation]
 
 
 class Operations:
@@ -87,7 +88,6 @@ class Operations:
         self.rest: dict[tuple[str, str], Operation] = {}
         self.socket: dict[str, Operation] = {}
         self._add_public(market)
-        self._add_futures(market, FuturesData(venue, limiter))
         self._add_signed(trading)
         self._add_wallet(Wallet(venue, account_id))
 
@@ -123,15 +123,6 @@ class Operations:
         public("ticker/price", "ticker.price", market.ticker_price, _by_symbol(2, 4), tickers)
         public("ticker/bookTicker", "ticker.book", market.book_ticker, _by_symbol(2, 4), tickers)
         public("ticker/24hr", "ticker.24hr", market.ticker_24h, _by_symbol(2, 80), tickers)
-
-    def _add_futures(self, market: MarketData, futures: FuturesData) -> None:
-        for path, run, weight, names in (
-            ("ping", market.ping, 1, ""),
-            ("time", market.time, 1, ""),
-            ("exchangeInfo", futures.exchange_info, 1, ""),
-            ("depth", futures.depth, _futures_depth_weight, "symbol limit"),
-        ):
-            self.rest["GET", f"/fapi/v1/{path}"] = Operation(run, weight, _names(names))
 
     def _signed(
         self,

@@ -12,7 +12,7 @@ from tickbus_exchange.protocol.errors import ApiError
 from tickbus_exchange.protocol.faults import NO_FAULT, Faults
 from tickbus_exchange.protocol.keys import ApiKey, Keys
 from tickbus_exchange.protocol.limits import Limiter
-from tickbus_exchange.protocol.operations import Operation, Operations
+from tickbus_exchange.protocol.operations import Operation, Table
 from tickbus_exchange.venue import USER
 
 HTML = b"text/html"
@@ -73,7 +73,7 @@ class RestApi:
 
     def __init__(
         self,
-        operations: Mapping[str, Operations],
+        operations: Mapping[str, Table],
         limiter: Limiter,
         keys: Keys,
         faults: Faults,

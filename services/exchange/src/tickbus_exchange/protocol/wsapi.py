@@ -13,7 +13,7 @@ from tickbus_exchange.protocol.frames import text_frame
 from tickbus_exchange.protocol.keys import ApiKey, Keys
 from tickbus_exchange.protocol.later import Later
 from tickbus_exchange.protocol.limits import Limiter
-from tickbus_exchange.protocol.operations import Operation, Operations
+from tickbus_exchange.protocol.operations import Operation, Table
 from tickbus_exchange.tape import AggTrade
 from tickbus_exchange.venue import USER
 
@@ -143,7 +143,7 @@ class ApiSession:
 
     def __init__(
         self,
-        operations: Mapping[str, Operations],
+        operations: Mapping[str, Table],
         limiter: Limiter,
         keys: Keys,
         streams: UserStreams,
