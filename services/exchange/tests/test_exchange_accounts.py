@@ -212,7 +212,8 @@ def test_an_exchange_without_further_accounts_keeps_its_state_as_ever(tmp_path: 
     world = World(accounts=(), state_dir=tmp_path)
     world.signed("POST", "order", LIMIT)
     world.exchange.close()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["counters.json", "journal.jsonl"]
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["counters.json", "futures.jsonl", "journal.jsonl"]
 
 
 @pytest.mark.parametrize(
