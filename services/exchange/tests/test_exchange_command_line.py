@@ -17,6 +17,8 @@ from tickbus_exchange.__main__ import parse_arguments
         (["--more-symbols", "5000"], "--more-symbols 5000 is outside 0 to 1000"),
         (["--maker-fee", "free"], "not a plain decimal number"),
         (["--accounts", "/nowhere.json"], "cannot read /nowhere.json"),
+        (["--funding-interval-s", "0"], "--funding-interval-s 0 is outside 1 to 86400"),
+        (["--futures-wallet", "much"], "not a plain decimal number"),
         (["--socket-life", "0"], "--socket-life 0.0 is not above 0"),
     ],
 )
@@ -58,3 +60,10 @@ def test_further_accounts_come_from_a_file_that_the_environment_may_name(
     monkeypatch.setenv("TICKBUS_EXCHANGE_ACCOUNTS", str(path))
     (desk,) = parse_arguments([]).accounts
     assert (desk.name, desk.units()) == ("desk", {"USDT": 500_000_000})
+
+
+def test_futures_have_options_of_their_own() -> None:
+    arguments = ["--futures-wallet", "5", "--funding-interval-s", "60", "--funding-rate=-0.0003"]
+    futures = parse_arguments(arguments).futures
+    assert (futures.wallet, futures.funding_interval_ms) == (500_000_000, 60_000)
+    assert (futures.funding_rate, futures.taker_fee) == (-30_000, 50_000)

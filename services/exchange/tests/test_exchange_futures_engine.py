@@ -148,6 +148,23 @@ def test_liquidation_closes_the_position_and_clears_the_debt(floor: Floor) -> No
     assert floor.income(IncomeType.INSURANCE_CLEAR) > 0
 
 
+def test_a_liquidation_that_finds_too_thin_a_book_is_tried_again(floor: Floor) -> None:
+    floor.desk.set_leverage(BTC, 50, floor.now_ms)
+    floor.order(BUY, "8")
+    floor.quotes("58000", "58002", "3")
+    floor.step()
+    assert floor.position.quantity == parse("5")
+    assert floor.income(IncomeType.INSURANCE_CLEAR) == 0, "not before the position is closed"
+    floor.quotes("58000", "58002", "3")
+    floor.step(999)
+    assert floor.position.quantity == parse("5")
+    floor.step(1)
+    assert floor.position.quantity == parse("2")
+    floor.quotes("58000", "58002", "3")
+    floor.step(1_000)
+    assert (floor.position.quantity, floor.desk.books.wallet) == (0, 0)
+
+
 def test_a_margin_call_comes_before_liquidation_and_once(floor: Floor) -> None:
     floor.desk.set_leverage(BTC, 50, floor.now_ms)
     floor.order(BUY, "7")

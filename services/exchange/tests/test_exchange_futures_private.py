@@ -14,6 +14,8 @@ from tickbus_exchange.config import (
     ExchangeConfig,
     FuturesConfig,
 )
+from tickbus_exchange.engine.futures_types import Changes
+from tickbus_exchange.engine.numbers import plain
 from tickbus_exchange.server import Server
 
 if TYPE_CHECKING:
@@ -57,6 +59,31 @@ async def test_a_fill_is_told_on_the_private_route(client: FuturesClient) -> Non
         await client.ask("POST", "v1/algoOrder", STOP)
         algo = await client.receive(socket)
         assert (algo["e"], algo["o"]["X"], algo["o"]["tp"]) == ("ALGO_UPDATE", "NEW", "50000")
+
+
+async def test_a_margin_call_names_the_position(
+    futures_server: Server, client: FuturesClient
+) -> None:
+    await client.ask("POST", "v1/order", MARKET)
+    key = await client.listen_key()
+    async with client.socket(f"/private/ws/{key}") as socket:
+        desk = futures_server.exchange.futures.user.desk
+        desk.emit(Changes(futures_server.exchange.clock_ms(), reason="MARGIN_CALL"))
+        call = await client.receive(socket)
+    assert (call["e"], call["cw"]) == ("MARGIN_CALL", plain(desk.books.wallet))
+    (position,) = call["p"]
+    assert (position["s"], position["pa"], position["mt"]) == ("BTCUSDT", "0.01", "CROSSED")
+    assert 0 < float(position["mm"]) < 10
+
+
+async def test_the_end_of_the_stream_can_be_had_on_demand(client: FuturesClient) -> None:
+    key = await client.listen_key()
+    async with client.socket(f"/private/ws/{key}") as socket:
+        await client.admin("faults", terminate_user=1.0)
+        await client.ask("POST", "v1/order", LIMIT)
+        assert (await client.receive(socket))["e"] == "listenKeyExpired"
+        assert await client.quiet(socket)
+    assert (await client.http.put("/fapi/v1/listenKey")).json()["code"] == -1125
 
 
 async def test_chosen_events_and_combined_streams(client: FuturesClient) -> None:
