@@ -242,6 +242,28 @@ def test_amendments_that_cancel_or_are_refused(floor: Floor) -> None:
     assert not floor.desk.books.working_orders(BTC)
 
 
+def test_an_amendment_needs_margin_for_what_is_not_filled_yet(floor: Floor) -> None:
+    order = floor.order(BUY, "1.6", "59999.5")
+    floor.bob(SELL, "1.5")
+    filled = floor.desk.books.orders[order.order_id]
+    # Some 5,400 are left: enough for 1.7 more at 20 times, not for 3.2.
+    result = floor.desk.amend(filled, parse("3.2"), parse("59999.5"), floor.now_ms)
+    assert isinstance(result, FuturesOrder), result
+    latest = floor.desk.books.orders[order.order_id]
+    more = floor.desk.amend(latest, parse("3.6"), parse("59999.5"), floor.now_ms)
+    assert refused(more) is FuturesRefusal.MARGIN
+
+
+def test_an_amended_reduce_only_order_takes_no_more_than_the_position(floor: Floor) -> None:
+    floor.order(BUY, "0.2")
+    order = floor.order(SELL, "0.1", "60100", reduce_only=True)
+    result = floor.desk.amend(order, parse("5"), parse("59999"), floor.now_ms)
+    assert isinstance(result, FuturesOrder), result
+    latest = floor.desk.books.orders[order.order_id]
+    assert (latest.quantity, latest.status) == (parse("0.2"), OrderStatus.FILLED)
+    assert floor.position.quantity == 0
+
+
 def test_good_till_date_ends_by_itself(floor: Floor) -> None:
     date_ms = START_MS + 700_000
     order = floor.order(BUY, "0.1", "59000", time_in_force=FuturesTif.GTD, good_till_ms=date_ms)

@@ -63,9 +63,9 @@ def fill(
     if held * signed >= 0:
         return _moved(position, held + signed, cost + quote, 0, now_ms), 0
     closing = min(quantity, abs(held))
-    # Both shares are taken off in whole units; the last one to leave takes what rounding left.
-    released = cost if closing == abs(held) else cost * closing // abs(held)
-    closed_for = quote if closing == quantity else quote * closing // quantity
+    # Shares are whole units; closing everything takes everything, also what rounding left before.
+    released = cost * closing // abs(held)
+    closed_for = quote * closing // quantity
     realized = closed_for - released if held > 0 else released - closed_for
     left = cost - released + quote - closed_for
     return _moved(position, held + signed, left, realized, now_ms), realized
