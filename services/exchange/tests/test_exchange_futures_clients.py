@@ -1,7 +1,7 @@
 """Other people's futures clients, unmodified but for the base URL, against the exchange.
 
 Each test is skipped where its client is not installed; with CI_REQUIRE_CLIENTS=1 the absence of
-the venue's own SDK is a failure.
+python-binance is a failure.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def address() -> Iterator[str]:
 
 
 def test_the_venue_s_own_sdk_trades_over_rest(address: str) -> None:
-    sdk = client_module(SDK, "binance-sdk-derivatives-trading-usds-futures", required=True)
+    sdk = client_module(SDK, "binance-sdk-derivatives-trading-usds-futures")
     configuration = client_module("binance_common.configuration", "binance-common")
     rest = sdk.DerivativesTradingUsdsFutures(
         configuration.ConfigurationRestAPI(
@@ -84,7 +84,7 @@ def test_the_venue_s_own_sdk_trades_over_rest(address: str) -> None:
 
 
 async def test_the_venue_s_own_sdk_trades_over_sockets(address: str) -> None:
-    sdk = client_module(SDK, "binance-sdk-derivatives-trading-usds-futures", required=True)
+    sdk = client_module(SDK, "binance-sdk-derivatives-trading-usds-futures")
     configuration = client_module("binance_common.configuration", "binance-common")
     venue = sdk.DerivativesTradingUsdsFutures(
         config_ws_api=configuration.ConfigurationWebSocketAPI(
@@ -141,7 +141,7 @@ def test_the_small_connector_trades(address: str) -> None:
 
 
 def test_python_binance_trades(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = client_module("binance.client", "python-binance")
+    module = client_module("binance.client", "python-binance", required=True)
     monkeypatch.setattr(module.Client, "API_URL", f"http://{address}/api")
     monkeypatch.setattr(module.Client, "FUTURES_URL", f"http://{address}/fapi")
     client = module.Client(KEY, SECRET)
