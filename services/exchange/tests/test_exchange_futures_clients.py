@@ -45,7 +45,7 @@ def address() -> Iterator[str]:
 
 
 def test_the_venue_s_own_sdk_trades_over_rest(address: str) -> None:
-    sdk = client_module(SDK, "binance-sdk-derivatives-trading-usds-futures")
+    sdk = client_module(SDK, "binance-sdk-derivatives-trading-usds-futures", required=True)
     configuration = client_module("binance_common.configuration", "binance-common")
     rest = sdk.DerivativesTradingUsdsFutures(
         configuration.ConfigurationRestAPI(
@@ -84,7 +84,7 @@ def test_the_venue_s_own_sdk_trades_over_rest(address: str) -> None:
 
 
 async def test_the_venue_s_own_sdk_trades_over_sockets(address: str) -> None:
-    sdk = client_module(SDK, "binance-sdk-derivatives-trading-usds-futures")
+    sdk = client_module(SDK, "binance-sdk-derivatives-trading-usds-futures", required=True)
     configuration = client_module("binance_common.configuration", "binance-common")
     venue = sdk.DerivativesTradingUsdsFutures(
         config_ws_api=configuration.ConfigurationWebSocketAPI(
