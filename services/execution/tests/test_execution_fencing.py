@@ -27,7 +27,6 @@ from tickbus_testkit.brokers import nats_server
 from tickbus_testkit.processes import ServiceProcess, free_port
 
 CONFIG = Path(__file__).parents[3] / "config" / "default.yaml"
-BTC = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"))
 
 
 def an_approval(n: int) -> OrderApproved:
@@ -38,18 +37,38 @@ def an_approval(n: int) -> OrderApproved:
     return OrderApproved(now, now, order)
 
 
+def an_environment(nats_url: str, port: int) -> dict[str, str]:
+    return {
+        "TICKBUS_NATS_URL": nats_url,
+        "TICKBUS_CONFIG": str(CONFIG),
+        "TICKBUS_VENUE_REST_URL": f"http://127.0.0.1:{port}",
+        "TICKBUS_VENUE_WS_URL": f"ws://127.0.0.1:{port}",
+        "TICKBUS_VENUE_WS_API_URL": f"ws://127.0.0.1:{port}/ws-api/v3",
+        "TICKBUS_VENUE_API_KEY": "sim-key",
+        "TICKBUS_VENUE_API_SECRET": "sim-secret",
+    }
+
+
+async def describe_instruments(bus: NatsBus) -> None:
+    for base in ("BTC", "ETH", "SOL"):
+        described = Instrument(
+            "sim", f"{base}-USDT", f"{base}USDT", base, "USDT", Decimal("0.01"), Decimal("0.00001")
+        )
+        await bus.kv_put("instruments", f"sim.{base}-USDT", codec.encode_value(described))
+
+
 async def approve(bus: NatsBus, n: int) -> None:
     event = an_approval(n)
     await bus.publish_durable(subjects.of(event), codec.encode([event]), message_id(event))
 
 
 async def until_dead(process: ServiceProcess) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while process.lives():
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(200)
 async def test_execution_that_was_paused_and_replaced_sends_nothing_when_it_wakes(
     tmp_path: Path,
 ) -> None:
@@ -60,22 +79,9 @@ async def test_execution_that_was_paused_and_replaced_sends_nothing_when_it_wake
     made: list[ServiceProcess] = [exchange]
     try:
         async with nats_server() as server:
-            environment = {
-                "TICKBUS_NATS_URL": server.url,
-                "TICKBUS_CONFIG": str(CONFIG),
-                "TICKBUS_VENUE_REST_URL": f"http://127.0.0.1:{port}",
-                "TICKBUS_VENUE_WS_URL": f"ws://127.0.0.1:{port}",
-                "TICKBUS_VENUE_WS_API_URL": f"ws://127.0.0.1:{port}/ws-api/v3",
-                "TICKBUS_VENUE_API_KEY": "sim-key",
-                "TICKBUS_VENUE_API_SECRET": "sim-secret",
-            }
+            environment = an_environment(server.url, port)
             bus = await NatsBus.connect(server.url, "test")
-            for name in ("BTC-USDT", "ETH-USDT", "SOL-USDT"):
-                base = name.partition("-")[0]
-                described = Instrument(
-                    "sim", name, f"{base}USDT", base, "USDT", BTC.tick_size, BTC.lot_size
-                )
-                await bus.kv_put("instruments", f"sim.{name}", codec.encode_value(described))
+            await describe_instruments(bus)
             said: list[Event] = []
 
             async def keep(message: Message) -> None:
@@ -96,7 +102,7 @@ async def test_execution_that_was_paused_and_replaced_sends_nothing_when_it_wake
                 return sorted(e.client_order_id for e in said if isinstance(e, OrderFilled))
 
             async def until_filled(*order_ids: str) -> None:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(45):
                     while not set(order_ids) <= set(filled()):
                         await asyncio.sleep(0.05)
 
