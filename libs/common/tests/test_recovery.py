@@ -186,6 +186,19 @@ async def test_what_was_handled_before_the_snapshot_does_not_come_again_unacknow
     assert core.folded == 0
 
 
+async def test_restart_behind_a_long_history_keeps_a_snapshot_before_anything_new_comes(
+    bus: Bus,
+) -> None:
+    await want(bus, *range(1, 151))
+    await run(bus, Summing(), sum(range(151)), snapshot=False, snapshot_every_events=10_000)
+    shell = a_shell(bus, Summing(), snapshot_every_events=100)
+    await shell.start()
+    await until(lambda: shell.telemetry.counts.get(("Snapshot", "kept")))
+    await shell.stop()
+    core = await run_to_end(bus)
+    assert (core.total, core.folded) == (sum(range(151)), 0)
+
+
 @pytest.mark.parametrize("harm", ["piece", "manifest", "code", "restore", "stream", "format"])
 async def test_unsound_snapshot_is_passed_over_for_the_whole_history(
     bus: Bus, harm: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

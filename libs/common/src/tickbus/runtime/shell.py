@@ -8,6 +8,7 @@ from typing import Any
 
 from tickbus import __version__, codec, subjects
 from tickbus.bus import Bus, BusError, Consumption, Message, Subscription
+from tickbus.bus.base import matches_any
 from tickbus.clock import Clock, WallClock
 from tickbus.codec import Envelope, Hop, MalformedMessage
 from tickbus.config import PlatformConfig
@@ -320,6 +321,8 @@ class Shell:
             except BusError as error:
                 self.fail(error, f"giving up the message at sequence {message.sequence}")
                 await _for_ever()
+        if self._snapshotter is not None and matches_any(self.spec.consume, message.subject):
+            self._snapshotter.position = message.sequence  # an earlier process has handled it
         if self._letters.is_dead(message.sequence):
             return
         envelope = self._decode(message)

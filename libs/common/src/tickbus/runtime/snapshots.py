@@ -153,7 +153,7 @@ class Snapshots:
         try:
             manifests, _ = await self._manifests()
             last = await self._bus.last_sequence() if manifests else 0
-        except (BusError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, the history is there
             self._log.warning("no snapshot can be read, reading the whole history: %s", error)
             return None
         for manifest in manifests:
