@@ -1,7 +1,7 @@
-"""How long risk takes to restart behind a long history, with and without a snapshot.
+"""How long execution takes to restart behind a long history, with and without a snapshot.
 
 `python benchmarks/restart.py [--orders 200000]`: a NATS server of its own is filled with so many
-orders of five messages each, then risk is started on it three ways.
+orders of five messages each, then execution, without its venue, is started on it three ways.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Awaitable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -32,10 +33,10 @@ from tickbus.events import (
     Side,
     SubmitOrder,
 )
-from tickbus.runtime import Shell
+from tickbus.runtime import ServiceSpec, Shell
 from tickbus.runtime.snapshots import slices_of
 from tickbus_embedded import EmbeddedNats
-from tickbus_risk.service import build
+from tickbus_execution.service import build as build_execution
 
 BATCH = 1_000
 
@@ -59,7 +60,8 @@ def main() -> None:
 
 async def measure(orders: int) -> None:
     """Everything, one after the other."""
-    settings = load([Path(__file__).parents[1] / "config" / "default.yaml"])
+    keys = {"TICKBUS_VENUE_API_KEY": "none", "TICKBUS_VENUE_API_SECRET": "none"}
+    settings = load([Path(__file__).parents[1] / "config" / "default.yaml"], keys)
     with tempfile.TemporaryDirectory(prefix="tickbus-restart-") as directory:
         async with EmbeddedNats(Path(directory)) as server:
             bus = await NatsBus.connect(server.url, "restart")
@@ -84,6 +86,11 @@ async def measure(orders: int) -> None:
                 print(f"restart with a snapshot: {seconds:.3f} s")
                 await shell.stop()
             await bus.close()
+
+
+def build(settings: Settings) -> ServiceSpec:
+    """Execution without its connection to the venue."""
+    return replace(build_execution(settings), edges=(), sinks={}, rehearse=None)
 
 
 def story(n: int) -> Iterator[Event]:
@@ -134,19 +141,19 @@ async def read_from(bus: NatsBus, sequence: int) -> None:
 
 
 async def acknowledge(bus: NatsBus, settings: Settings, last: int) -> None:
-    """As if risk had handled all of it and were gone."""
+    """As if execution had handled all of it and were gone."""
 
     async def ignore(_: Message) -> None:
         return
 
-    reader = await bus.consume("risk", build(settings).consume, ignore, after=last)
+    reader = await bus.consume("execution", build(settings).consume, ignore, after=last)
     await reader.stop()
 
 
 async def restart(
     bus: NatsBus, settings: Settings, platform: PlatformConfig
 ) -> tuple[float, Shell]:
-    """Seconds until risk is live."""
+    """Seconds until execution is live."""
     shell = Shell(build(settings), bus, platform=platform)
     began = time.monotonic()
     await shell.start()
@@ -157,7 +164,7 @@ async def keep(bus: NatsBus, shell: Shell, n: int) -> None:
     """Have one more order handled and a snapshot made, and say what else had to wait for it."""
     snapshotter = shell._snapshotter
     assert snapshotter is not None
-    event = next(story(n))
+    event = list(story(n))[1]  # its approval
     stored = await bus.publish_durable(subjects.of(event), codec.encode([event]), f"bench-{n}")
     while snapshotter.position < stored.sequence:  # noqa: ASYNC110 - a look is enough here
         await asyncio.sleep(0.01)

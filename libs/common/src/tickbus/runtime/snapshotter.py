@@ -6,11 +6,14 @@ snapshot is by construction what folding the history gives, and the live core is
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import msgspec
 
 from tickbus import codec
 from tickbus.backoff import delays_s
@@ -116,7 +119,7 @@ class Snapshotter:
         slices: list[bytes] = []
         slowest_s = 0.0
         before = time.monotonic()
-        for piece in slices_of(self._twin.snapshot()):
+        for piece in slices_of(self._write_down()):
             slices.append(piece)
             slowest_s = max(slowest_s, time.monotonic() - before)
             await asyncio.sleep(0)
@@ -127,6 +130,17 @@ class Snapshotter:
         self._telemetry.gauge("snapshot_seconds", time.monotonic() - began)
         self._telemetry.gauge("snapshot_slice_seconds", slowest_s)
         self._telemetry.count("Snapshot", "kept")
+
+    def _write_down(self) -> msgspec.Struct:
+        # Its lists are many small tuples at once, for which the collector would look at everything
+        # there is; they are gone again in a moment.
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            return self._twin.snapshot()
+        finally:
+            if was_on:
+                gc.enable()
 
     async def _catch_up(self, target: int) -> Message:
         """Let the twin fold all up to the message at `target`, and return that."""
