@@ -36,6 +36,9 @@ COMMANDS = {
     "feed": Command("tickbus_cli.feed", "run the feed of one venue, or record it"),
     "kill": Command("tickbus_cli.kill", "cancel every order of every account, whatever is down"),
     "resume": Command("tickbus_cli.resume", "let trading go on after a halt"),
+    "dead-letters": Command(
+        "tickbus_cli.dead_letters", "messages that a service could never handle"
+    ),
     "replay": Command("tickbus_cli.replay", "run recorded market data through the platform"),
     "inspect": Command("tickbus_cli.inspect", "show what a capture holds"),
     "conformance": Command("tickbus_cli.conformance", "check what a feed publishes"),
@@ -96,7 +99,7 @@ def _fail(name: str, message: str, code: int = 1) -> int:
 
 
 def _help(given: Sequence[str]) -> int:
-    lines = "\n".join(f"  {name:<12} {command.help}" for name, command in COMMANDS.items())
+    lines = "\n".join(f"  {name:<13} {command.help}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="tickbus",
         usage="tickbus COMMAND [ARGUMENTS]",

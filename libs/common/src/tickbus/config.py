@@ -46,11 +46,17 @@ class PlatformConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What this installation is; `mode` is simulated, paper, testnet, live or dry_run.
 
     `rehearse_every_ms`: how often the order path is rehearsed to keep it warm; 0 is never.
+    `snapshot_every_s` and `snapshot_every_events`: whichever comes first, a service keeps what it
+    knows, so that its restart reads no more history than that; 0 seconds is never.
+    `deliveries_max`: a message that a service failed to handle so often becomes a dead letter.
     """
 
     name: str = "tickbus"
     mode: typing.Literal["simulated", "paper", "testnet", "live", "dry_run"] = "simulated"
     rehearse_every_ms: typing.Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+    snapshot_every_s: typing.Annotated[float, msgspec.Meta(ge=0)] = 120.0
+    snapshot_every_events: typing.Annotated[int, msgspec.Meta(ge=100)] = 20_000
+    deliveries_max: typing.Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
 
 
 class BusConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

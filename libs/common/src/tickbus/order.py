@@ -5,7 +5,7 @@ nothing. Reports may come late, twice or out of order: fills are counted once pe
 report but a fill moves an order that has ended.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, localcontext
 from enum import StrEnum
 
@@ -414,6 +414,17 @@ class Orders:
             del self._living[client_order_id]
             self._keep(order)
         return changed
+
+    def snapshot(self) -> list[Order]:
+        """Every order, the closed ones first, each part in its order; the orders themselves."""
+        return list(self)
+
+    def restore(self, orders: Sequence[Order]) -> None:
+        """Take over what `snapshot` gave."""
+        self._living.clear()
+        self._closed.clear()
+        for order in orders:
+            self._keep(order)
 
     def _create(self, submit: SubmitOrder) -> Order:
         order = self._living[submit.client_order_id] = Order.from_submit(submit)

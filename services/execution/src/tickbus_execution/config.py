@@ -24,11 +24,14 @@ class ExecutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `mode`: `venue` sends orders, `paper` fills them against the live book, `dry_run` only logs
     them; `auto` follows platform.mode. `request_timeout_s`: an order request without an answer for
     so long has an unknown outcome. `recv_window_ms`: a request that reaches the venue later is
-    refused there. `reconcile_interval_s`: how often the account is compared.
+    refused there. `reconcile_interval_s`: how often the account is compared. `lease_ttl_s`: a
+    process that was paused for longer sends nothing more, and one on another machine takes its
+    place after so long.
     """
 
     mode: Literal["auto", "venue", "paper", "dry_run"] = "auto"
     request_timeout_s: Positive = 3.0
     recv_window_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 5_000
     reconcile_interval_s: Positive = 120.0
+    lease_ttl_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 2.0
     paper: PaperConfig = PaperConfig()

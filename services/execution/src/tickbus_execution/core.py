@@ -24,6 +24,7 @@ from tickbus.events import (
     Event,
     Fill,
     Instrument,
+    MessageDead,
     OrderAccepted,
     OrderApproved,
     OrderCanceled,
@@ -51,7 +52,6 @@ from tickbus_execution.venue import (
     Request,
     RequestFailed,
     VenueCancel,
-    VenueLost,
     VenueQuery,
     VenueSnapshot,
     VenueStatus,
@@ -88,11 +88,11 @@ class ExecutionCore(Memory):
             RequestFailed: self._failed,
             AccountReport: self._account,
             VenueSnapshot: self._reconcile,
-            VenueLost: self._lost,
             Instrument: self._instrument,
             TimerFired: self._timer,
             Recovered: self._recovered,
             AccountUpdated: self._old_account,
+            MessageDead: self._dead,
         }
         for kind in (
             OrderSubmitted, OrderReplaced, OrderAccepted, OrderRejected, OrderFilled, OrderCanceled,
@@ -496,6 +496,3 @@ class ExecutionCore(Memory):
                 event.ts_event, event.ts_recv, self.venue, event.balances, event.complete
             ),
         )
-
-    def _lost(self, _: VenueLost) -> Events:
-        return ()  # the next snapshot says what became of everything

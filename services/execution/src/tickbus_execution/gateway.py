@@ -14,7 +14,7 @@ from tickbus.clock import Clock
 from tickbus.codec import Hop
 from tickbus.config import ConfigError, Settings
 from tickbus.events import Event, SubmitOrder
-from tickbus.runtime import Context
+from tickbus.runtime import Context, Lease
 from tickbus.websocket import FrameStream
 from tickbus_execution import binance
 from tickbus_execution.account import Account
@@ -55,8 +55,11 @@ INSTRUMENTS_WAIT_S = 3.0
 class BinanceGateway:
     """One account's WebSocket API session: user stream, reconciliation, order entry."""
 
-    def __init__(self, core: ExecutionCore, settings: Settings, config: ExecutionConfig) -> None:
+    def __init__(
+        self, core: ExecutionCore, settings: Settings, config: ExecutionConfig, lease: Lease
+    ) -> None:
         self._core = core
+        self._lease = lease
         self._venue = settings.venue
         self._config = config
         key, secret = settings.secret("venue_api_key"), settings.secret("venue_api_secret")
@@ -215,6 +218,9 @@ class BinanceGateway:
     async def submit(self, wish: VenueSubmit, hops: tuple[Hop, ...]) -> None:
         """Write an order to the socket; the answer comes to the core by itself."""
         order = wish.order
+        if not await self._may_act():
+            self._refuse(order, "LEASE_AWAY", f"never sent: no lease for {HELD_S:g} s")
+            return
         if self._paused:
             self._refuse(order, "VENUE_PAUSED", "the venue asked for silence")
             return
@@ -239,6 +245,17 @@ class BinanceGateway:
         if hops[0].service == "feed":
             telemetry.observe_ns("tick_to_order", now - hops[0].ts_recv)
 
+    async def _may_act(self) -> bool:
+        """Wait until no other process can be in our place; False when that took too long.
+
+        Meanwhile nothing is said of the order either: it may be somebody else's already.
+        """
+        if self._lease.held:
+            return True
+        began = time.monotonic()
+        await self._lease.until_held()
+        return time.monotonic() - began < HELD_S
+
     def rehearse(self, order: SubmitOrder) -> None:
         """Write and sign the request of an order that is not meant; it never gets to the socket."""
         self._calls.text(0, "order.place", binance.order_params(order, order.instrument_id))
@@ -246,6 +263,7 @@ class BinanceGateway:
     async def cancel(self, wish: VenueCancel, _: tuple[Hop, ...]) -> None:
         """Write a cancel to the socket."""
         cancel = wish.cancel
+        await self._lease.until_held()
         held = self._held.pop(cancel.client_order_id, None)
         if held is not None:
             self._refuse(held[1].order, "NEVER_SENT", "cancelled before it could be sent")

@@ -6,6 +6,7 @@ from tickbus.events import (
     CancelApproved,
     CancelRejected,
     Event,
+    MessageDead,
     OrderApproved,
     OrderCanceled,
     OrderExpired,
@@ -15,6 +16,7 @@ from tickbus.events import (
 )
 from tickbus.order import Order, Orders
 from tickbus_execution.external import external_order
+from tickbus_execution.snapshot import ExecutionMemory, PaperMemory
 from tickbus_execution.venue import OrderReport
 
 IDS_MAX = 50_000
@@ -25,6 +27,8 @@ Events = Sequence[Event]
 
 class Memory:
     """The part of the execution core that remembers; it decides nothing."""
+
+    memory = ExecutionMemory
 
     def __init__(self, venue: str) -> None:
         self.venue = venue
@@ -40,6 +44,28 @@ class Memory:
         # Approved, and not known to have been sent: the venue is asked before they are.
         self._waiting: dict[str, OrderApproved] = {}
         self._expiring: set[str] = set()
+
+    def snapshot(self) -> ExecutionMemory:
+        """All that folding the order path gave."""
+        return ExecutionMemory(
+            self.orders.snapshot(),
+            list(self._submitted),
+            list(self._by_venue_id.items()),
+            list(self._cancels.values()),
+            list(self._waiting.values()),
+            list(self.fill_cursor.items()),
+            self.ts_opened,
+        )
+
+    def restore(self, memory: ExecutionMemory | PaperMemory, /) -> None:
+        """Know what `memory` says."""
+        self.orders.restore(memory.orders)
+        self._submitted = dict.fromkeys(memory.submitted)
+        self._by_venue_id = dict(memory.venue_ids)
+        self._cancels = {event.cancel.client_order_id: event for event in memory.cancels}
+        self._waiting = {event.order.client_order_id: event for event in memory.waiting}
+        self.fill_cursor = dict(memory.fill_cursor)
+        self.ts_opened = memory.ts_opened
 
     def instrument_ids(self) -> set[str]:
         """The instruments that can be traded here, as far as they are known."""
@@ -74,6 +100,15 @@ class Memory:
             event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
             order.instrument_id, reason, detail,
         )  # fmt: skip
+
+    def _dead(self, event: MessageDead) -> Events:
+        approved = event.event
+        if not isinstance(approved, OrderApproved):
+            return ()
+        if approved.order.client_order_id in self._submitted:
+            return ()  # an earlier process may have sent it: what became of it the venue says
+        # Every attempt to handle it failed before anything was sent.
+        return (self._rejected(approved, "INTERNAL_ERROR", event.error),)
 
     def _find_or_adopt(self, report: OrderReport, out: list[Event]) -> Order:
         known = self._by_venue_id.get(report.venue_order_id)

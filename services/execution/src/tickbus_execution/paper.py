@@ -40,7 +40,9 @@ from tickbus.events import (
 )
 from tickbus_execution.config import PaperConfig
 from tickbus_execution.core import ExecutionCore
+from tickbus_execution.memory import IDS_MAX
 from tickbus_execution.paper_market import PaperMarket, Resting
+from tickbus_execution.snapshot import PaperMemory
 from tickbus_execution.venue import (
     AccountReport,
     OrderReport,
@@ -79,6 +81,19 @@ class PaperVenue:
         self._orders: dict[str, OrderReport] = {}
         self._number = 0
         self._live = False
+
+    # -- snapshots ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> tuple[list[tuple[str, Decimal]], list[tuple[SubmitOrder, Decimal]]]:
+        """What folding the history gave: holdings by asset, and what was filled of each order."""
+        return list(self._free.items()), list(self._history.values())
+
+    def restore(
+        self, free: list[tuple[str, Decimal]], filled: list[tuple[SubmitOrder, Decimal]]
+    ) -> None:
+        """Take over what `snapshot` gave."""
+        self._free = dict(free)
+        self._history = {order.client_order_id: (order, done) for order, done in filled}
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -127,6 +142,8 @@ class PaperVenue:
                     self._free[balance.asset] = balance.total
             case OrderApproved():
                 self._history[event.order.client_order_id] = (event.order, ZERO)
+                if len(self._history) > IDS_MAX:
+                    del self._history[next(iter(self._history))]
             case OrderFilled():
                 order, filled = self._history.get(event.client_order_id, (None, ZERO))
                 if order is not None:
@@ -342,6 +359,8 @@ class PaperVenue:
             order.quantity - resting.leaves, fills, reason,
         )  # fmt: skip
         self._orders[order.client_order_id] = report
+        if len(self._orders) > IDS_MAX:
+            del self._orders[next(iter(self._orders))]
         return report
 
     def _account(
@@ -365,6 +384,8 @@ class PaperVenue:
 class PaperExecution:
     """The execution core with the paper venue behind it, as one core."""
 
+    memory = PaperMemory
+
     def __init__(self, core: ExecutionCore, paper: PaperVenue) -> None:
         self._core = core
         self._paper = paper
@@ -385,6 +406,17 @@ class PaperExecution:
                     requests += self._settle(self._core.handle(report), out)
             reports = []
         return out
+
+    def snapshot(self) -> PaperMemory:
+        """All that folding the order path gave."""
+        free, filled = self._paper.snapshot()
+        known = msgspec.structs.asdict(self._core.snapshot())
+        return PaperMemory(**known, free=free, filled=filled)
+
+    def restore(self, memory: PaperMemory, /) -> None:
+        """Know what `memory` says."""
+        self._core.restore(memory)
+        self._paper.restore(memory.free, memory.filled)
 
     @staticmethod
     def _settle(events: Events, out: list[Event]) -> list[Event]:

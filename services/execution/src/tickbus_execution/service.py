@@ -1,8 +1,10 @@
 """The declaration of the execution service."""
 
+from functools import partial
+
 from tickbus import subjects
 from tickbus.config import Settings
-from tickbus.runtime import ServiceSpec
+from tickbus.runtime import Lease, ServiceSpec
 from tickbus_execution.config import ExecutionConfig
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.gateway import BinanceGateway
@@ -23,7 +25,6 @@ def build(settings: Settings) -> ServiceSpec:
     """Execution at the configured venue, in the configured mode."""
     config = settings.section("execution", ExecutionConfig)
     venue = settings.venue
-    core = ExecutionCore(venue.name)
     consume = (subjects.approved(venue.name),)
     recall = (subjects.order_events(venue.name), f"orders.account.{venue.name}")
     # The main venue's keeps its name: its consumer knows what was handled.
@@ -31,10 +32,13 @@ def build(settings: Settings) -> ServiceSpec:
     durable = "execution" if is_main else f"execution_{venue.name}"
     mode = mode_of(settings, config)
     if mode == "venue":
-        gateway = BinanceGateway(core, settings, config)
+        core = ExecutionCore(venue.name)
+        lease = Lease(f"execution.{venue.name}", config.lease_ttl_s)
+        gateway = BinanceGateway(core, settings, config, lease)
         return ServiceSpec(
             name="execution",
             core=core,
+            twin=partial(ExecutionCore, venue.name),
             rehearse=gateway.rehearse,
             consume=consume,
             recall=recall,
@@ -45,15 +49,21 @@ def build(settings: Settings) -> ServiceSpec:
                 VenueCancel: gateway.cancel,
                 VenueQuery: gateway.query,
             },
-            edges=(gateway,),
+            # Stopped in the other order: the lease is given back when nothing more is sent.
+            edges=(lease, gateway),
         )
-    paper = PaperVenue(
-        venue.name, config.paper, venue.fees, settings.run_id, dry_run=mode == "dry_run"
-    )
+
+    def paper() -> PaperExecution:
+        account = PaperVenue(
+            venue.name, config.paper, venue.fees, settings.run_id, dry_run=mode == "dry_run"
+        )
+        return PaperExecution(ExecutionCore(venue.name), account)
+
     market = ("snapshot", "delta", "trade", "status")
     return ServiceSpec(
         name="execution",
-        core=PaperExecution(core, paper),
+        core=paper(),
+        twin=paper,
         subscribe=tuple(subjects.market(kind, venue.name) for kind in market),
         consume=consume,
         recall=recall,

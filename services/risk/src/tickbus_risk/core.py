@@ -33,6 +33,7 @@ from tickbus.events import (
     Heartbeat,
     HeartbeatChanged,
     Instrument,
+    MessageDead,
     OrderAccepted,
     OrderApproved,
     OrderCanceled,
@@ -96,6 +97,7 @@ class RiskCore:
             OrderDenied: self._denied,
             CancelApproved: self._order_event,
             SetTradingState: self._set_state,
+            MessageDead: self._dead,
             TimerFired: self._timer,
             Recovered: self._recovered,
             OrderSubmitted: self._order_event,
@@ -299,6 +301,15 @@ class RiskCore:
             return ()
 
         return handle
+
+    def _dead(self, event: MessageDead) -> Events:
+        # Whoever wished for it must not wait for ever; other messages need no answer.
+        if not isinstance(event.event, SubmitOrder):
+            return ()
+        order = event.event
+        plain = _is_plain(order.client_order_id) and _is_plain(order.strategy_id)
+        reason = DenialReason.INTERNAL_ERROR if plain else DenialReason.ORDER_ID_INVALID
+        return (self._deny(order, Denial(reason, event.error)),)
 
     # -- the trading state and time ----------------------------------------------------------------
 

@@ -134,6 +134,10 @@ MEANINGS: dict[R, tuple[str, str]] = {
         "The day's net P&L has reached its target; a stop follows.",
         "Resume with a reason, or raise `profit_target`.",
     ),
+    R.INTERNAL_ERROR: (
+        "Risk itself failed at this order, every time; it is kept as a dead letter.",
+        "See `tickbus dead-letters`, report the error; the id is used up.",
+    ),
 }
 
 

@@ -34,9 +34,10 @@ from tickbus.events import (
     TimerFired,
     Trade,
 )
-from tickbus.order import client_order_id_of
+from tickbus.order import Order, client_order_id_of
 from tickbus_strategy.base import Strategy
 from tickbus_strategy.desk import Desk, Market
+from tickbus_strategy.memory import StrategyMemory
 
 Events = Sequence[Event]
 Key = tuple[str, str]
@@ -61,6 +62,8 @@ class Seat:
 
 class StrategyCore:
     """Runs the given seats; see the module's first lines."""
+
+    memory = StrategyMemory
 
     def __init__(self, seats: Sequence[Seat]) -> None:
         self._seats: dict[Key, list[Seat]] = {}
@@ -93,6 +96,23 @@ class StrategyCore:
         """What the strategies want after `event`."""
         handler = self._handlers.get(type(event))
         return handler(event) if handler is not None else ()
+
+    # -- snapshots ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> StrategyMemory:
+        """All that folding the order path gave; what strategies themselves know is not in it."""
+        desks = [seats[0].desk for seats in self._by_strategy.values()]
+        orders = [order for desk in desks for order in desk.orders.snapshot()]
+        return StrategyMemory([desk.snapshot() for desk in desks], orders)
+
+    def restore(self, memory: StrategyMemory, /) -> None:
+        """Know what `memory` says. Raises KeyError for another set of strategies."""
+        orders: dict[str, list[Order]] = {}
+        for order in memory.orders:
+            orders.setdefault(order.strategy_id, []).append(order)
+        for each in memory.desks:
+            desk = self._by_strategy[each.strategy_id][0].desk
+            desk.restore(each, orders.get(each.strategy_id, []))
 
     # -- the market --------------------------------------------------------------------------------
 

@@ -21,8 +21,11 @@ from tickbus.events import (
 )
 from tickbus.order import Order, Orders, OrderState
 from tickbus.portfolio import Portfolio
+from tickbus_strategy.memory import DeskMemory
 
 SECOND_NS = 1_000_000_000
+RUNS_MAX = 1_000
+"""Runs whose numbers are remembered; with more the oldest is forgotten, never our own."""
 
 
 class Market(msgspec.Struct):
@@ -78,8 +81,8 @@ class Desk:
         self.may_order = True
         self.ts_event = 0
         self._run_id = run_id
-        self._number = 0
-        self._cancels = 0
+        # By run: the highest numbers of orders and of cancels; never used again, should it go on.
+        self._numbers: dict[str, list[int]] = {run_id: [0, 0]}
         self._cancelling: set[str] = set()
         self._out: list[Event] = []
 
@@ -90,15 +93,49 @@ class Desk:
 
     def remember_id(self, client_order_id: str) -> None:
         """Never use the number of an order of this run again, if the run was interrupted."""
-        head, _, number = client_order_id.rpartition("-")
-        if head == f"{self.strategy_id}-{self._run_id}" and number.isdigit():
-            self._number = max(self._number, int(number))
+        self._remember(client_order_id.rpartition("-"), 0)
 
     def remember_command(self, command_id: str) -> None:
         """Nor that of a cancel: its repeat would be taken for the first, and be lost."""
-        head, _, number = command_id.rpartition("-c")
-        if head == f"{self.strategy_id}-{self._run_id}" and number.isdigit():
-            self._cancels = max(self._cancels, int(number))
+        self._remember(command_id.rpartition("-c"), 1)
+
+    def _remember(self, parts: tuple[str, str, str], which: int) -> None:
+        head, _, number = parts
+        prefix = f"{self.strategy_id}-"
+        if not head.startswith(prefix) or not number.isdigit():
+            return
+        numbers = self._numbers.setdefault(head[len(prefix) :], [0, 0])
+        numbers[which] = max(numbers[which], int(number))
+        if len(self._numbers) > RUNS_MAX:
+            oldest = next(run for run in self._numbers if run != self._run_id)
+            del self._numbers[oldest]
+
+    def _next(self, which: int) -> int:
+        numbers = self._numbers[self._run_id]
+        numbers[which] += 1
+        return numbers[which]
+
+    def snapshot(self) -> DeskMemory:
+        """All that folding the order path gave, but for the orders."""
+        portfolio = self.portfolio
+        return DeskMemory(
+            self.strategy_id,
+            self.now_ns,
+            self.ts_event,
+            list(portfolio.positions.values()),
+            [(*key, amount) for key, amount in portfolio.balances.items()],
+            [(run, order, cancel) for run, (order, cancel) in self._numbers.items()],
+        )
+
+    def restore(self, memory: DeskMemory, orders: list[Order]) -> None:
+        """Know what `memory` says, and these orders."""
+        self.now_ns, self.ts_event = max(self.now_ns, memory.now_ns), memory.ts_event
+        self.orders.restore(orders)
+        positions = self.portfolio.positions
+        positions.update({(p.venue, p.instrument_id): p for p in memory.positions})
+        self.portfolio.balances.update({(v, asset): x for v, asset, x in memory.balances})
+        for run, order, cancel in memory.numbers:
+            self._numbers[run] = [order, cancel]
 
     def take(self) -> list[Event]:
         """The wishes made since the last call."""
@@ -122,11 +159,11 @@ class Desk:
         terms: Terms,
     ) -> Order:
         """Wish for an order; its id follows from the strategy, the run and a count."""
-        self._number += 1
+        number = self._next(0)
         submit = SubmitOrder(
             ts_event=self.ts_event,
             ts_recv=self.now_ns,
-            client_order_id=f"{self.strategy_id}-{self._run_id}-{self._number}",
+            client_order_id=f"{self.strategy_id}-{self._run_id}-{number}",
             strategy_id=self.strategy_id,
             venue=market.venue,
             instrument_id=market.instrument_id,
@@ -160,13 +197,13 @@ class Desk:
         order_id = order.client_order_id
         if not self.may_cancel(order):
             return
-        self._cancels += 1
+        number = self._next(1)
         self._cancelling.add(order_id)
         self._out.append(
             CancelOrder(
                 ts_event=self.ts_event,
                 ts_recv=self.now_ns,
-                command_id=f"{self.strategy_id}-{self._run_id}-c{self._cancels}",
+                command_id=f"{self.strategy_id}-{self._run_id}-c{number}",
                 client_order_id=order_id,
                 strategy_id=self.strategy_id,
                 venue=order.venue,
@@ -176,8 +213,7 @@ class Desk:
 
     def cancel_everything(self) -> None:
         """Wish to take back every order of the strategy, also those that it does not remember."""
-        self._cancels += 1
-        command_id = f"{self.strategy_id}-{self._run_id}-c{self._cancels}"
+        command_id = f"{self.strategy_id}-{self._run_id}-c{self._next(1)}"
         self._out.append(
             CancelAllOrders(self.ts_event, self.now_ns, command_id, strategy_id=self.strategy_id)
         )

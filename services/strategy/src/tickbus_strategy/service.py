@@ -60,6 +60,7 @@ def build(settings: Settings) -> ServiceSpec:
     return ServiceSpec(
         name="strategy",
         core=core,
+        twin=lambda: StrategyCore(seats(settings, chosen)),
         rehearse=partial(rehearse, settings.venue.fees),
         subscribe=(
             *(subjects.market("trade", v, i) for v, i in wanted),

@@ -83,6 +83,7 @@ class Bus(Protocol):
         history: Handler | None = None,
         live: Callable[[], Awaitable[None]] | None = None,
         recall: Sequence[str] = (),
+        after: int = 0,
     ) -> Consumption:
         """Durable, ordered delivery from the ORDERS stream, acknowledged when `handler` returns.
 
@@ -90,13 +91,19 @@ class Bus(Protocol):
         of the subjects in `recall`, those that the consumer itself writes; then `live` is called
         once; then `handler` gets the rest of `subjects`, from the first unacknowledged message on.
         One process at a time consumes a durable: a new one takes over and the old one gets no more.
+        What is at or before the sequence `after` was handled, whatever was acknowledged, and is
+        known already: history begins behind it.
         """
         ...
 
     async def follow(
-        self, subjects: Sequence[str], start_sequence: int, handler: Handler
+        self, subjects: Sequence[str], start_sequence: int, handler: Handler, *, window: int = 0
     ) -> Subscription:
-        """Ordered delivery of the ORDERS stream from `start_sequence` on, never acknowledged."""
+        """Ordered delivery of the ORDERS stream from `start_sequence` on, keeping no place in it.
+
+        With `window` at most so many messages are on their way at once, so that a long read does
+        not stand before what else comes over this connection.
+        """
         ...
 
     async def last_sequence(self) -> int:

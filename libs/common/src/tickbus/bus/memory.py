@@ -139,6 +139,7 @@ class MemoryBus:
         history: Handler | None = None,
         live: Callable[[], Awaitable[None]] | None = None,
         recall: Sequence[str] = (),
+        after: int = 0,
     ) -> Consumption:
         """Durable, ordered delivery; see `Bus.consume`."""
         if durable in self._durables:
@@ -148,8 +149,8 @@ class MemoryBus:
             await handler(message)
             self._floors[durable] = message.sequence
 
-        floor = self._floors.get(durable, 0)
-        for message in list(self._stream):
+        floor = max(self._floors.get(durable, 0), after)
+        for message in self._stream[after:]:
             acknowledged = message.sequence <= floor and matches_any(subjects, message.subject)
             if history is not None and (acknowledged or matches_any(recall, message.subject)):
                 await history(message)
@@ -168,7 +169,7 @@ class MemoryBus:
             del self._durables[durable]
 
     async def follow(
-        self, subjects: Sequence[str], start_sequence: int, handler: Handler
+        self, subjects: Sequence[str], start_sequence: int, handler: Handler, *, window: int = 0
     ) -> Subscription:
         """Ordered delivery from `start_sequence` on."""
         delivery = _Delivery(subjects, handler, lambda: self._followers.remove(delivery))

@@ -44,6 +44,9 @@ REQUEST_TIMEOUT_S = 2.0
 WRONG_LAST_SEQUENCE = 10071
 """The server's code for a value that somebody changed meanwhile."""
 QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
+DEAD_LETTERS_BYTES_MAX = 64 * 1024 * 1024
+HISTORY_WINDOW = 10_000
+"""Of a history so much is on its way at once; with more the server would drop a slow reader."""
 PENDING_BYTES_MAX = 8 * 1024 * 1024
 """Market data buffered while the server is away; past that a publish raises BusError."""
 SUBSCRIPTION_MESSAGES_MAX = 200_000
@@ -168,7 +171,15 @@ class NatsBus:
             discard=DiscardPolicy.OLD,
             max_bytes=QUARANTINE_BYTES_MAX,
         )
-        for config in (orders, quarantine):
+        dead_letters = StreamConfig(
+            name="DEADLETTERS",
+            subjects=["deadletter.*"],
+            storage=StorageType.FILE,
+            # OLD: an alarm must always get in, and what it is about stays in ORDERS.
+            discard=DiscardPolicy.OLD,
+            max_bytes=DEAD_LETTERS_BYTES_MAX,
+        )
+        for config in (orders, quarantine, dead_letters):
             try:
                 await self._js.stream_info(str(config.name))
             except nats.js.errors.NotFoundError:
@@ -261,18 +272,20 @@ class NatsBus:
         history: Handler | None = None,
         live: Callable[[], Awaitable[None]] | None = None,
         recall: Sequence[str] = (),
+        after: int = 0,
     ) -> StreamReader:
         """Durable, ordered delivery; see `Bus.consume`."""
         floor, stale = await take_over(self._js, names.ORDERS_STREAM, durable)
+        floor = max(floor, after)
         last = max(floor, await self.last_sequence()) if recall else floor
-        if history is not None and last:
+        if history is not None and last > after:
             fold = history
 
             async def look_back(message: Message) -> None:
                 if message.sequence <= floor or matches_any(recall, message.subject):
                     await fold(message)
 
-            await self._read_until([*subjects, *recall], last, look_back)
+            await self._read_until([*subjects, *recall], after + 1, last, look_back)
         if live is not None:
             await live()
         reader = StreamReader(
@@ -285,7 +298,9 @@ class NatsBus:
                 await self._js.delete_consumer(names.ORDERS_STREAM, name)
         return reader
 
-    async def _read_until(self, subjects: Sequence[str], last: int, handler: Handler) -> None:
+    async def _read_until(
+        self, subjects: Sequence[str], first: int, last: int, handler: Handler
+    ) -> None:
         done = asyncio.Event()
 
         async def read(message: Message) -> None:
@@ -294,7 +309,9 @@ class NatsBus:
             if message.sequence >= last:
                 done.set()
 
-        reader = StreamReader(self._lane, self._js, names.ORDERS_STREAM, subjects, read, 1)
+        reader = StreamReader(
+            self._lane, self._js, names.ORDERS_STREAM, subjects, read, first, window=HISTORY_WINDOW
+        )
         await reader.start()
         try:
             await reader.caught_up(done)
@@ -302,12 +319,13 @@ class NatsBus:
             await reader.stop()
 
     async def follow(
-        self, subjects: Sequence[str], start_sequence: int, handler: Handler
+        self, subjects: Sequence[str], start_sequence: int, handler: Handler, *, window: int = 0
     ) -> StreamReader:
-        """Ordered delivery from `start_sequence` on, never acknowledged."""
+        """Ordered delivery from `start_sequence` on, keeping no place in it."""
         reader = StreamReader(
-            self._lane, self._js, names.ORDERS_STREAM, subjects, handler, max(1, start_sequence)
-        )
+            self._lane, self._js, names.ORDERS_STREAM, subjects, handler, max(1, start_sequence),
+            window=window,
+        )  # fmt: skip
         await reader.start()
         return reader
 

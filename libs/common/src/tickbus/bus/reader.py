@@ -67,7 +67,8 @@ class StreamReader:
     `start_sequence` 0 means the last value of each subject, then what follows. Whenever the server
     skips a delivery, goes silent or forgets the consumer, a new consumer is made behind the last
     message handled, unless a newer process has made one: then `on_taken_over` is told, and it ends.
-    A handler's time is not limited, but nothing else is delivered meanwhile.
+    A handler's time is not limited, but nothing else is delivered meanwhile. With `window` at most
+    so many messages are on their way at once.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class StreamReader:
         start_sequence: int,
         durable: str = "",
         on_taken_over: Callable[[str], None] = lambda durable: None,
+        window: int = 0,
     ) -> None:
         self._on_taken_over = on_taken_over
         self._lane = lane
@@ -90,9 +92,11 @@ class StreamReader:
         self._handler = handler
         self._start_sequence = start_sequence
         self._durable = durable
+        self._window = window
         self._busy = False
         self._renewal: asyncio.Task[None] | None = None
         self._unacknowledged = ""
+        self._in_window = 0
         self._ack_timer: asyncio.TimerHandle | None = None
         self._acking: asyncio.Task[None] | None = None
         self._last = start_sequence - 1 if start_sequence else 0
@@ -212,6 +216,10 @@ class StreamReader:
             inactive_threshold=30.0,
             mem_storage=True,
         )
+        if self._window:  # the server waits for our word before it sends more
+            config.ack_policy = AckPolicy.ALL
+            config.max_ack_pending = self._window
+            config.ack_wait = ACK_WAIT_S
         if self._durable:
             config.durable_name = f"{self._durable}-{time.time_ns()}"
             self._own_names.append(config.durable_name)
@@ -258,9 +266,12 @@ class StreamReader:
         self._acknowledge(message.reply)
         self._pending = int(fields[8 + offset])
         self._progress.set()
+        self._in_window += 1
+        if self._window and self._in_window >= self._window // 2:
+            await self._ack()  # early enough for the next to be on their way already
 
     def _acknowledge(self, reply: str) -> None:
-        if not self._durable:
+        if not self._durable and not self._window:
             return
         self._unacknowledged = reply
         if self._ack_timer is None:
@@ -273,6 +284,7 @@ class StreamReader:
 
     async def _ack(self) -> None:
         reply, self._unacknowledged = self._unacknowledged, ""
+        self._in_window = 0
         if reply:
             # Lost with the connection at worst: then it comes again and is recognised.
             with contextlib.suppress(nats.errors.Error):

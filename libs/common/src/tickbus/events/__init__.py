@@ -4,6 +4,7 @@ from tickbus.events.base import Event, FeeSchedule, LiquiditySide, OrderType, Si
 from tickbus.events.book import BookDepth, BookEvent, BookTop, ConsolidatedTop
 from tickbus.events.control import (
     Balance,
+    MessageDead,
     PlatformEvent,
     Recovered,
     RiskState,
@@ -115,6 +116,7 @@ __all__ = [
     "Liquidation",
     "LiquiditySide",
     "MarketEvent",
+    "MessageDead",
     "OrderAccepted",
     "OrderApproved",
     "OrderCanceled",

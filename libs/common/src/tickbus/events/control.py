@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -67,6 +68,16 @@ class TimerFired(Event, frozen=True):
 
 class Recovered(Event, frozen=True):
     """History has been folded; what the core returns from here on is live. Never on the bus."""
+
+
+class MessageDead(Event, frozen=True):
+    """A message that could never be handled is given up; never on the bus.
+
+    `event` is what it held. The core says what has to follow, so that nobody waits for it for ever.
+    """
+
+    event: Any
+    error: str
 
 
 class ServiceStatus(Event, frozen=True):

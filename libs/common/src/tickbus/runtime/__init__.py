@@ -1,8 +1,10 @@
 """The shell that turns a pure core into a running service."""
 
+from tickbus.runtime.context import Context
 from tickbus.runtime.http import HttpServer
+from tickbus.runtime.lease import Lease
 from tickbus.runtime.main import main
-from tickbus.runtime.shell import Context, Shell
+from tickbus.runtime.shell import Shell
 from tickbus.runtime.spec import Core, Edge, ServiceSpec
 from tickbus.runtime.telemetry import Latency, Telemetry
 
@@ -12,6 +14,7 @@ __all__ = [
     "Edge",
     "HttpServer",
     "Latency",
+    "Lease",
     "ServiceSpec",
     "Shell",
     "Telemetry",

@@ -119,7 +119,10 @@ async def _serve(
     if isinstance(bus, NatsBus):
         bus.on_slow = lambda subject: telemetry.error("messages_lost_by_being_slow")
     url = f"http://{server.host}:{server.port}/metrics"
-    shell = Shell(spec, bus, instance=settings.instance, telemetry=telemetry, metrics_url=url)
+    shell = Shell(
+        spec, bus, instance=settings.instance, telemetry=telemetry, metrics_url=url,
+        platform=settings.platform,
+    )  # fmt: skip
     shell.stopping = stopping
     if isinstance(bus, NatsBus):
         bus.on_taken_over = _ending(shell)

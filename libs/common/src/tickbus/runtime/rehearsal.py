@@ -14,7 +14,7 @@ from tickbus.bus import BusError, Message, Subscription
 from tickbus.codec import Hop, MalformedMessage
 from tickbus.events import Event, OrderType, Side, SubmitOrder, TimeInForce
 from tickbus.events.orders import message_id
-from tickbus.runtime.shell import Context
+from tickbus.runtime.context import Context
 from tickbus.runtime.spec import Rehearse
 
 NOBODY = "rehearsal"

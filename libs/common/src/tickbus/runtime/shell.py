@@ -8,10 +8,13 @@ from typing import Any
 
 from tickbus import __version__, codec, subjects
 from tickbus.bus import Bus, BusError, Consumption, Message, Subscription
+from tickbus.bus.base import matches_any
 from tickbus.clock import Clock, WallClock
 from tickbus.codec import Envelope, Hop, MalformedMessage
+from tickbus.config import PlatformConfig
 from tickbus.events import (
     Event,
+    MessageDead,
     Recovered,
     ServiceStatus,
     SetLimit,
@@ -21,7 +24,11 @@ from tickbus.events import (
 )
 from tickbus.events.orders import message_id
 from tickbus.instruments import Instrument
+from tickbus.runtime.context import Context
+from tickbus.runtime.deadletters import DeadLetters
 from tickbus.runtime.quarantine import Quarantine
+from tickbus.runtime.snapshots import Remembering, code_of
+from tickbus.runtime.snapshotter import Snapshotter
 from tickbus.runtime.spec import ServiceSpec, Sink
 from tickbus.runtime.telemetry import Telemetry
 
@@ -31,49 +38,6 @@ CLOCK_SET_BACK_NS = 50_000_000
 _BUCKET_TYPES: dict[str, Any] = {
     "instruments": Instrument, "control": SetTradingState, "limits": SetLimit,
 }  # fmt: skip
-
-
-class Context:
-    """What an edge may use of the service it belongs to."""
-
-    def __init__(self, shell: "Shell", name: str) -> None:
-        self._shell = shell
-        self._name = name
-        self.clock: Clock = shell.clock
-        self.bus: Bus = shell.bus
-        self.log = logging.getLogger(f"tickbus.{shell.spec.name}")
-        self.telemetry = shell.telemetry
-        self.stopping = shell.stopping
-
-    async def emit(self, events: Sequence[Any], hops: tuple[Hop, ...] = ()) -> None:
-        """Each event through the core; its outputs are published, given to sinks or set as timers.
-
-        The first hop begins at the first event's `ts_recv`, when the edge received it.
-        """
-        await self._shell.run(events, hops)
-
-    async def caught_up(self) -> None:
-        """Return once the core has handled what the stream held when this process began.
-
-        Raises BusError when the stream is silent for two minutes.
-        """
-        await self._shell.caught_up()
-
-    async def publish(self, events: Sequence[Event], hops: tuple[Hop, ...] = ()) -> None:
-        """Straight to the bus, past the core."""
-        await self._shell.publish(events, hops)
-
-    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run a task; an exception in it is a bug and ends the service with an error."""
-        return self._shell.spawn(coroutine, name)
-
-    def set_ready(self, ready: bool, waiting_for: str = "") -> None:
-        """Say whether this edge does its job, and if not, what it waits for."""
-        self._shell.set_waiting(self._name, "" if ready else waiting_for or self._name)
-
-    def quarantine(self, source: str, payload: bytes, error: Exception) -> None:
-        """Keep malformed input: counted, logged, stored for inspection."""
-        self._shell.quarantine.add(source, payload, error)
 
 
 async def _for_ever() -> None:
@@ -86,6 +50,7 @@ class Shell:
     def __init__(
         self, spec: ServiceSpec, bus: Bus, *, clock: Clock | None = None, instance: str = "0",
         telemetry: Telemetry | None = None, metrics_url: str = "",
+        platform: PlatformConfig | None = None,
     ) -> None:  # fmt: skip
         self.spec = spec
         self.bus = bus
@@ -98,6 +63,14 @@ class Shell:
         self.failure: BaseException | None = None
         self.log = logging.getLogger(f"tickbus.{spec.name}")
         self.quarantine = Quarantine(spec.name, bus, self.telemetry, self.clock, self.log)
+        platform = platform or PlatformConfig()
+        self._durable = spec.durable or spec.name
+        self._letters = DeadLetters(
+            spec.name, self._durable, bus, platform.deliveries_max, self.telemetry, self.clock,
+            self.log,
+        )  # fmt: skip
+        self._snapshotter = self._make_snapshotter(platform)
+        self._noting: asyncio.Task[None] | None = None
         self._sinks: dict[type, Sink] = dict(spec.sinks)
         self._waiting: dict[str, str] = {"start": "the start of the service"}
         self._subscriptions: list[Subscription] = []
@@ -107,6 +80,17 @@ class Shell:
         self._started = time.monotonic()
         self._clock_ahead_ns = 0
         self._live = False
+
+    def _make_snapshotter(self, platform: PlatformConfig) -> Snapshotter | None:
+        spec = self.spec
+        if spec.twin is None or not spec.recover or not platform.snapshot_every_s:
+            return None
+        return Snapshotter(
+            self.bus, self._durable, (*spec.consume, *spec.recall), spec.twin,
+            code_of(spec.core, spec.consume, spec.recall),
+            every_s=platform.snapshot_every_s, every_events=platform.snapshot_every_events,
+            is_dead=self._letters.is_dead, telemetry=self.telemetry, log=self.log,
+        )  # fmt: skip
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -150,15 +134,22 @@ class Shell:
 
     async def _consume(self) -> Consumption:
         self.set_waiting("history", "the history of the ORDERS stream")
+        await self._letters.load()
+        known = 0
+        if self._snapshotter is not None and isinstance(self.spec.core, Remembering):
+            known = await self._snapshotter.restore(self.spec.core)
         consumption = await self.bus.consume(
-            self.spec.durable or self.spec.name,
+            self._durable,
             self.spec.consume,
-            self._on_message,
+            self._on_stored,
             history=self._on_history if self.spec.recover else None,
             live=self._go_live,
             recall=self.spec.recall,
+            after=known,
         )
         self._subscriptions.append(consumption)
+        if self._snapshotter is not None:
+            self.spawn(self._snapshotter.run(), "snapshots")
         self.set_waiting("history", "")
         return consumption
 
@@ -187,6 +178,8 @@ class Shell:
             handle.cancel()
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
+                if self._noting is not None:
+                    await asyncio.wait([self._noting])
                 for subscription in reversed(self._subscriptions):
                     await subscription.stop()
                 for edge in reversed(self.spec.edges):
@@ -280,7 +273,35 @@ class Shell:
 
     # -- events ------------------------------------------------------------------------------------
 
-    async def _on_message(self, message: Message) -> None:
+    async def _on_stored(self, message: Message) -> None:
+        """A message of the ORDERS stream: acknowledged when this returns."""
+        if self._letters.is_due(message.sequence):
+            await self._bury(message)
+        elif not self._letters.is_dead(message.sequence):
+            await self._on_message(message, stored=True)
+        if self._snapshotter is not None:
+            self._snapshotter.position = message.sequence
+
+    async def _bury(self, message: Message) -> None:
+        envelope, now = self._decode(message), self.clock.now_ns()
+        broken: BaseException | None = None
+        for event in envelope.events if envelope else ():
+            try:
+                outputs = self.spec.core.handle(MessageDead(now, now, event, "given up"))
+            except Exception as error:  # noqa: BLE001 - then nobody is answered, and it is said
+                broken = error
+            else:
+                # Answered before it is buried: a repeat of the answer has the same message id.
+                await self._send_out(outputs, (), now)
+        try:
+            await self._letters.bury(message)
+        except BusError as error:
+            broken = error
+        if broken is not None:
+            self.fail(broken, f"giving up the message at sequence {message.sequence}")
+            await _for_ever()
+
+    async def _on_message(self, message: Message, stored: bool = False) -> None:
         if self._wants is not None and not self._wants(message.subject):
             return
         received = self.clock.now_ns()
@@ -288,19 +309,30 @@ class Shell:
         if envelope is None:
             return
         hops = envelope.hops
-        await self._handle(envelope.events, hops, received)
+        await self._handle(envelope.events, hops, received, message if stored else None)
         if hops:  # told last: nothing waits for it
             last = hops[-1]
             self.telemetry.observe_ns(f"{last.service}>{self.spec.name}", received - last.ts_sent)
 
     async def _on_history(self, message: Message) -> None:
+        if self._letters.is_due(message.sequence):
+            try:
+                await self._letters.bury(message)  # whoever waited for an answer has had it
+            except BusError as error:
+                self.fail(error, f"giving up the message at sequence {message.sequence}")
+                await _for_ever()
+        if self._snapshotter is not None and matches_any(self.spec.consume, message.subject):
+            self._snapshotter.position = message.sequence  # an earlier process has handled it
+        if self._letters.is_dead(message.sequence):
+            return
         envelope = self._decode(message)
         for event in envelope.events if envelope else ():
             try:
                 self.spec.core.handle(event)
             except Exception as error:  # noqa: BLE001 - whatever a core raises is a bug
+                await self._letters.note(message, error)
                 self.fail(error, f"folding history at sequence {message.sequence}: {event!r}")
-                return
+                await _for_ever()  # nothing behind it may be folded; stop() cancels this
             self.telemetry.count(type(event).__name__, "folded")
 
     def _decode(self, message: Message) -> Envelope | None:
@@ -319,6 +351,8 @@ class Shell:
             except MalformedMessage as error:
                 self.quarantine.add(f"{bucket}/{key}", payload, error)
                 return
+            if self._snapshotter is not None:
+                self._snapshotter.tell(value)
             await self._handle([value], (), self.clock.now_ns())
 
         return handle
@@ -329,12 +363,15 @@ class Shell:
             received = getattr(events[0], "ts_recv", 0) or self.clock.now_ns()
             await self._handle(events, hops, received)
 
-    async def _handle(self, events: Sequence[Any], hops: tuple[Hop, ...], received: int) -> None:
+    async def _handle(
+        self, events: Sequence[Any], hops: tuple[Hop, ...], received: int,
+        message: Message | None = None,
+    ) -> None:  # fmt: skip
         outputs: list[Event] = []
         counts = self.telemetry.counts
         for event in events:
             if self.failure is None:
-                outputs.extend(self._call(event))
+                outputs.extend(self._call(event, message))
             if self.failure is not None:
                 await _for_ever()  # nothing behind a failure is acknowledged; stop() cancels this
             key = (type(event).__name__, "handled")
@@ -342,10 +379,12 @@ class Shell:
         if outputs and self._live:
             await self._send_out(outputs, hops, received)
 
-    def _call(self, event: Any) -> Sequence[Event]:
+    def _call(self, event: Any, message: Message | None = None) -> Sequence[Event]:
         try:
             return self.spec.core.handle(event)
         except Exception as error:  # noqa: BLE001 - whatever a core raises is a bug
+            if message is not None and self._noting is None:
+                self._noting = asyncio.create_task(self._letters.note(message, error))
             self.fail(error, f"handling {event!r}")
             return ()
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tickbus.bus import Responder
 from tickbus.codec import Hop
 from tickbus.events import Event, SubmitOrder
+from tickbus.runtime.snapshots import Remembering
 
 if TYPE_CHECKING:
-    from tickbus.runtime.shell import Context
+    from tickbus.runtime.context import Context
 
 Rehearse = Callable[[SubmitOrder], Event | None]
 Sink = Callable[[Any, tuple[Hop, ...]], Awaitable[None]]
@@ -48,7 +49,9 @@ class ServiceSpec:
     that a local coroutine takes instead of the bus. `responders`: request subjects. `durable`: the
     consumer's name, by default the service's. `wants`: whether a message on a subject is to be read
     at all. `rehearse`: what it does with an order that is not
-    meant, up to what it would say; changes and sends nothing.
+    meant, up to what it would say; changes and sends nothing. `twin`: makes a second core like
+    `core`, for snapshots; both then are `Remembering`, and a restart reads only what is behind the
+    newest snapshot.
     """
 
     name: str
@@ -64,3 +67,4 @@ class ServiceSpec:
     durable: str = ""
     wants: Callable[[str], bool] | None = None
     rehearse: Rehearse | None = None
+    twin: Callable[[], Remembering] | None = None

@@ -1,0 +1,90 @@
+"""`tickbus dead-letters`: what is shown of a message that was given up, and what can be done."""
+
+import argparse
+import json
+from decimal import Decimal
+
+import pytest
+
+from tickbus import codec
+from tickbus.bus import MemoryBus, Message
+from tickbus.events import OrderType, Side, SubmitOrder
+from tickbus.runtime.deadletters import BUCKET, DeadLetter, LetterState, letters
+from tickbus_cli import dead_letters
+from tickbus_cli.errors import CliError
+
+ORDER = SubmitOrder(
+    1, 2, "s-r-1", "s", "sim", "BTC-USDT", Side.BUY, OrderType.MARKET, Decimal("0.1")
+)
+
+
+def a_letter(sequence: int = 7, state: LetterState = LetterState.DEAD) -> DeadLetter:
+    return DeadLetter(
+        "risk", "risk", "orders.intent.s", sequence, 3, "KeyError: 'BTC'", "abc", 1_000_000_000,
+        state, codec.encode([ORDER]),
+    )  # fmt: skip
+
+
+async def a_bus(*kept: DeadLetter) -> MemoryBus:
+    bus = MemoryBus()
+    for letter in kept:
+        await bus.kv_put(BUCKET, letter.key, codec.encode_value(letter))
+    return bus
+
+
+async def asked(bus: MemoryBus, *arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    dead_letters.configure(parser)
+    return await dead_letters.act(bus, parser.parse_args(arguments))
+
+
+async def test_list_shows_what_is_dead_and_says_so_by_its_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert await asked(await a_bus()) == 0
+    assert capsys.readouterr().out == "no dead letters\n"
+    bus = await a_bus(
+        a_letter(), a_letter(9, LetterState.FAILING), a_letter(8, LetterState.DROPPED)
+    )
+    assert await asked(bus) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("risk.7")
+    assert "orders.intent.s" in line
+    assert "failed 3 times: KeyError: 'BTC'" in line
+    await asked(bus, "list", "--all")
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+async def test_show_prints_the_message_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert await asked(await a_bus(a_letter()), "show", "risk.7") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["sequence"], shown["attempts"], shown["trace_hash"]) == (7, 3, "abc")
+    assert "s-r-1" in shown["events"][0]
+
+
+async def test_replay_publishes_the_original_and_warns_that_an_answered_order_is_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bus = await a_bus(a_letter())
+    assert await asked(bus, "replay", "risk.7") == 0
+    assert await bus.read(1) == Message("orders.intent.s", codec.encode([ORDER]), 1)
+    assert "does not trade any more" in capsys.readouterr().out
+    assert await asked(bus, "replay", "risk.7") == 0
+    assert await bus.last_sequence() == 2, "each replay is a message of its own"
+    assert [(each.state, each.replays) for each in await letters(bus)] == [
+        (LetterState.REPLAYED, 2)
+    ]
+
+
+async def test_drop_puts_it_aside(capsys: pytest.CaptureFixture[str]) -> None:
+    bus = await a_bus(a_letter())
+    assert await asked(bus, "drop", "risk.7") == 0
+    assert await asked(bus) == 0
+    assert "no dead letters" in capsys.readouterr().out
+
+
+async def test_unknown_letter_is_named_with_those_there_are() -> None:
+    bus = await a_bus(a_letter(), a_letter(9, LetterState.FAILING))
+    for name in ("risk.8", "risk.9"):
+        with pytest.raises(CliError, match=name):
+            await asked(bus, "replay", name)
