@@ -14,6 +14,7 @@ import msgspec
 import yaml
 from dotenv import dotenv_values
 
+from tickbus.bus.base import Login
 from tickbus.events.base import FeeSchedule
 from tickbus.events.orders import SMART_VENUE
 
@@ -142,6 +143,20 @@ class Settings:
     def bus_url(self) -> str:
         """Where NATS is."""
         return self.section("bus", BusConfig).url
+
+    @property
+    def bus_login(self) -> Login | None:
+        """As whom to connect to NATS; None for a server without users. Raises ConfigError."""
+        user, password = self.secret("nats_user"), self.secret("nats_password")
+        if bool(user) != bool(password):
+            known, missing = "USER", "PASSWORD"
+            if password:
+                known, missing = missing, known
+            raise ConfigError(
+                f"TICKBUS_NATS_{known} is set but TICKBUS_NATS_{missing} is not: set it, or name a"
+                f" file that holds it with TICKBUS_NATS_{missing}_FILE"
+            )
+        return Login(user, password) if user else None
 
     @property
     def postgres_dsn(self) -> str:

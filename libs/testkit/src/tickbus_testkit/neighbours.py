@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from tickbus import codec, subjects
-from tickbus.bus import Message, NatsBus
+from tickbus.bus import Login, Message, NatsBus
 from tickbus.codec import Hop
 from tickbus.events import Instrument
 from tickbus.events.orders import message_id
@@ -38,9 +38,9 @@ class Neighbours:
         self.quarantined: list[Message] = []
 
     @classmethod
-    async def connect(cls, url: str) -> "Neighbours":
+    async def connect(cls, url: str, login: Login | None = None) -> "Neighbours":
         """Listen to everything."""
-        self = cls(await NatsBus.connect(url, "neighbours"))
+        self = cls(await NatsBus.connect(url, "neighbours", login))
         for subject in HEARD:
             await self.bus.subscribe(subject, self._keep)
         return self

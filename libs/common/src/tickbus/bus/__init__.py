@@ -2,10 +2,13 @@
 
 from tickbus.bus.base import (
     Bus,
+    BusDenied,
     BusError,
+    BusRefused,
     Consumption,
     Handler,
     KeyHandler,
+    Login,
     Message,
     RequestTimeout,
     Responder,
@@ -17,10 +20,13 @@ from tickbus.bus.nats import NatsBus
 
 __all__ = [
     "Bus",
+    "BusDenied",
     "BusError",
+    "BusRefused",
     "Consumption",
     "Handler",
     "KeyHandler",
+    "Login",
     "MemoryBus",
     "Message",
     "NatsBus",

@@ -1,6 +1,7 @@
 """What a bus promises, whatever carries it."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
@@ -25,8 +26,24 @@ class Stored(NamedTuple):
     duplicate: bool = False
 
 
+@dataclass(frozen=True)
+class Login:
+    """A user of the NATS server; the password is in no representation of it."""
+
+    user: str
+    password: str = field(repr=False)
+
+
 class BusError(Exception):
     """The bus could not do what was asked; the text names the subject and the remedy."""
+
+
+class BusRefused(BusError):
+    """The server does not know the user or the password; the text says what to set."""
+
+
+class BusDenied(BusError):
+    """This user may not publish there; the text names user and subject."""
 
 
 class RequestTimeout(BusError):

@@ -1,5 +1,6 @@
 """The shell that turns a pure core into a running service."""
 
+from tickbus.runtime.door import DoorEdge
 from tickbus.runtime.http import HttpServer
 from tickbus.runtime.main import main
 from tickbus.runtime.shell import Context, Shell
@@ -9,6 +10,7 @@ from tickbus.runtime.telemetry import Latency, Telemetry
 __all__ = [
     "Context",
     "Core",
+    "DoorEdge",
     "Edge",
     "HttpServer",
     "Latency",

@@ -24,6 +24,7 @@ from tickbus.instruments import Instrument
 from tickbus.runtime.quarantine import Quarantine
 from tickbus.runtime.spec import ServiceSpec, Sink
 from tickbus.runtime.telemetry import Telemetry
+from tickbus.seal import Seal
 
 STOP_TIMEOUT_S = 8.0
 CLOCK_SET_BACK_NS = 50_000_000
@@ -85,9 +86,11 @@ class Shell:
 
     def __init__(
         self, spec: ServiceSpec, bus: Bus, *, clock: Clock | None = None, instance: str = "0",
-        telemetry: Telemetry | None = None, metrics_url: str = "",
+        telemetry: Telemetry | None = None, metrics_url: str = "", seal: Seal | None = None,
     ) -> None:  # fmt: skip
         self.spec = spec
+        self._seal = seal
+        self._checks_seal = seal is not None and any(map(seal.covers, spec.consume))
         self.bus = bus
         self._wants = spec.wants
         self.clock: Clock = clock or WallClock()
@@ -294,6 +297,10 @@ class Shell:
             self.telemetry.observe_ns(f"{last.service}>{self.spec.name}", received - last.ts_sent)
 
     async def _on_history(self, message: Message) -> None:
+        if not self._is_proven(message):
+            # Refused and said so when it came, or stored before approvals had proofs.
+            self.telemetry.count("OrderApproved", "unproven")
+            return
         envelope = self._decode(message)
         for event in envelope.events if envelope else ():
             try:
@@ -305,10 +312,20 @@ class Shell:
 
     def _decode(self, message: Message) -> Envelope | None:
         try:
+            if not self._is_proven(message):
+                self.telemetry.error("approval_without_proof")
+                raise MalformedMessage("an approval without risk's proof: it is not obeyed")
             return codec.decode(message.payload)
         except MalformedMessage as error:
             self.quarantine.add(message.subject, message.payload, error)
             return None
+
+    def _is_proven(self, message: Message) -> bool:
+        """Whether the message needs no proof of ours, or has it."""
+        seal = self._seal
+        if seal is None or not self._checks_seal or not seal.covers(message.subject):
+            return True
+        return seal.holds(message.subject, message.payload)
 
     def _on_key(self, bucket: str) -> Any:
         kind = _BUCKET_TYPES[bucket]
@@ -401,9 +418,10 @@ class Shell:
         self.telemetry.count(type(events[0]).__name__, "published", len(events))
 
     async def _store(self, event: Event, hops: tuple[Hop, ...]) -> None:
-        stored = await self.bus.publish_durable(
-            subjects.of(event), codec.encode([event], hops), message_id(event)
-        )
+        subject, payload = subjects.of(event), codec.encode([event], hops)
+        if self._seal is not None and self._seal.covers(subject):
+            payload = self._seal.put(subject, payload)
+        stored = await self.bus.publish_durable(subject, payload, message_id(event))
         if not stored.duplicate:
             self.telemetry.count(type(event).__name__, "published")
             return
