@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -27,7 +26,6 @@ from tickbus.backoff import delays_s
 from tickbus.bus.base import (
     BusDenied,
     BusError,
-    BusRefused,
     Handler,
     KeyHandler,
     Login,
@@ -37,6 +35,7 @@ from tickbus.bus.base import (
     Stored,
     matches_any,
 )
+from tickbus.bus.connecting import denied_subject, is_refusal, options, unless_refused
 from tickbus.bus.consumers import Consumers, OwnConsumers
 from tickbus.bus.direct import Delivery, DirectLane, DirectSubscription
 from tickbus.bus.door import Door, Doorkeeper
@@ -51,13 +50,8 @@ REQUEST_TIMEOUT_S = 2.0
 WRONG_LAST_SEQUENCE = 10071
 """The server's code for a value that somebody changed meanwhile."""
 QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
-PENDING_BYTES_MAX = 8 * 1024 * 1024
-"""Market data buffered while the server is away; past that a publish raises BusError."""
 SUBSCRIPTION_MESSAGES_MAX = 200_000
 SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
-_DENIED = re.compile(r'permissions violation for (\w+) (?:to )?"([^"]*)"', re.IGNORECASE)
-"""How the server says that it let nothing pass; the client gives it in lower case."""
-_REFUSED = "authorization"
 
 
 class _PubAck(msgspec.Struct):
@@ -118,7 +112,7 @@ class NatsBus:
         refused = asyncio.Event()
 
         async def on_error(error: Exception) -> None:
-            if _REFUSED in str(error).lower():
+            if is_refusal(error):
                 refused.set()
             if bus is not None:  # before that, whoever connects says what is wrong
                 bus._on_error(error)
@@ -131,32 +125,15 @@ class NatsBus:
             log.warning("bus: connected to %s again", url)
 
         lane, user = DirectLane(), login.user if login else ""
-        connecting = asyncio.create_task(
-            lane.client.connect(
-                url,
-                name=name,
-                error_cb=on_error,
-                disconnected_cb=on_disconnect,
-                reconnected_cb=on_reconnect,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,  # type: ignore[arg-type]  # seconds, given to sleep()
-                connect_timeout=2,
-                ping_interval=5,
-                max_outstanding_pings=3,
-                pending_size=PENDING_BYTES_MAX,
-                allow_reconnect=True,
-                **(
-                    {
-                        "user": user,
-                        "password": login.password,
-                        "inbox_prefix": permissions.inbox(user),
-                    }
-                    if login
-                    else {}
-                ),
-            )
+        connecting = lane.client.connect(
+            url,
+            name=name,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+            **options(login),
         )
-        await _unless(refused, connecting, url, user, timeout_s)
+        await unless_refused(connecting, refused, url, user, timeout_s)
         bus = cls(lane, user)
         try:
             if bus._door is None:
@@ -171,23 +148,16 @@ class NatsBus:
         if isinstance(error, nats.errors.SlowConsumerError):
             self.on_slow(error.subject)
             return
-        denied = _DENIED.search(str(error))
+        denied = denied_subject(error)
         if denied is None:
             log.warning("bus: %s", str(error) or type(error).__name__)
             return
-        verb, subject = denied[1].lower(), denied[2]
-        log.error(
-            "bus: user %r may not %s %r: the server let nothing pass (docs/security.md)",
-            self._user, "hear" if verb.startswith("subscri") else "publish on", subject,
-        )  # fmt: skip
-        self.on_denied(subject)
+        log.error("bus: user %r: %s (docs/security.md)", self._user, error)
+        self.on_denied(denied)
         for asked, waiting in list(self._acks.values()):
-            if asked.lower() == subject.lower() and not waiting.done():
-                waiting.set_exception(
-                    BusDenied(
-                        f"user {self._user!r} may not publish on {asked!r}: see docs/security.md"
-                    )
-                )
+            if asked.lower() == denied and not waiting.done():
+                text = f"user {self._user!r} may not publish on {asked!r}: see docs/security.md"
+                waiting.set_exception(BusDenied(text))
 
     async def keep_door(self) -> _Plain:
         """Answer the strategies, who may not use the streams themselves; see `tickbus.bus.door`."""
@@ -489,34 +459,6 @@ class NatsBus:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(3):
                 await self._client.close()
-
-
-async def _unless(
-    refused: asyncio.Event, connecting: asyncio.Task[None], url: str, user: str, timeout_s: float
-) -> None:
-    """Wait until it is connected. Raises BusRefused, BusError."""
-    heard = asyncio.create_task(refused.wait())
-    try:
-        await asyncio.wait(
-            {connecting, heard}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        if not refused.is_set() and not connecting.done():
-            raise TimeoutError(f"not within {timeout_s:g} s")
-        if not refused.is_set():
-            connecting.result()
-            return
-        who = f"user {user!r} with that password" if user else "who gives no user"
-        raise BusRefused(
-            f"NATS at {url} refuses {who}: set TICKBUS_NATS_USER and TICKBUS_NATS_PASSWORD"
-            " (or TICKBUS_NATS_PASSWORD_FILE) to what the server was configured with"
-        )
-    except (OSError, TimeoutError, nats.errors.Error) as error:
-        detail = str(error) or type(error).__name__
-        raise BusError(f"no NATS server answers at {url}: {detail}") from error
-    finally:
-        connecting.cancel()
-        heard.cancel()
-        await asyncio.gather(connecting, heard, return_exceptions=True)
 
 
 def _expire(waiting: asyncio.Future[Delivery]) -> None:
