@@ -7,8 +7,9 @@ from typing import Any
 import nats
 import pytest
 
-from tickbus_testkit.processes import PlatformProcesses
+from tickbus_testkit.processes import SERVICES, PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
+from tickbus_testkit.users import NEIGHBOR, Users
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config" / "default.yaml"
@@ -20,10 +21,11 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def platform(
-    tmp_path_factory: pytest.TempPathFactory, nats_url: str, postgres_dsn: str
+    tmp_path_factory: pytest.TempPathFactory, nats_url: str, nats_users: Users, postgres_dsn: str
 ) -> Iterator[PlatformProcesses]:
     logs = tmp_path_factory.mktemp("platform")
-    with PlatformProcesses(logs, nats_url, postgres_dsn, [CONFIG]).running() as running:
+    made = PlatformProcesses(logs, nats_url, postgres_dsn, [CONFIG], users=nats_users)
+    with made.running() as running:
         yield running
 
 
@@ -121,10 +123,11 @@ def _end_of(desk: Desk, order_id: str) -> dict[str, Any]:
     ],
 )
 async def test_malformed_message_is_counted_and_the_service_lives_on(
-    platform: PlatformProcesses, nats_url: str, name: str, subject: str
+    platform: PlatformProcesses, nats_url: str, nats_users: Users, name: str, subject: str
 ) -> None:
     before = malformed(platform, name)
-    client = await nats.connect(nats_url)
+    login = nats_users.login(NEIGHBOR)
+    client = await nats.connect(nats_url, user=login.user, password=login.password)
     await client.publish(subject, b"\xc1 no envelope")
     await client.flush()
     await client.close()
@@ -138,3 +141,8 @@ def test_books_are_equal_when_all_is_quiet(platform: PlatformProcesses, desk: De
     wait_for("books equal to the exchange's", lambda: not desk.differences())
     assert {o["status"] for o in desk.ledger_of_the_exchange()["orders"]} <= ENDED
     platform["strategy"].start().until_ready()
+
+
+def test_nobody_was_denied_what_he_needs(platform: PlatformProcesses) -> None:
+    for name in SERVICES:
+        assert "bus_permission_denied" not in platform[name].metrics(), platform[name].tail()
