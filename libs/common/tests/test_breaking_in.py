@@ -325,7 +325,10 @@ async def test_a_publish_that_is_not_allowed_fails_at_once_and_says_who_and_wher
 # -- and what a strategy is meant to do works ------------------------------------------------------
 
 
-async def test_a_strategy_reads_what_is_its_own_and_goes_on_where_it_was(scene: Scene) -> None:
+@pytest.mark.parametrize("durable", ["strategy", "strategy_alpha", "strategy-alpha"])
+async def test_a_strategy_reads_what_is_its_own_and_goes_on_where_it_was(
+    scene: Scene, durable: str
+) -> None:
     url, login = scene.url, scene.users.login("strategy-alpha")
     for number in range(3):
         await scene.platform.publish_durable("orders.event.sim.alpha", b"%d" % number, f"a{number}")
@@ -335,7 +338,7 @@ async def test_a_strategy_reads_what_is_its_own_and_goes_on_where_it_was(scene: 
         history: list[Message] = []
         live: list[Message] = []
         reader = await bus.consume(
-            "strategy-alpha", ["orders.event.*.alpha"], _into(live), history=_into(history),
+            durable, ["orders.event.*.alpha"], _into(live), history=_into(history),
             recall=["orders.intent.alpha"],
         )  # fmt: skip
         stored = await bus.publish_durable("orders.intent.alpha", b"wish", f"w{turn}")

@@ -56,7 +56,9 @@ def test_a_strategy_has_no_part_of_jetstream_and_speaks_for_itself_alone() -> No
     assert not [way for way in ways if way.startswith("$JS.API")]
     assert [w for w in ways if w.startswith("orders.")] == ["orders.intent.alpha"]
     assert [w for w in ways if w.startswith("$JS.ACK")] == [
-        f"$JS.ACK.ORDERS.strategy-alpha-{slot}.>" for slot in range(permissions.SLOTS)
+        f"$JS.ACK.ORDERS.{durable}-{slot}.>"
+        for durable in ("strategy-alpha", "strategy_alpha")
+        for slot in range(permissions.SLOTS)
     ]
 
 

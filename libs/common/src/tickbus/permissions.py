@@ -110,10 +110,7 @@ class StrategyUser:
     def durables(self) -> tuple[str, ...]:
         """The durables that it may read as."""
         own = () if ANY in self.ids else self.ids
-        return (
-            self.name,
-            *(f"{STRATEGY}_{strategy_id}" for strategy_id in own if self.name == STRATEGY),
-        )
+        return (self.name, *(f"{STRATEGY}_{strategy_id}" for strategy_id in own))
 
     @property
     def sent(self) -> list[str]:

@@ -109,11 +109,12 @@ class Door:
 
     async def make(self, wish: Wish) -> Incarnation:
         """Have a consumer made. Raises BusError."""
+        wish = msgspec.structs.replace(wish, durable=self._own(wish.durable))
         return await self._ask(Make(wish), Incarnation)
 
     async def incarnations(self, stream: str, durable: str) -> list[Incarnation]:
         """All consumers of a durable. Raises BusError."""
-        return await self._ask(Known(durable), list[Incarnation])
+        return await self._ask(Known(self._own(durable)), list[Incarnation])
 
     async def end(self, stream: str, name: str) -> None:
         """Have one ended. Raises BusError."""
@@ -130,6 +131,10 @@ class Door:
     async def value(self, bucket: str, key: str) -> Found:
         """The last value of a key. Raises BusError."""
         return await self._ask(Value(bucket, key), Found)
+
+    def _own(self, durable: str) -> str:
+        # Two users may each run a service of one name; the names of their consumers must differ.
+        return self._user if durable == permissions.STRATEGY else durable
 
     async def _ask(self, request: Request, kind: Any) -> Any:
         deadline, delays = time.monotonic() + PATIENCE_S, delays_s(0.05, 1.0)
