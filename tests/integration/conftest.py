@@ -45,11 +45,9 @@ def nats_url(engine: None, nats_users: Users) -> Iterator[str]:
     """Where a NATS server with JetStream listens, in a container of its own."""
     ready = LogMessageWaitStrategy("Server is ready").with_startup_timeout(START_TIMEOUT_S)
     configuration = {"jetstream": "enabled", "accounts": nats_users.accounts}
-    command = [
-        "sh",
-        "-c",
-        'printf %s "$CONFIGURATION" > /tmp/nats.conf && nats-server -c /tmp/nats.conf',
-    ]
+    command = (
+        """sh -c 'printf %s "$CONFIGURATION" > /tmp/n.conf && exec nats-server -c /tmp/n.conf'"""
+    )
     container = DockerContainer(
         NATS_IMAGE, command=command, ports=[4222], env={"CONFIGURATION": json.dumps(configuration)}
     ).waiting_for(ready)  # fmt: skip

@@ -136,7 +136,7 @@ class Door:
         # Two users may each run a service of one name; the names of their consumers must differ.
         return self._user if durable == permissions.STRATEGY else durable
 
-    async def _ask(self, request: Request, kind: Any) -> Any:
+    async def _ask(self, request: Request, kind: type[T]) -> T:
         deadline, delays = time.monotonic() + PATIENCE_S, delays_s(0.05, 1.0)
         while True:
             try:
@@ -145,7 +145,8 @@ class Door:
                 )
                 answer = _answer.decode(message.data)
                 if not answer.error:
-                    return msgspec.msgpack.decode(answer.value, type=kind)
+                    value: T = msgspec.msgpack.decode(answer.value, type=kind)
+                    return value
                 if not answer.again:
                     raise BusDenied(f"user {self._user!r}: {answer.error}")
                 problem = answer.error
