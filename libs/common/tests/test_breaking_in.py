@@ -26,7 +26,7 @@ BETA = StrategyUser("strategy-beta", ("beta",))
 FORGED = b"FORGED"
 APPROVED = "orders.approved.sim"
 HALTED = b"halted"
-OWN = ("orders.intent.alpha", "quarantine.strategy", "$KV.snapshots.strategy.x")
+OWN = ("orders.intent.alpha", "quarantine.strategy", "$KV.snapshots.strategy_alpha.x")
 """Where it may write what it likes."""
 TARGETS = (
     APPROVED,
@@ -54,7 +54,7 @@ TARGETS = (
     "deliver.strategy-beta.x",
     "_INBOX.risk.x",
     "$JS.ACK.ORDERS.execution-1.1.1.1.1.1",
-    "$JS.ACK.ORDERS.strategy-beta-0.1.1.1.1.1",
+    "$JS.ACK.ORDERS.strategy_beta-0.1.1.1.1.1",
     "$JS.FC.ORDERS.execution-1.x",
     "$JS.API.STREAM.CREATE.EVIL",
     "$JS.API.STREAM.UPDATE.ORDERS",
@@ -67,7 +67,7 @@ TARGETS = (
     "$JS.API.CONSUMER.CREATE.ORDERS.evil.orders.intent.alpha",
     "$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.execution-1",
     "$JS.API.CONSUMER.DELETE.ORDERS.execution-1",
-    "$JS.API.CONSUMER.MSG.NEXT.ORDERS.strategy-alpha-0",
+    "$JS.API.CONSUMER.MSG.NEXT.ORDERS.strategy_alpha-0",
     "$SYS.REQ.SERVER.PING",
 )
 
@@ -191,19 +191,19 @@ async def test_answers_of_the_server_cannot_be_aimed_at_the_platform(scene: Scen
     """The server writes its answers on any subject; those to a strategy stay in its account."""
     before = await scene.streams()
     bus = await NatsBus.connect(scene.url, "alpha", scene.users.login("strategy-alpha"))
-    reader = await bus.consume("strategy-alpha", ["orders.event.*.alpha"], _into([]))
+    reader = await bus.consume("strategy_alpha", ["orders.event.*.alpha"], _into([]))
     await scene.platform.publish_durable("orders.event.sim.alpha", b"filled", "f1")
     await reader.caught_up()
     async with attacker(scene) as evil:
         for target in TARGETS:
             await evil.client.publish("orders.intent.alpha", FORGED, reply=target)
             await evil.client.publish("quarantine.strategy", FORGED, reply=target)
-            await evil.client.publish("$KV.snapshots.strategy.x", FORGED, reply=target)
+            await evil.client.publish("$KV.snapshots.strategy_alpha.x", FORGED, reply=target)
             await evil.client.publish(
-                "$JS.ACK.ORDERS.strategy-alpha-0.1.2.1.1.0", b"+ACK", reply=target
+                "$JS.ACK.ORDERS.strategy_alpha-0.1.2.1.1.0", b"+ACK", reply=target
             )
             await evil.client.publish(
-                "$JS.ACK.ORDERS.strategy-alpha-0.1.2.1.1.0", b"+NXT 9", reply=target
+                "$JS.ACK.ORDERS.strategy_alpha-0.1.2.1.1.0", b"+NXT 9", reply=target
             )
             for request in (doors.Last(), doors.Read(1), doors.Value("instruments", "x")):
                 packed = msgspec.msgpack.encode(request)
@@ -260,13 +260,13 @@ async def test_others_readers_and_orders_are_out_of_reach(scene: Scene) -> None:
     await scene.platform.publish_durable("orders.event.sim.beta", b"secret", "b1")
     beta = await NatsBus.connect(scene.url, "beta", scene.users.login("strategy-beta"))
     got: list[Message] = []
-    await beta.consume("strategy-beta", ["orders.event.*.beta"], _into(got))
+    await beta.consume("strategy_beta", ["orders.event.*.beta"], _into(got))
     async with attacker(scene) as evil:
         for request in (
             doors.Read(1),
-            doors.Known("strategy-beta"),
+            doors.Known("strategy_beta"),
             doors.Known("execution"),
-            doors.End("strategy-beta-0"),
+            doors.End("strategy_beta-0"),
             doors.End("execution-1"),
             doors.Value("control", "trading"),
             doors.Value("snapshots", "risk"),
@@ -325,10 +325,7 @@ async def test_a_publish_that_is_not_allowed_fails_at_once_and_says_who_and_wher
 # -- and what a strategy is meant to do works ------------------------------------------------------
 
 
-@pytest.mark.parametrize("durable", ["strategy", "strategy_alpha", "strategy-alpha"])
-async def test_a_strategy_reads_what_is_its_own_and_goes_on_where_it_was(
-    scene: Scene, durable: str
-) -> None:
+async def test_a_strategy_reads_what_is_its_own_and_goes_on_where_it_was(scene: Scene) -> None:
     url, login = scene.url, scene.users.login("strategy-alpha")
     for number in range(3):
         await scene.platform.publish_durable("orders.event.sim.alpha", b"%d" % number, f"a{number}")
@@ -338,7 +335,7 @@ async def test_a_strategy_reads_what_is_its_own_and_goes_on_where_it_was(
         history: list[Message] = []
         live: list[Message] = []
         reader = await bus.consume(
-            durable, ["orders.event.*.alpha"], _into(live), history=_into(history),
+            "strategy_alpha", ["orders.event.*.alpha"], _into(live), history=_into(history),
             recall=["orders.intent.alpha"],
         )  # fmt: skip
         stored = await bus.publish_durable("orders.intent.alpha", b"wish", f"w{turn}")
@@ -354,6 +351,26 @@ async def test_a_strategy_reads_what_is_its_own_and_goes_on_where_it_was(
         await bus.close()
 
 
+async def test_a_strategy_reads_through_a_window_that_it_acknowledges(scene: Scene) -> None:
+    for number in range(4):
+        await scene.platform.publish_durable("orders.event.sim.alpha", b"%d" % number, str(number))
+    async with attacker(scene) as alpha:
+        for _ in range(SLOTS + 1):
+            door = doors.Door(alpha.client, "strategy-alpha")
+            inbox, got = door.inbox(), []
+            subscription = await alpha.client.subscribe(inbox)
+            subject = ("orders.event.*.alpha",)
+            made = await door.make(Wish("ORDERS", subject, inbox, 1, maker="m", window=2))
+            assert made.name.startswith("strategy-alpha_history-")
+            while len(got) < 4:
+                message = await subscription.next_msg(timeout=5)
+                if message.reply:
+                    got.append(message.data)
+                    await alpha.client.publish(message.reply, b"+ACK")
+            assert got == [b"0", b"1", b"2", b"3"]
+        assert alpha.errors == []
+
+
 async def test_a_second_process_takes_a_strategy_over(scene: Scene) -> None:
     login = scene.users.login("strategy-alpha")
     first = await NatsBus.connect(scene.url, "alpha", login)
@@ -362,12 +379,12 @@ async def test_a_second_process_takes_a_strategy_over(scene: Scene) -> None:
     theirs: list[Message] = []
     taken: list[str] = []
     first.on_taken_over = taken.append
-    await first.consume("strategy-alpha", ["orders.event.*.alpha"], _into(ours))
-    await second.consume("strategy-alpha", ["orders.event.*.alpha"], _into(theirs))
+    await first.consume("strategy_alpha", ["orders.event.*.alpha"], _into(ours))
+    await second.consume("strategy_alpha", ["orders.event.*.alpha"], _into(theirs))
     await scene.platform.publish_durable("orders.event.sim.alpha", b"1", "1")
     await _until(lambda: len(theirs) == 1)
     assert ours == []
-    await _until(lambda: taken == ["strategy-alpha"])
+    await _until(lambda: taken == ["strategy_alpha"])
     await first.close()
     await second.close()
 
@@ -382,9 +399,13 @@ async def test_a_strategy_watches_instruments_and_keeps_its_snapshot(scene: Scen
     await bus.kv_watch("instruments", keep)
     assert found == {"sim.BTC-USDT": b"instrument"}
     await scene.platform.kv_put("snapshots", "risk", b"not ours")
-    await bus.kv_put("snapshots", "strategy.alpha", b"state")
-    assert (await bus.kv_read("snapshots", "strategy.alpha"))[0] == b"state"
+    await bus.kv_put("snapshots", "strategy_alpha.1", b"state")
+    assert (await bus.kv_read("snapshots", "strategy_alpha.1"))[0] == b"state"
     with pytest.raises(BusError):
         await bus.kv_read("snapshots", "risk")
-    assert await bus.kv_read("snapshots", "strategy.beta") == (b"", 0)
+    with pytest.raises(BusError):
+        await bus.kv_read("snapshots", "strategy_beta")
+    assert await bus.kv_read("snapshots", "strategy_alpha.2") == (b"", 0)
+    with pytest.raises(BusError, match="no such message"):
+        await bus.read(99)
     await bus.close()

@@ -30,13 +30,15 @@ def test_only_risk_approves_and_only_execution_reports() -> None:
             (subjects.approved("sim"), "risk"),
             (subjects.denied("alpha"), "risk"),
             (subjects.order_events("sim", "alpha"), "execution"),
+            (subjects.order_events("smart", "alpha"), "execution router"),
+            (subjects.approved("smart"), "risk"),
             ("orders.account.sim", "execution"),
             ("md.trade.sim.BTC-USDT", "feed"),
             ("book.top.sim.BTC-USDT", "book"),
             ("$KV.instruments.sim.BTC-USDT", "feed"),
         ):
             may = any(covers(pattern, subject) for pattern in patterns)
-            assert may == (service == owner), (service, subject)
+            assert may == (service in owner.split()), (service, subject)
 
 
 def test_no_service_may_change_empty_or_delete_a_stream() -> None:
@@ -57,7 +59,7 @@ def test_a_strategy_has_no_part_of_jetstream_and_speaks_for_itself_alone() -> No
     assert [w for w in ways if w.startswith("orders.")] == ["orders.intent.alpha"]
     assert [w for w in ways if w.startswith("$JS.ACK")] == [
         f"$JS.ACK.ORDERS.{durable}-{slot}.>"
-        for durable in ("strategy-alpha", "strategy_alpha")
+        for durable in ("strategy_alpha", "strategy-alpha_history")
         for slot in range(permissions.SLOTS)
     ]
 
@@ -75,7 +77,7 @@ def test_nobody_but_the_gateway_orders_by_hand() -> None:
         dict.fromkeys(permissions.users([StrategyUser()]), "x"), [StrategyUser()]
     )
     rights = made["strategy"]["users"][0]["permissions"]["publish"]
-    assert rights["deny"] == ["orders.intent.manual"]
+    assert rights["deny"] == [f"orders.intent.{name}" for name in ("manual", "risk", "external")]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,8 @@ def test_the_subject_of_a_request_says_whose_it_is() -> None:
 
 
 def test_a_reader_of_what_is_its_own_is_made() -> None:
-    door.check(ALPHA, Wish("ORDERS", OWN, INBOX, 1, "strategy-alpha", "m"))
+    door.check(ALPHA, Wish("ORDERS", OWN, INBOX, 1, "strategy_alpha", "m"))
+    door.check(ALPHA, Wish("ORDERS", OWN, INBOX, 1, window=10))
     door.check(ALPHA, Wish("KV_instruments", ("$KV.instruments.>",), INBOX, 0))
 
 
@@ -138,7 +141,11 @@ def test_a_reader_of_what_is_its_own_is_made() -> None:
         Wish("ORDERS", OWN, INBOX, -1),
         Wish("ORDERS", OWN, INBOX, 1, "execution", "m"),
         Wish("KV_control", ("$KV.control.>",), INBOX, 0),
-        Wish("KV_instruments", ("$KV.instruments.>",), INBOX, 0, "strategy-alpha", "m"),
+        Wish("KV_instruments", ("$KV.instruments.>",), INBOX, 0, "strategy_alpha", "m"),
+        Wish("ORDERS", OWN, INBOX, 1, "strategy", "m"),
+        Wish("ORDERS", OWN, INBOX, 1, "strategy-alpha_history", "m"),
+        Wish("KV_snapshots", ("$KV.snapshots.risk.>",), INBOX, 0),
+        Wish("KV_deadletters", ("$KV.deadletters.*.>",), INBOX, 0),
         Wish("QUARANTINE", ("quarantine.>",), INBOX, 1),
     ],
     ids=str,
@@ -146,6 +153,12 @@ def test_a_reader_of_what_is_its_own_is_made() -> None:
 def test_a_reader_of_or_for_others_is_refused(wish: Wish) -> None:
     with pytest.raises(door.Refused):
         door.check(ALPHA, wish)
+
+
+def test_of_a_bucket_of_all_a_strategy_sees_its_own_keys() -> None:
+    wish = door.narrowed(ALPHA, Wish("KV_deadletters", ("$KV.deadletters.>",), INBOX, 0))
+    assert wish.subjects == ("$KV.deadletters.strategy_alpha.>",)
+    door.check(ALPHA, wish)
 
 
 # -- passwords -------------------------------------------------------------------------------------

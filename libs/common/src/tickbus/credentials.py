@@ -18,7 +18,8 @@ from tickbus.permissions import StrategyUser, accounts, users
 
 APPROVAL = "approval"
 """The file of the key that seals approvals, beside the passwords."""
-SEALERS = ("risk", "execution")
+SEALERS = ("risk", "execution", "router")
+"""Who gets it: risk to seal with, the others to check."""
 _HEAD = """\
 # Who may say and hear what on the bus. Made from tickbus.permissions by
 #   python -m tickbus.credentials config > config/nats/nats.conf
@@ -99,7 +100,8 @@ def write(directory: Path, strategies: Sequence[StrategyUser]) -> None:
         place.mkdir(parents=True, exist_ok=True)
         passwords[user] = _kept(place / "password", 0o444)
     key = _kept(directory / SEALERS[0] / APPROVAL, 0o444)
-    _write(directory / SEALERS[1] / APPROVAL, key + "\n", 0o444)
+    for other in SEALERS[1:]:
+        _write(directory / other / APPROVAL, key + "\n", 0o444)
     (directory / "nats").mkdir(exist_ok=True)
     configuration = json.dumps(server_configuration(passwords, strategies), indent=2)
     _write(directory / "nats" / "nats.conf", configuration + "\n", 0o444)

@@ -18,11 +18,15 @@ PLATFORM = "platform"
 STRATEGY = "strategy"
 OPERATOR = "operator"
 ANY = "*"
-"""As the id of a strategy: all of them, save `manual`."""
+"""As the id of a strategy: all of them, save the reserved ones."""
 SLOTS = 4
 """How many incarnations of a durable a strategy user may have at once."""
-BUCKETS = ("instruments", "control", "limits", "budget", "snapshots")
-STREAMS = (subjects.ORDERS_STREAM, "QUARANTINE", "DEADLETTER")
+BUCKETS = ("instruments", "control", "limits", "budget", "leases", "snapshots", "deadletters")
+OF_ALL = ("snapshots", "deadletters")
+"""Buckets in which each service keeps its own keys."""
+STREAMS = (subjects.ORDERS_STREAM, "QUARANTINE", "DEADLETTERS")
+RESERVED = (subjects.MANUAL, "risk", "external")
+"""Ids that stand for no strategy: orders by hand, by risk itself, and by nobody here."""
 ASKERS = ("api", OPERATOR, "killswitch")
 """Who asks others something; only to their inboxes are answers sent."""
 
@@ -56,16 +60,24 @@ TABLE = {
         says=("book.>", WISHES), hears=("md.>", "control.book.>"), watches=("instruments",),
     ),
     "risk": Row(
-        says=("orders.approved.>", "orders.denied.>", subjects.RISK_STATE, "rehearsal.risk.>",
-              "_R_.>"),
-        hears=("book.>", "md.>", "control.risk.>", READERS_ALL, "rehearsal.risk.>"),
+        says=("orders.approved.>", "orders.denied.>", "orders.risk.>", "orders.intent.risk",
+              subjects.RISK_STATE, "rehearsal.risk.>", "_R_.>"),
+        hears=("book.>", "md.>", "control.risk.>", "control.heartbeat.>", READERS_ALL,
+               "rehearsal.risk.>"),
         reads=True, durable=True, watches=("instruments", "control", "limits"),
+        keeps=("control.>", "limits.>"),
     ),
     "execution": Row(
         says=("orders.event.>", "orders.account.>", WISHES, "rehearsal.execution.>"),
         hears=("md.>", "book.>", "control.execution.>", "rehearsal.execution.>"),
-        reads=True, durable=True, watches=("instruments", "control", "budget"),
-        keeps=("budget.>",),
+        reads=True, durable=True, watches=("instruments", "control", "budget", "leases"),
+        # One durable per venue: the server cannot match `execution_*`.
+        keeps=("budget.>", "leases.>", "snapshots.>", "deadletters.>"),
+    ),
+    "router": Row(
+        says=("orders.intent.*", "orders.event.smart.>", "rehearsal.router.>"),
+        hears=("book.>", "control.router.>", "rehearsal.router.>"),
+        reads=True, durable=True, watches=("instruments",), keeps=("instruments.smart.>",),
     ),
     "ledger": Row(
         says=("ledger.>",), hears=("book.>", "md.>", "control.ledger.>"), reads=True,
@@ -79,7 +91,7 @@ TABLE = {
     ),
     "killswitch": Row(
         says=(f"orders.intent.{subjects.MANUAL}", "control.>"),
-        hears=("risk.>", "ledger.>", "control.killswitch.>"),
+        hears=("risk.>", "ledger.>", "control.kill", "control.killswitch.>"),
         reads=True, watches=("instruments", "control", "limits"), keeps=("control.>",),
     ),
 }  # fmt: skip
@@ -103,24 +115,31 @@ class StrategyUser:
         for strategy_id in self.ids:
             if strategy_id != ANY:
                 subjects.token(strategy_id)
-            if strategy_id == subjects.MANUAL:
-                raise ValueError(f"{strategy_id!r} is the id of orders by hand, not of a strategy")
+            if strategy_id in RESERVED:
+                raise ValueError(f"{strategy_id!r} is no strategy's id: it is taken")
 
     @property
     def durables(self) -> tuple[str, ...]:
         """The durables that it may read as."""
+        shared = (STRATEGY,) if self.name == STRATEGY else ()
         own = () if ANY in self.ids else self.ids
-        return (self.name, *(f"{STRATEGY}_{strategy_id}" for strategy_id in own))
+        return (*shared, *(f"{STRATEGY}_{strategy_id}" for strategy_id in own))
+
+    @property
+    def consumers(self) -> tuple[str, ...]:
+        """What the names of its consumers begin with: its durables, and those that look back."""
+        return (*self.durables, f"{self.name}_history")
 
     @property
     def sent(self) -> list[str]:
         """The subjects that lead into the account of the platform and are answered from there."""
         return [
             *(f"orders.intent.{strategy_id}" for strategy_id in self.ids),
-            *said_by_all(STRATEGY),
+            *(f"control.heartbeat.{strategy_id}" for strategy_id in self.ids),
+            *said_by_all(STRATEGY, self.durables),
             *(
-                f"$JS.ACK.{subjects.ORDERS_STREAM}.{durable}-{slot}.>"
-                for durable in self.durables
+                f"$JS.ACK.{subjects.ORDERS_STREAM}.{name}-{slot}.>"
+                for name in self.consumers
                 for slot in range(SLOTS)
             ),
         ]
@@ -150,14 +169,18 @@ def inbox(user: str) -> str:
     return f"_INBOX.{user}"
 
 
-def said_by_all(service: str) -> tuple[str, ...]:
-    """What every service may store about itself."""
+def said_by_all(service: str, durables: Sequence[str]) -> tuple[str, ...]:
+    """What every service may store about itself, in buckets under the names of its durables."""
     return (
         f"quarantine.{service}",
         f"deadletter.{service}",
         f"deadletter.{service}.>",
-        f"$KV.snapshots.{service}",
-        f"$KV.snapshots.{service}.>",
+        *(
+            f"$KV.{bucket}.{durable}{rest}"
+            for bucket in OF_ALL
+            for durable in durables
+            for rest in ("", ".>")
+        ),
     )
 
 
@@ -193,7 +216,7 @@ def allowed(service: str) -> dict[str, Any]:
     return {
         "publish": {"allow": [
             *row.says,
-            *said_by_all(service),
+            *said_by_all(service, (service,)),
             *(f"$KV.{key}" for key in row.keeps),
             *(f"{inbox(asker)}.>" for asker in ASKERS),
             *_stream_api(row),
@@ -204,7 +227,7 @@ def allowed(service: str) -> dict[str, Any]:
 
 def _stream_api(row: Row) -> Iterable[str]:
     """The parts of JetStream that a service needs: never to change, empty or delete a stream."""
-    buckets = [f"KV_{bucket}" for bucket in dict.fromkeys((*row.watches, "snapshots"))]
+    buckets = [f"KV_{bucket}" for bucket in dict.fromkeys((*row.watches, *OF_ALL))]
     for stream in (*STREAMS, *buckets):
         yield f"$JS.API.STREAM.INFO.{stream}"
         yield f"$JS.API.STREAM.CREATE.{stream}"  # refused where there is another of that name
@@ -215,10 +238,10 @@ def _stream_api(row: Row) -> Iterable[str]:
         yield f"$JS.API.CONSUMER.CREATE.{stream}"
     if row.reads:
         yield f"$JS.API.CONSUMER.LIST.{subjects.ORDERS_STREAM}"
+        yield f"$JS.ACK.{subjects.ORDERS_STREAM}.>"  # of a durable, or of a read through a window
     if row.durable:
         yield f"$JS.API.CONSUMER.DURABLE.CREATE.{subjects.ORDERS_STREAM}.*"
         yield f"$JS.API.CONSUMER.DELETE.{subjects.ORDERS_STREAM}.*"
-        yield f"$JS.ACK.{subjects.ORDERS_STREAM}.>"
 
 
 def _operator() -> dict[str, Any]:
@@ -283,7 +306,7 @@ def _strategy_account(user: StrategyUser, login: Any) -> dict[str, Any]:
     permissions = {
         "publish": {
             "allow": [*user.sent, subjects.READER, local, "_R_.>"],
-            "deny": [f"orders.intent.{subjects.MANUAL}"],
+            "deny": [f"orders.intent.{reserved}" for reserved in RESERVED],
         },
         "subscribe": {"allow": [*user.heard, subjects.STATUS, local, f"{inbox(user.name)}.>"]},
     }

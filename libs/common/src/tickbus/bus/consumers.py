@@ -23,7 +23,8 @@ class Wish(msgspec.Struct, frozen=True, array_like=True):
     """A consumer of `stream` that sends to `deliver` from `start` on.
 
     `start` 0 means the last value of each subject. `maker` is unique; with `durable` what was
-    handled is acknowledged and the server remembers it.
+    handled is acknowledged and the server remembers it. With `window` it is acknowledged, too, so
+    that at most so many messages are on their way, and forgotten afterwards.
     """
 
     stream: str
@@ -32,6 +33,7 @@ class Wish(msgspec.Struct, frozen=True, array_like=True):
     start: int
     durable: str = ""
     maker: str = ""
+    window: int = 0
 
 
 class Incarnation(msgspec.Struct, frozen=True, array_like=True):
@@ -93,7 +95,7 @@ class OwnConsumers:
 
 
 async def create(js: JetStreamContext, wish: Wish, name: str) -> Incarnation:
-    """Make the consumer of `wish`, durable when it has a name."""
+    """Make the consumer of `wish`, called `name`; it must have one when it is a durable's."""
     config = ConsumerConfig(
         deliver_subject=wish.deliver,
         filter_subjects=list(wish.subjects),
@@ -102,7 +104,12 @@ async def create(js: JetStreamContext, wish: Wish, name: str) -> Incarnation:
         inactive_threshold=30.0,
         mem_storage=True,
     )
-    if name:
+    if wish.window:
+        config.name = name or None
+        config.ack_policy = AckPolicy.ALL
+        config.ack_wait = ACK_WAIT_S
+        config.max_ack_pending = wish.window
+    if wish.durable:
         config.durable_name = name
         config.metadata = {MAKER: wish.maker}
         config.ack_policy = AckPolicy.ALL

@@ -109,12 +109,11 @@ class Door:
 
     async def make(self, wish: Wish) -> Incarnation:
         """Have a consumer made. Raises BusError."""
-        wish = msgspec.structs.replace(wish, durable=self._own(wish.durable))
         return await self._ask(Make(wish), Incarnation)
 
     async def incarnations(self, stream: str, durable: str) -> list[Incarnation]:
         """All consumers of a durable. Raises BusError."""
-        return await self._ask(Known(self._own(durable)), list[Incarnation])
+        return await self._ask(Known(durable), list[Incarnation])
 
     async def end(self, stream: str, name: str) -> None:
         """Have one ended. Raises BusError."""
@@ -126,15 +125,14 @@ class Door:
 
     async def read(self, sequence: int) -> Found:
         """One message of ORDERS. Raises BusError."""
-        return await self._ask(Read(sequence), Found)
+        found = await self._ask(Read(sequence), Found)
+        if not found.sequence:
+            raise BusError(f"cannot read sequence {sequence}: there is no such message")
+        return found
 
     async def value(self, bucket: str, key: str) -> Found:
         """The last value of a key. Raises BusError."""
         return await self._ask(Value(bucket, key), Found)
-
-    def _own(self, durable: str) -> str:
-        # Two users may each run a service of one name; the names of their consumers must differ.
-        return self._user if durable == permissions.STRATEGY else durable
 
     async def _ask(self, request: Request, kind: type[T]) -> T:
         deadline, delays = time.monotonic() + PATIENCE_S, delays_s(0.05, 1.0)
@@ -194,7 +192,7 @@ class Doorkeeper:
     async def _do(self, user: permissions.StrategyUser, request: Request) -> Any:
         match request:
             case Known(durable):
-                _require(durable in user.durables, f"{durable!r} is not its durable")
+                _require_durable(user, durable)
                 return await known(self._js, subjects.ORDERS_STREAM, durable)
             case Make(wish):
                 return await self._make(user, wish)
@@ -208,11 +206,13 @@ class Doorkeeper:
                 return (await self._js.stream_info(subjects.ORDERS_STREAM)).state.last_seq
             case Read(sequence):
                 found = await self._message(subjects.ORDERS_STREAM, sequence=sequence)
-                own = any(permissions.covers(p, found.subject) for p in readable(user))
-                _require(own, f"message {sequence} is not about its orders")
+                patterns = permissions.readable(user.ids)
+                own = any(permissions.covers(p, found.subject) for p in patterns)
+                _require(own or not found.sequence, f"message {sequence} is not about its orders")
                 return found
             case Value(bucket, key):
-                _require(bucket in WATCHED or _is_own(bucket, key), f"not to see {bucket}/{key}")
+                own = any(permissions.covers(p, f"$KV.{bucket}.{key}") for p in _keys(user, bucket))
+                _require(own, f"not to see {bucket}/{key}")
                 _require(not set("*> ") & set(key), f"{key!r} is no key")
                 return await self._message(f"KV_{bucket}", subject=f"$KV.{bucket}.{key}")
 
@@ -227,14 +227,15 @@ class Doorkeeper:
         return Found(message.subject or "", message.data or b"", message.seq or 0)
 
     async def _make(self, user: permissions.StrategyUser, wish: Wish) -> Incarnation:
+        wish = narrowed(user, wish)
         check(user, wish)
         self._count(user.name)
-        if not wish.durable:
+        if not wish.durable and not wish.window:
             return await create(self._js, wish, "")
-        taken = sorted(
-            await known(self._js, wish.stream, wish.durable), key=lambda one: one.created
-        )
-        names = [f"{wish.durable}-{slot}" for slot in range(permissions.SLOTS)]
+        # What is acknowledged needs a name that the user may acknowledge for.
+        family = wish.durable or user.consumers[-1]
+        taken = sorted(await known(self._js, wish.stream, family), key=lambda one: one.created)
+        names = [f"{family}-{slot}" for slot in range(permissions.SLOTS)]
         free = [name for name in names if name not in {one.name for one in taken}]
         if not free:  # left by processes that died before they could tidy up
             free = [one.name for one in taken if one.name in names][:1]
@@ -262,30 +263,48 @@ def rights(subject: str) -> permissions.StrategyUser:
     raise ValueError(f"{subject!r} says nothing of a user's rights")
 
 
-def readable(user: permissions.StrategyUser) -> tuple[str, ...]:
-    """The subjects of ORDERS that a user may read."""
-    return permissions.readable(user.ids)
+def narrowed(user: permissions.StrategyUser, wish: Wish) -> Wish:
+    """The same of a user's own keys, where the whole of a bucket of all services is wished for."""
+    for bucket in permissions.OF_ALL:
+        if wish.stream == f"KV_{bucket}" and wish.subjects == (f"$KV.{bucket}.>",):
+            keys = tuple(key for key in _keys(user, bucket) if key.endswith(".>"))
+            return msgspec.structs.replace(wish, subjects=keys)
+    return wish
 
 
 def check(user: permissions.StrategyUser, wish: Wish) -> None:
     """Refuse a consumer that shows or says what its user may not. Raises Refused."""
     prefix, _, token = wish.deliver.rpartition(".")
     _require(prefix == f"deliver.{user.name}" and token.isalnum(), f"not to {wish.deliver!r}")
-    _require(not wish.durable or wish.durable in user.durables, f"not as {wish.durable!r}")
+    if wish.durable:
+        _require_durable(user, wish.durable)
     _require(wish.start >= 0 and bool(wish.subjects), "a consumer needs subjects and a start")
     if wish.stream == subjects.ORDERS_STREAM:
-        allowed = readable(user)
+        allowed = permissions.readable(user.ids)
     else:
-        _require(not wish.durable, f"no durable on {wish.stream!r}")
-        allowed = tuple(f"$KV.{name}.>" for name in WATCHED if wish.stream == f"KV_{name}")
+        ours = not wish.durable and not wish.window
+        _require(ours, f"nothing to acknowledge on {wish.stream!r}")
+        allowed = _keys(user, wish.stream.removeprefix("KV_"))
     for subject in wish.subjects:
         own = any(permissions.covers(pattern, subject) for pattern in allowed)
         _require(own, f"{subject!r} of {wish.stream} is not for it")
 
 
-def _is_own(bucket: str, key: str) -> bool:
-    return bucket == "snapshots" and (
-        key == permissions.STRATEGY or key.startswith(f"{permissions.STRATEGY}.")
+def _keys(user: permissions.StrategyUser, bucket: str) -> tuple[str, ...]:
+    """The keys of a bucket that a user may see."""
+    if bucket in WATCHED:
+        return (f"$KV.{bucket}.>",)
+    if bucket in permissions.OF_ALL:
+        return tuple(f"$KV.{bucket}.{d}{rest}" for d in user.durables for rest in ("", ".>"))
+    return ()
+
+
+def _require_durable(user: permissions.StrategyUser, durable: str) -> None:
+    own = ", ".join(user.durables)
+    _require(
+        durable in user.durables,
+        f"{durable!r} is not its durable, only {own}: run each strategy of a user of its own with"
+        " TICKBUS_STRATEGY_ID",
     )
 
 

@@ -161,6 +161,8 @@ class NatsBus:
 
     async def keep_door(self) -> _Plain:
         """Answer the strategies, who may not use the streams themselves; see `tickbus.bus.door`."""
+        for bucket in ("instruments", *permissions.OF_ALL):
+            await self._bucket(bucket)  # strategies may make none
         return _Plain(await Doorkeeper(self._client, self._js).open())
 
     async def _listen_for_acks(self) -> None:
