@@ -14,9 +14,10 @@ import pytest
 from nats.aio.client import Client
 
 from tickbus import subjects
-from tickbus.bus import BusDenied, BusError, BusRefused, Login, Message, NatsBus
+from tickbus.bus import BusDenied, BusError, BusRefused, Message, NatsBus
 from tickbus.bus import door as doors
 from tickbus.bus.consumers import Wish
+from tickbus.login import Login
 from tickbus.permissions import SLOTS, StrategyUser
 from tickbus_testkit.brokers import nats_server
 from tickbus_testkit.users import NEIGHBOR, Users

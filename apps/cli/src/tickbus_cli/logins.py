@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from tickbus import credentials, permissions
-from tickbus.bus import Login
 from tickbus.config import Settings
+from tickbus.login import Login
 from tickbus_cli import datadir
 from tickbus_cli.errors import CliError
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from tickbus.bus import Login, NatsBus
+from tickbus.bus import NatsBus
+from tickbus.login import Login
 from tickbus_cli import datadir, logins, screen
 from tickbus_cli.errors import CliError
 from tickbus_cli.monitor import Snapshot, observe, rate

@@ -14,9 +14,9 @@ import msgspec
 import yaml
 from dotenv import dotenv_values
 
-from tickbus.bus.base import Login
 from tickbus.events.base import FeeSchedule
 from tickbus.events.orders import SMART_VENUE
+from tickbus.login import Login
 
 SECTIONS = (
     "platform", "bus", "postgres", "venue", "venues", "feed", "book", "strategies", "risk",

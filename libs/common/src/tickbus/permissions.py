@@ -241,6 +241,7 @@ def _stream_api(row: Row) -> Iterable[str]:
         yield f"$JS.ACK.{subjects.ORDERS_STREAM}.>"  # of a durable, or of a read through a window
     if row.durable:
         yield f"$JS.API.CONSUMER.DURABLE.CREATE.{subjects.ORDERS_STREAM}.*"
+        yield f"$JS.API.CONSUMER.CREATE.{subjects.ORDERS_STREAM}.*"
         yield f"$JS.API.CONSUMER.DELETE.{subjects.ORDERS_STREAM}.*"
 
 

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from tickbus import codec, subjects
-from tickbus.bus import Login, Message, NatsBus
+from tickbus.bus import Message, NatsBus
 from tickbus.codec import Hop
 from tickbus.events import Instrument
 from tickbus.events.orders import message_id
+from tickbus.login import Login
 
 T = TypeVar("T")
 WAIT_S = 15.0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tickbus import credentials, permissions
-from tickbus.bus import Login
+from tickbus.login import Login
 from tickbus.permissions import StrategyUser
 
 NEIGHBOR = "neighbor"

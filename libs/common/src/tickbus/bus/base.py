@@ -1,7 +1,6 @@
 """What a bus promises, whatever carries it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
@@ -24,14 +23,6 @@ class Stored(NamedTuple):
 
     sequence: int
     duplicate: bool = False
-
-
-@dataclass(frozen=True)
-class Login:
-    """A user of the NATS server; the password is in no representation of it."""
-
-    user: str
-    password: str = field(repr=False)
 
 
 class BusError(Exception):

@@ -8,7 +8,8 @@ from typing import Any
 import nats.errors
 
 from tickbus import permissions
-from tickbus.bus.base import BusError, BusRefused, Login
+from tickbus.bus.base import BusError, BusRefused
+from tickbus.login import Login
 
 PENDING_BYTES_MAX = 8 * 1024 * 1024
 """Market data buffered while the server is away; past that a publish raises BusError."""

@@ -28,7 +28,6 @@ from tickbus.bus.base import (
     BusError,
     Handler,
     KeyHandler,
-    Login,
     Message,
     RequestTimeout,
     Responder,
@@ -40,6 +39,7 @@ from tickbus.bus.consumers import Consumers, OwnConsumers
 from tickbus.bus.direct import Delivery, DirectLane, DirectSubscription
 from tickbus.bus.door import Door, Doorkeeper
 from tickbus.bus.reader import StreamReader, take_over
+from tickbus.login import Login
 
 log = logging.getLogger("tickbus.bus")
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from tickbus import scheduling, shard
 from tickbus.backoff import delays_s
-from tickbus.bus import Bus, BusError, BusRefused, Login, MemoryBus, NatsBus
+from tickbus.bus import Bus, BusError, BusRefused, MemoryBus, NatsBus
 from tickbus.config import ConfigError, Settings, load
 from tickbus.credentials import SEALERS
+from tickbus.login import Login
 from tickbus.runtime import logs
 from tickbus.runtime.http import HttpServer, health_app
 from tickbus.runtime.rehearsal import Rehearsal
