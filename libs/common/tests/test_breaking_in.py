@@ -358,7 +358,8 @@ async def test_a_strategy_reads_through_a_window_that_it_acknowledges(scene: Sce
     async with attacker(scene) as alpha:
         for _ in range(SLOTS + 1):
             door = doors.Door(alpha.client, "strategy-alpha")
-            inbox, got = door.inbox(), []
+            inbox = door.inbox()
+            got: list[bytes] = []
             subscription = await alpha.client.subscribe(inbox)
             subject = ("orders.event.*.alpha",)
             made = await door.make(Wish("ORDERS", subject, inbox, 1, maker="m", window=2))
