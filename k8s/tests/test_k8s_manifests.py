@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tickbus.credentials import APPROVAL, SEALERS, variable
+from tickbus.permissions import StrategyUser, users
+
 K8S = Path(__file__).parents[1]
 SERVICES = sorted(
     path.name
@@ -73,3 +76,28 @@ def test_no_secret_of_a_real_venue_is_in_the_manifests() -> None:
         assert document.get("kind") != "Secret", path
         if "secretGenerator" in document:
             assert "overlays/local" in path.as_posix()
+
+
+@pytest.mark.parametrize("name", [n for n in SERVICES if (K8S / "base" / f"{n}.yaml").is_file()])
+def test_each_service_connects_to_the_bus_as_itself_with_its_own_password(name: str) -> None:
+    (workload,) = [
+        document
+        for document in yaml.safe_load_all((K8S / "base" / f"{name}.yaml").read_text("utf-8"))
+        if document["kind"] in WORKLOADS
+    ]
+    given = {e["name"]: e for e in workload["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert given["TICKBUS_NATS_USER"]["value"] == name
+    password = given["TICKBUS_NATS_PASSWORD"]["valueFrom"]["secretKeyRef"]
+    assert password == {"name": "tickbus-nats", "key": name}
+    assert ("TICKBUS_APPROVAL_KEY" in given) == (name in SEALERS)
+
+
+def test_the_bus_and_the_local_secret_know_every_user() -> None:
+    wanted = {variable(user) for user in users([StrategyUser()])}
+    nats = [d for p, d in documents() if p.name == "nats.yaml" and d["kind"] == "StatefulSet"]
+    given = nats[0]["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {entry["name"] for entry in given} == wanted
+    local = yaml.safe_load((K8S / "overlays" / "local" / "kustomization.yaml").read_text("utf-8"))
+    (secret,) = [s for s in local["secretGenerator"] if s["name"] == "tickbus-nats"]
+    keys = {literal.partition("=")[0] for literal in secret["literals"]}
+    assert keys == {*users([StrategyUser()]), APPROVAL}

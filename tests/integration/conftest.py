@@ -4,6 +4,7 @@ Without a container engine the tests are skipped with the reason; with TICKBUS_R
 as in continuous integration, that is a failure.
 """
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import ExecWaitStrategy, LogMessageWaitStrategy
+
+from tickbus_testkit.users import Users
 
 NATS_IMAGE = "nats:2-alpine"
 POSTGRES_IMAGE = "postgres:17-alpine"
@@ -32,10 +35,22 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def nats_url(engine: None) -> Iterator[str]:
+def nats_users() -> Users:
+    """The users of that server, with all permissions on."""
+    return Users()
+
+
+@pytest.fixture(scope="session")
+def nats_url(engine: None, nats_users: Users) -> Iterator[str]:
     """Where a NATS server with JetStream listens, in a container of its own."""
     ready = LogMessageWaitStrategy("Server is ready").with_startup_timeout(START_TIMEOUT_S)
-    container = DockerContainer(NATS_IMAGE, command="-js", ports=[4222]).waiting_for(ready)
+    configuration = {"jetstream": "enabled", "accounts": nats_users.accounts}
+    command = (
+        """sh -c 'printf %s "$CONFIGURATION" > /tmp/n.conf && exec nats-server -c /tmp/n.conf'"""
+    )
+    container = DockerContainer(
+        NATS_IMAGE, command=command, ports=[4222], env={"CONFIGURATION": json.dumps(configuration)}
+    ).waiting_for(ready)  # fmt: skip
     with container:
         yield f"nats://{container.get_container_host_ip()}:{container.get_exposed_port(4222)}"
 

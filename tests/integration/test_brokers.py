@@ -3,9 +3,12 @@
 import asyncpg
 import nats
 
+from tickbus_testkit.users import NEIGHBOR, Users
 
-async def test_jetstream_keeps_and_delivers_a_message(nats_url: str) -> None:
-    client = await nats.connect(nats_url)
+
+async def test_jetstream_keeps_and_delivers_a_message(nats_url: str, nats_users: Users) -> None:
+    login = nats_users.login(NEIGHBOR)
+    client = await nats.connect(nats_url, user=login.user, password=login.password)
     stream = client.jetstream()
     await stream.add_stream(name="BROKERS", subjects=["brokers.>"])
     sent = await stream.publish("brokers.test", b"bought", headers={"Nats-Msg-Id": "1"})

@@ -60,7 +60,7 @@ class Books:
         )  # fmt: skip
 
     async def start(self, context: Context) -> None:
-        await context.bus.subscribe(subjects.INTENTS_ALL, self._on_intent)
+        await context.bus.follow([subjects.INTENTS_ALL], 1, self._on_intent)
 
     async def _on_intent(self, message: Message) -> None:
         with contextlib.suppress(codec.MalformedMessage):

@@ -81,9 +81,13 @@ def test_the_api_port_comes_from_the_environment_too() -> None:
 def test_secrets_reach_only_who_needs_them() -> None:
     keys = "TICKBUS_VENUE_API_KEY", "TICKBUS_VENUE_API_SECRET", "TICKBUS_BINANCE_2_API_SECRET_FILE"
     base = dict.fromkeys((*keys, "TICKBUS_KILL_TOKEN"), "secret")
+    base |= dict.fromkeys(
+        ("TICKBUS_NATS_USER", "TICKBUS_NATS_PASSWORD_FILE", "TICKBUS_APPROVAL_KEY"), "another's"
+    )
     testnet = choose("binance-testnet", False)
     for service in SERVICES:
-        given = child_environment(base, service, testnet, Ports(), {}, "postgresql://x")
+        given = child_environment(base, service, testnet, Ports(), {}, "postgresql://x", {})
+        assert not [k for k in given if k.startswith(("TICKBUS_NATS", "TICKBUS_APPROVAL"))]
         for key in keys:
             assert (key in given) == (service in ("execution", "killswitch"))
         assert ("TICKBUS_KILL_TOKEN" in given) == (service in ("killswitch", "api"))
@@ -96,7 +100,7 @@ def test_the_simulation_never_sees_real_keys_and_finds_its_exchange() -> None:
         "TICKBUS_VENUE_API_SECRET_FILE": "/real",
         "TICKBUS_VENUE_REST_URL": "https://api.binance.com",
     }
-    given = child_environment(base, "execution", choose("sim", False), Ports(100), {}, "")
+    given = child_environment(base, "execution", choose("sim", False), Ports(100), {}, "", {})
     assert given["TICKBUS_VENUE_API_KEY"] == "sim-key"
     assert "TICKBUS_VENUE_API_SECRET_FILE" not in given
     assert given["TICKBUS_VENUE_REST_URL"] == "http://127.0.0.1:8190"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import nats
+import nats.errors
 import psutil
 import pytest
 
@@ -137,3 +138,28 @@ async def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
     async with asyncio.timeout(20):
         while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
             await asyncio.sleep(0.02)
+
+
+ACCOUNTS = {"desk": {"jetstream": "enabled", "users": [{"user": "me", "password": "my-password"}]}}
+
+
+async def test_with_accounts_nobody_else_connects_and_the_file_is_the_owners(
+    tmp_path: Path,
+) -> None:
+    async with EmbeddedNats(tmp_path, accounts=ACCOUNTS) as server:
+        assert (tmp_path / "nats.json").stat().st_mode & 0o777 == 0o600
+        with pytest.raises(nats.errors.Error):
+            await nats.connect(server.url, allow_reconnect=False)
+        client = await nats.connect(server.url, user="me", password="my-password")
+        await client.close()
+
+
+async def test_streams_of_before_there_were_accounts_are_adopted(tmp_path: Path) -> None:
+    async with EmbeddedNats(tmp_path) as server:
+        await publish(server.url, b"bought")
+    for _ in range(2):
+        async with EmbeddedNats(tmp_path, accounts=ACCOUNTS) as server:
+            client = await nats.connect(server.url, user="me", password="my-password")
+            message = await client.jetstream().get_msg("ORDERS", 1)
+            assert message.data == b"bought"
+            await client.close()

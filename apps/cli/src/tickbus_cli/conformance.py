@@ -20,6 +20,7 @@ from tickbus import codec, subjects
 from tickbus.bus import Bus, BusError, Message, NatsBus
 from tickbus.codec import MalformedMessage
 from tickbus.events import Instrument, KeyframeWanted
+from tickbus_cli import logins
 from tickbus_cli.errors import CliError
 from tickbus_cli.profile import duration_s
 from tickbus_testkit.conformance import Conformance
@@ -71,7 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _listen(arguments: argparse.Namespace) -> Conformance:
     try:
-        bus = await NatsBus.connect(arguments.bus, "tickbus-conformance")
+        bus = await NatsBus.connect(
+            arguments.bus, "tickbus-conformance", logins.for_url(arguments.bus)
+        )
     except BusError as error:
         raise CliError(str(error), "Start NATS or the platform, or name it with --bus.") from error
     found = Conformance(arguments.venue)

@@ -12,7 +12,7 @@ from tickbus_cli.errors import CliError
 MARKER = "tickbus-data"
 LOCK = "lock"
 RUNTIME = "platform.json"
-PARTS = ("nats", "postgres", "exchange", "logs", RUNTIME)
+PARTS = ("nats", "postgres", "exchange", "credentials", "logs", RUNTIME)
 """All that the platform writes there, besides marker and lock; nothing else is ever removed."""
 
 
@@ -37,6 +37,11 @@ class DataDir:
     def exchange(self) -> Path:
         """The simulated exchange's account."""
         return self.path / "exchange"
+
+    @property
+    def credentials(self) -> Path:
+        """The operator's password and the key of the approvals; for the owner's eyes alone."""
+        return self.path / "credentials"
 
     def log(self, service: str) -> Path:
         """The log of one service."""

@@ -20,7 +20,7 @@ import msgspec
 
 from tickbus.config import Settings, load
 from tickbus.kill_api import AccountReport, Exposure, KillReport, KillRequest
-from tickbus_cli import datadir
+from tickbus_cli import datadir, logins
 from tickbus_cli.errors import CliError
 from tickbus_killswitch.config import KillConfig
 from tickbus_killswitch.kill import Target, kill, read_settings, targets_of
@@ -74,12 +74,17 @@ def _settings(configs: Sequence[str]) -> list[Settings]:
     if configs or os.environ.get("TICKBUS_CONFIG"):
         return [_with_keys(each, simulated=False) for each in read_settings(configs)]
     paths = sorted(BASE.glob("*")) if BASE.is_dir() else []
-    known = [facts for path in paths if (facts := datadir.last_told(path)) and facts.get("config")]
+    known = {path: f for path in paths if (f := datadir.last_told(path)) and f.get("config")}
     if not known:
         return [_with_keys(load(), simulated=False)]
     found = []
-    for facts in known:
+    for path, facts in known.items():
+        login = logins.operator(path)
         environment = {**os.environ, "TICKBUS_NATS_URL": facts["nats_url"]}
+        if login is not None:
+            environment |= {
+                "TICKBUS_NATS_USER": login.user, "TICKBUS_NATS_PASSWORD": login.password,
+            }  # fmt: skip
         if facts["exchange_url"]:
             environment["TICKBUS_VENUE_REST_URL"] = facts["exchange_url"]
         settings = load(facts["config"], environment)

@@ -9,11 +9,13 @@ from typing import Annotated
 import msgspec
 
 from tickbus import scheduling
-from tickbus.config import ConfigError
+from tickbus.config import ConfigError, Settings
 from tickbus_cli.errors import CliError
 
 SIM_KEYS = {"TICKBUS_VENUE_API_KEY": "sim-key", "TICKBUS_VENUE_API_SECRET": "sim-secret"}
 KEYS = tuple(SIM_KEYS)
+BUS_SECRETS = ("TICKBUS_NATS_USER", "TICKBUS_NATS_PASSWORD", "TICKBUS_APPROVAL_KEY")
+"""What variables with logins to a bus begin with; the embedded one has its own."""
 LIVE_CONFIRM = "TICKBUS_LIVE_CONFIRM"
 SERVICES = (
     "killswitch", "feed", "book", "risk", "execution", "ledger", "history", "strategy", "api",
@@ -143,6 +145,16 @@ def require_keys(profile: Profile, environment: Mapping[str, str]) -> None:
         )
 
 
+def strategy_ids(settings: Settings) -> tuple[str, ...]:
+    """The ids of the strategies that are configured and not switched off."""
+    entries = settings.raw.get("strategies") or ()
+    return tuple(
+        str(entry["id"])
+        for entry in entries
+        if isinstance(entry, dict) and entry.get("id") and entry.get("enabled", True)
+    )
+
+
 def duration_s(text: str) -> float:
     """Seconds in `90`, `90s`, `1.5s`, `5m` or `1h30m`. Raises ValueError."""
     match = _DURATION.fullmatch(text.strip().lower())
@@ -220,9 +232,14 @@ def child_environment(
     chosen: Ports,
     shared: Mapping[str, str],
     postgres_dsn: str,
+    own: Mapping[str, str],
 ) -> dict[str, str]:
-    """The environment of one service: who trades gets the keys, who keeps books the database."""
-    environment = {**base, **shared}
+    """The environment of one service: who trades gets the keys, who keeps books the database.
+
+    `own` are what only this one may know: its login to the bus, say.
+    """
+    environment = {k: v for k, v in base.items() if not k.startswith(BUS_SECRETS)}
+    environment |= {**shared, **own}
     environment["TICKBUS_METRICS_PORT"] = str(chosen.metrics(service))
     environment["TICKBUS_LOG_FORMAT"] = "json"
     environment[scheduling.VARIABLE] = scheduling_of(base, service)

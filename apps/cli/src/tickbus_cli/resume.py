@@ -17,7 +17,7 @@ from tickbus import codec, subjects
 from tickbus.bus import Bus, Message, NatsBus
 from tickbus.config import load
 from tickbus.events import GLOBAL, RiskReport, ScopeReport, SetTradingState, TradingState
-from tickbus_cli import status
+from tickbus_cli import logins, status
 from tickbus_cli.errors import CliError
 from tickbus_killswitch.halt import BUCKET, KEY
 
@@ -50,7 +50,7 @@ async def resume(url: str, strategy: str, reason: str, *, yes: bool) -> int:
     """Set the state of everything, or of one strategy, ACTIVE at the bus `url`; the exit code."""
     what = f"strategy {strategy}" if strategy else "trading"
     key = f"strategy/{strategy}" if strategy else KEY
-    bus = await NatsBus.connect(url, f"tickbus-resume-{os.getpid()}")
+    bus = await NatsBus.connect(url, f"tickbus-resume-{os.getpid()}", logins.for_url(url))
     try:
         state = await trading_state(bus, key)
         why = sentence(state, what) if state is not None else ""

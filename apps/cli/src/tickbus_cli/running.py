@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from tickbus import scheduling
+from tickbus import permissions, scheduling
 from tickbus.bus import Bus, BusError, NatsBus
 from tickbus.codec import MalformedMessage
 from tickbus.ledger_api import PortfolioAnswer
@@ -21,8 +21,10 @@ from tickbus.ledger_client import LedgerRefused
 from tickbus_cli import cancelling
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
+from tickbus_cli.logins import Logins
 from tickbus_cli.monitor import Snapshot, observe, portfolio_of
 from tickbus_cli.profile import (
+    BUS_SECRETS,
     KILL_TOKEN,
     SERVICES,
     ExchangeSection,
@@ -89,6 +91,8 @@ class Plan:
     run_id: str
     environment: Mapping[str, str]
     seed: int | None = None
+    strategies: tuple[str, ...] = (permissions.ANY,)
+    """The ids that the strategies' user may speak for."""
     exchange: ExchangeSection = field(default_factory=ExchangeSection)
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Replaces how a service is started; for tests."""
@@ -120,7 +124,10 @@ class Platform:
         plan = self.plan
         self.require_ports()
         place = partial(scheduling.take, scheduling_of(self.plan.environment, "nats"))
-        nats = EmbeddedNats(plan.data.nats, port=plan.ports.nats, before=place)
+        people = Logins.draw(plan.data.credentials, plan.strategies)
+        nats = EmbeddedNats(
+            plan.data.nats, port=plan.ports.nats, before=place, accounts=people.accounts
+        )
         postgres = EmbeddedPostgres(plan.data.postgres)
         await self.unless_stopped(
             _both(self._serve("nats", nats), self._serve("postgres", postgres))
@@ -128,7 +135,9 @@ class Platform:
         if plan.profile.simulated:
             await self.unless_stopped(self._launch(self._exchange()))
             await self.unless_stopped(self._ready(self.children["exchange"]))
-        self.bus = await self.unless_stopped(NatsBus.connect(nats.url, "tickbus-up"))
+        self.bus = await self.unless_stopped(
+            NatsBus.connect(nats.url, "tickbus-up", people.operator)
+        )
         shared = {
             "TICKBUS_CONFIG": os.pathsep.join(str(file) for file in plan.files),
             "TICKBUS_NATS_URL": nats.url,
@@ -138,7 +147,8 @@ class Platform:
         if not any(plan.environment.get(name) for name in (KILL_TOKEN, f"{KILL_TOKEN}_FILE")):
             shared[KILL_TOKEN] = secrets.token_urlsafe(24)
         for name in SERVICES:
-            self.children[name] = self._service(name, shared, postgres.dsn)
+            own = people.environment(name)
+            self.children[name] = self._service(name, shared, postgres.dsn, own)
         first = [self.children[name] for name in SERVICES if name != "strategy"]
         self._say(f"  {', '.join(child.name for child in first)}: starting")
         for child in first:
@@ -191,7 +201,7 @@ class Platform:
         options += plan.exchange.options()
         if plan.seed is not None:
             options += ["--seed", str(plan.seed)]
-        environment = dict(plan.environment)
+        environment = {k: v for k, v in plan.environment.items() if not k.startswith(BUS_SECRETS)}
         for key in ("TICKBUS_EXCHANGE_API_KEY", "TICKBUS_EXCHANGE_API_SECRET"):
             environment.pop(key, None)  # the keys that execution gets are the built-in ones
         plan.data.exchange.mkdir(exist_ok=True)
@@ -199,10 +209,12 @@ class Platform:
         ready = ready_when(plan.ports.exchange, "/api/v3/ping")
         return self._child("exchange", options, environment, ready)
 
-    def _service(self, name: str, shared: Mapping[str, str], dsn: str) -> Child:
+    def _service(
+        self, name: str, shared: Mapping[str, str], dsn: str, own: Mapping[str, str]
+    ) -> Child:
         plan = self.plan
         environment = child_environment(
-            plan.environment, name, plan.profile, plan.ports, shared, dsn
+            plan.environment, name, plan.profile, plan.ports, shared, dsn, own
         )
         return self._child(name, [], environment, ready_when(plan.ports.metrics(name), "/readyz"))
 

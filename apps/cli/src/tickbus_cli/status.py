@@ -12,7 +12,8 @@ import msgspec
 from rich.console import Console
 
 from tickbus.bus import NatsBus
-from tickbus_cli import datadir, screen
+from tickbus.login import Login
+from tickbus_cli import datadir, logins, screen
 from tickbus_cli.errors import CliError
 from tickbus_cli.monitor import Snapshot, observe, rate
 from tickbus_cli.summary import summarise
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     # The bus client talks of its connection to a log; this command has nobody to read it.
     logging.getLogger().addHandler(logging.NullHandler())
     directory, facts = find(arguments.data_dir)
-    before, now = asyncio.run(_observe(facts["nats_url"]))
+    before, now = asyncio.run(_observe(facts["nats_url"], logins.operator(directory)))
     title = f"tickbus {facts['profile']} (pid {facts['pid']})  API {facts['api_url']}"
     if arguments.json:
         print(json.dumps(_report(facts, directory, before, now), default=str))
@@ -58,8 +59,8 @@ def find(data_dir: Path | None, base: Path = BASE) -> tuple[Path, dict[str, Any]
     raise CliError(f"no platform runs on {where}", "Start one with `make run` or `tickbus up`.")
 
 
-async def _observe(url: str) -> tuple[Snapshot, Snapshot]:
-    bus = await NatsBus.connect(url, f"tickbus-status-{os.getpid()}")
+async def _observe(url: str, login: Login | None) -> tuple[Snapshot, Snapshot]:
+    bus = await NatsBus.connect(url, f"tickbus-status-{os.getpid()}", login)
     try:
         before = await observe(bus)
         await asyncio.sleep(APART_S)

@@ -108,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
             environment=environment,
             seed=arguments.seed,
             exchange=settings.section("exchange", profiles.ExchangeSection),
+            strategies=profiles.strategy_ids(settings),
         )
         _log_to(data.log("up"))
         history = "continuing from the stored books" if continues else "starting with empty books"

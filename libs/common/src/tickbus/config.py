@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 
 from tickbus.events.base import FeeSchedule
 from tickbus.events.orders import SMART_VENUE
+from tickbus.login import Login
 
 SECTIONS = (
     "platform", "bus", "postgres", "venue", "venues", "feed", "book", "strategies", "risk",
@@ -148,6 +149,20 @@ class Settings:
     def bus_url(self) -> str:
         """Where NATS is."""
         return self.section("bus", BusConfig).url
+
+    @property
+    def bus_login(self) -> Login | None:
+        """As whom to connect to NATS; None for a server without users. Raises ConfigError."""
+        user, password = self.secret("nats_user"), self.secret("nats_password")
+        if bool(user) != bool(password):
+            known, missing = "USER", "PASSWORD"
+            if password:
+                known, missing = missing, known
+            raise ConfigError(
+                f"TICKBUS_NATS_{known} is set but TICKBUS_NATS_{missing} is not: set it, or name a"
+                f" file that holds it with TICKBUS_NATS_{missing}_FILE"
+            )
+        return Login(user, password) if user else None
 
     @property
     def postgres_dsn(self) -> str:

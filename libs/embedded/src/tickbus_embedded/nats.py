@@ -5,7 +5,7 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,8 @@ from tickbus_embedded.process import ServerProcess
 
 MIB = 1024 * 1024
 PROBE_TIMEOUT_S = 1.0
+NOBODYS_ACCOUNT = "$G"
+"""The server's account for who connects where there are no users."""
 
 
 class EmbeddedNats:
@@ -24,6 +26,8 @@ class EmbeddedNats:
     `port` 0 chooses a free one at the first start. `monitor_port` adds the server's own HTTP
     pages. Sizes are bounds: what would exceed a store is refused by the server. `before` runs in
     the new process before the server does (to set its priority, say), and must not raise.
+    `accounts` are the accounts and users in the server's words; without them anybody may connect
+    and do everything.
     """
 
     def __init__(
@@ -38,8 +42,10 @@ class EmbeddedNats:
         start_timeout_s: float = 20.0,
         stop_timeout_s: float = 10.0,
         before: Callable[[], object] | None = None,
+        accounts: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         self._before = before
+        self._accounts = {"accounts": dict(accounts)} if accounts else {}
         self.data_dir = data_dir.resolve()
         self.host = host
         self.port = port
@@ -69,7 +75,10 @@ class EmbeddedNats:
         require_free("NATS", self.host, self.port)
         if self._monitor_port:
             require_free("NATS monitoring", self.host, self._monitor_port)
+        self._adopt_streams()
         config = self.data_dir / "nats.json"
+        config.touch(mode=0o600)
+        config.chmod(0o600)  # it may hold passwords, and may be there from before
         config.write_text(json.dumps(self._config(), indent=2) + "\n", encoding="utf-8")
         self._process = ServerProcess(
             "nats-server",
@@ -111,7 +120,16 @@ class EmbeddedNats:
             "listen": f"{self.host}:{self.port}",
             "jetstream": {"store_dir": str(self.data_dir), **self._store},
             **monitor,
+            **self._accounts,
         }
+
+    def _adopt_streams(self) -> None:
+        """Give what was stored while there were no accounts to the one that has streams now."""
+        store = self.data_dir / "jetstream"
+        before = store / NOBODYS_ACCOUNT
+        for name, account in self._accounts.get("accounts", {}).items():
+            if account.get("jetstream") and before.is_dir() and not (store / name).exists():
+                before.rename(store / name)
 
     async def _answers(self) -> bool:
         """Whether the server greets with its INFO line, as it does once its streams are loaded."""

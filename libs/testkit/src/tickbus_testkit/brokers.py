@@ -6,13 +6,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+from tickbus_testkit.users import Users
 
 
 @asynccontextmanager
-async def nats_server() -> AsyncIterator[EmbeddedNats]:
-    """A NATS server with JetStream, for a test that needs one to itself or wants to kill it."""
+async def nats_server(users: Users | None = None) -> AsyncIterator[EmbeddedNats]:
+    """A NATS server with JetStream, for a test that needs one to itself or wants to kill it.
+
+    With `users` nobody else may connect, and each may do only what the table says.
+    """
+    accounts = users.accounts if users is not None else None
     with tempfile.TemporaryDirectory(prefix="tickbus-nats-") as directory:
-        async with EmbeddedNats(Path(directory)) as server:
+        async with EmbeddedNats(Path(directory), accounts=accounts) as server:
             yield server
 
 

@@ -29,6 +29,7 @@ import msgspec
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
 from tickbus_testkit.processes import SERVICES, STOP_ORDER, PlatformProcesses
 from tickbus_testkit.story import Desk
+from tickbus_testkit.users import Users
 
 KILL_EVERY_S = 8.5
 FAULT_EVERY_S = 17.0
@@ -114,7 +115,8 @@ class Chaos:
         self._say = say
         self._directory = directory
         self._configs = configs
-        self._nats = EmbeddedNats(directory / "nats")
+        self._users = Users()
+        self._nats = EmbeddedNats(directory / "nats", accounts=self._users.accounts)
         self._postgres = EmbeddedPostgres(directory / "postgres")
         self._breaking = {name: asyncio.Lock() for name in ("nats", "postgres", "exchange")}
         self._wanted: set[str] = set()
@@ -142,6 +144,7 @@ class Chaos:
                 logs, self._nats.url, self._postgres.dsn, self._configs, self._report.seed,
                 exchange=("--intensity", "8", "--orders-per-10s", "100000",
                           "--weight-per-minute", "1000000"),
+                users=self._users,
             )  # fmt: skip
             keeper: asyncio.Task[None] | None = None
             try:

@@ -14,6 +14,7 @@ from tickbus.bus import Message, NatsBus
 from tickbus.codec import Hop
 from tickbus.events import Instrument
 from tickbus.events.orders import message_id
+from tickbus.login import Login
 
 T = TypeVar("T")
 WAIT_S = 15.0
@@ -38,9 +39,9 @@ class Neighbours:
         self.quarantined: list[Message] = []
 
     @classmethod
-    async def connect(cls, url: str) -> "Neighbours":
+    async def connect(cls, url: str, login: Login | None = None) -> "Neighbours":
         """Listen to everything."""
-        self = cls(await NatsBus.connect(url, "neighbours"))
+        self = cls(await NatsBus.connect(url, "neighbours", login))
         for subject in HEARD:
             await self.bus.subscribe(subject, self._keep)
         return self

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from tickbus_testkit.users import Users
+
 READY_S = 40.0
 STOP_S = 15.0
 LOG_TAIL = 3_000
@@ -121,13 +123,15 @@ SERVICES = ("feed", "book", "risk", "execution", "ledger", "history", "strategy"
 class PlatformProcesses:
     """The simulated exchange and every service, against given NATS and Postgres servers.
 
-    `exchange` are further arguments of the simulated exchange.
+    `exchange` are further arguments of the simulated exchange. `users` are those of the NATS
+    server; each service connects as its own.
     """
 
     def __init__(
         self, logs: Path, nats_url: str, postgres_dsn: str, configs: Sequence[Path], seed: int = 1,
-        exchange: Sequence[str] = (),
+        exchange: Sequence[str] = (), users: Users | None = None,
     ) -> None:  # fmt: skip
+        self._users = users
         port, api_port = free_port(), free_port()
         self.exchange_url = f"http://127.0.0.1:{port}"
         self.api_url = f"http://127.0.0.1:{api_port}"
@@ -154,6 +158,8 @@ class PlatformProcesses:
     def _service(self, name: str, logs: Path) -> ServiceProcess:
         port = free_port()
         environment = {**self.environment, "TICKBUS_METRICS_PORT": str(port)}
+        if self._users is not None:
+            environment |= self._users.environment(name)
         return ServiceProcess(name, logs, environment, port)
 
     def __getitem__(self, name: str) -> ServiceProcess:

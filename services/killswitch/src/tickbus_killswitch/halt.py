@@ -7,17 +7,18 @@ from urllib.parse import urlsplit
 
 from tickbus import codec
 from tickbus.events import SetTradingState, TradingState
+from tickbus.login import Login
 
 BUCKET, KEY = "control", "trading"
 NATS_PORT = 4222
 
 
-async def halt(url: str, actor: str, reason: str) -> None:
+async def halt(url: str, actor: str, reason: str, login: Login | None = None) -> None:
     """Set the trading state HALTED at the bus `url`. Raises whatever the bus says."""
     await _knock(url)
     # Loaded here, in a thread: the first cancel must not wait for the bus client to be imported.
     nats_bus = await asyncio.to_thread(_nats_bus)
-    bus = await nats_bus.connect(url, "tickbus-kill")
+    bus = await nats_bus.connect(url, "tickbus-kill", login)
     try:
         now = time.time_ns()
         state = SetTradingState(now, now, TradingState.HALTED, actor, reason)

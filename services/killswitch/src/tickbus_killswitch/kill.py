@@ -19,6 +19,7 @@ from tickbus.kill_api import (
     KillReport,
     KillRequest,
 )
+from tickbus.login import Login
 from tickbus_killswitch import spot, usdm
 from tickbus_killswitch.account import Account, Say
 from tickbus_killswitch.config import KillConfig
@@ -34,7 +35,7 @@ MARKET_DATA = "market data only"
 """A further venue without order entry and without a key: what is not traded there has no orders."""
 KEYS_MISSING = "no key: set {0}_API_KEY and {0}_API_SECRET, or TICKBUS_VENUE_API_KEY and _SECRET"
 
-Halt = Callable[[str, str, str], Coroutine[Any, Any, None]]
+Halt = Callable[[str, str, str, Login | None], Coroutine[Any, Any, None]]
 
 
 class Target(NamedTuple):
@@ -50,6 +51,7 @@ class Target(NamedTuple):
     key: str
     secret: str
     bus_url: str
+    bus_login: Login | None = None
 
 
 def target_of(settings: Settings, venue: VenueConfig) -> Target:
@@ -75,6 +77,7 @@ def target_of(settings: Settings, venue: VenueConfig) -> Target:
         key=key or settings.secret("venue_api_key"),
         secret=settings.secret(f"{own}_api_secret") or settings.secret("venue_api_secret"),
         bus_url=settings.bus_url,
+        bus_login=settings.bus_login,
     )
 
 
@@ -111,8 +114,11 @@ async def kill(
     """Do it, and report; raises for nothing that a venue or a bus does."""
     began = time.monotonic()
     actor, reason = request.actor or "kill switch", request.reason or "kill"
-    urls = dict.fromkeys(target.bus_url for target in targets)
-    halts = {url: asyncio.create_task(halting(url, actor, reason)) for url in urls}
+    logins = {target.bus_url: target.bus_login for target in targets}
+    halts = {
+        url: asyncio.create_task(halting(url, actor, reason, login))
+        for url, login in logins.items()
+    }
     accounts: list[Account | AccountReport] = [
         _account(target, config, say, began) for target in targets
     ]

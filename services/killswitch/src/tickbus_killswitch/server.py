@@ -41,6 +41,7 @@ class KillSwitch:
         self._started = time.monotonic()
         self._running: tuple[bool, asyncio.Task[KillReport]] | None = None
         self._owed: dict[str, KillRequest] = {}
+        self._logins = {target.bus_url: target.bus_login for target in targets}
         telemetry.gauge("accounts", len(targets))
 
     async def kill(self, request: KillRequest) -> KillReport:
@@ -87,7 +88,7 @@ class KillSwitch:
             await asyncio.sleep(delay_s)
 
     async def _follow(self, url: str) -> None:
-        bus = await NatsBus.connect(url, "tickbus-killswitch")
+        bus = await NatsBus.connect(url, "tickbus-killswitch", self._logins[url])
         try:
             await bus.respond(SUBJECT, self._on_command)
             await bus.respond(subjects.STATUS, self._status)
@@ -103,7 +104,7 @@ class KillSwitch:
         if owed is None:
             return
         try:
-            await halt(url, owed.actor or "kill switch", owed.reason or "kill")
+            await halt(url, owed.actor or "kill switch", owed.reason or "kill", self._logins[url])
         except Exception as error:  # noqa: BLE001 - tried again in a few seconds
             log.warning("trading is still not halted at %s: %s", url, error)
             return

@@ -2,7 +2,7 @@
 
 from tickbus import subjects
 from tickbus.config import Settings
-from tickbus.runtime import ServiceSpec
+from tickbus.runtime import DoorEdge, ServiceSpec
 from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import RiskCore
 
@@ -23,4 +23,5 @@ def build(settings: Settings) -> ServiceSpec:
         ),
         recall=(subjects.APPROVED_ALL, subjects.DENIED_ALL, subjects.RISK_AUDIT_ALL),
         watch=("instruments", "control", "limits"),
+        edges=(DoorEdge(),),
     )

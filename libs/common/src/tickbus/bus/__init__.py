@@ -2,7 +2,9 @@
 
 from tickbus.bus.base import (
     Bus,
+    BusDenied,
     BusError,
+    BusRefused,
     Consumption,
     Handler,
     KeyHandler,
@@ -17,7 +19,9 @@ from tickbus.bus.nats import NatsBus
 
 __all__ = [
     "Bus",
+    "BusDenied",
     "BusError",
+    "BusRefused",
     "Consumption",
     "Handler",
     "KeyHandler",

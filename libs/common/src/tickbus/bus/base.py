@@ -29,6 +29,14 @@ class BusError(Exception):
     """The bus could not do what was asked; the text names the subject and the remedy."""
 
 
+class BusRefused(BusError):
+    """The server does not know the user or the password; the text says what to set."""
+
+
+class BusDenied(BusError):
+    """This user may not publish there; the text names user and subject."""
+
+
 class RequestTimeout(BusError):
     """Nobody answered a request in time."""
 

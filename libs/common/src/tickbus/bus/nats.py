@@ -20,9 +20,11 @@ from nats.js.api import (
     StreamConfig,
 )
 
+from tickbus import permissions
 from tickbus import subjects as names
 from tickbus.backoff import delays_s
 from tickbus.bus.base import (
+    BusDenied,
     BusError,
     Handler,
     KeyHandler,
@@ -32,8 +34,12 @@ from tickbus.bus.base import (
     Stored,
     matches_any,
 )
+from tickbus.bus.connecting import denied_subject, is_refusal, options, unless_refused
+from tickbus.bus.consumers import Consumers, OwnConsumers
 from tickbus.bus.direct import Delivery, DirectLane, DirectSubscription
+from tickbus.bus.door import Door, Doorkeeper
 from tickbus.bus.reader import StreamReader, take_over
+from tickbus.login import Login
 
 log = logging.getLogger("tickbus.bus")
 
@@ -47,8 +53,6 @@ QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
 DEAD_LETTERS_BYTES_MAX = 64 * 1024 * 1024
 HISTORY_WINDOW = 10_000
 """Of a history so much is on its way at once; with more the server would drop a slow reader."""
-PENDING_BYTES_MAX = 8 * 1024 * 1024
-"""Market data buffered while the server is away; past that a publish raises BusError."""
 SUBSCRIPTION_MESSAGES_MAX = 200_000
 SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
 
@@ -77,12 +81,15 @@ class _Plain:
 class NatsBus:
     """A connection to NATS; made by `NatsBus.connect`."""
 
-    def __init__(self, lane: DirectLane) -> None:
+    def __init__(self, lane: DirectLane, user: str = "") -> None:
         self._lane = lane
         self._client = lane.client
+        self._user = user
         self._js: JetStreamContext = lane.client.jetstream(timeout=5.0)
+        self._door = Door(lane.client, user) if permissions.is_strategy(user) else None
+        self._consumers: Consumers = self._door or OwnConsumers(lane.client, self._js)
         self._buckets: set[str] = set()
-        self._acks: dict[str, asyncio.Future[Delivery]] = {}
+        self._acks: dict[str, tuple[str, asyncio.Future[Delivery]]] = {}
         self._acks_inbox = b""
         self._number = 0
         self._closing = False
@@ -90,22 +97,28 @@ class NatsBus:
         """Called with the subject on which this process lost messages by being too slow."""
         self.on_taken_over: Callable[[str], None] = lambda durable: None
         """Called with the durable that a newer process reads now; this one must do nothing more."""
+        self.on_denied: Callable[[str], None] = lambda subject: None
+        """Called with the subject that the server did not let this user publish or hear."""
 
     @classmethod
-    async def connect(cls, url: str, name: str, *, timeout_s: float = 5.0) -> "NatsBus":
-        """Connect once and make sure that the ORDERS stream exists. Raises BusError.
+    async def connect(
+        cls, url: str, name: str, login: Login | None = None, *, timeout_s: float = 5.0
+    ) -> "NatsBus":
+        """Connect once and make sure that the streams exist. Raises BusError.
 
-        After that the connection heals by itself, for ever: a service whose bus is away waits.
+        BusRefused for a user or password that the server does not know. After that the connection
+        heals by itself, for ever: a service whose bus is away waits.
         """
         if not url.startswith(("nats://", "tls://")):
             raise BusError(f"cannot connect to {url!r}: give it as nats://HOST:PORT or tls://…")
         bus: NatsBus | None = None
+        refused = asyncio.Event()
 
         async def on_error(error: Exception) -> None:
-            if isinstance(error, nats.errors.SlowConsumerError) and bus is not None:
-                bus.on_slow(error.subject)
-            elif bus is not None:  # before that, whoever connects says what is wrong
-                log.warning("bus: %s", str(error) or type(error).__name__)
+            if is_refusal(error):
+                refused.set()
+            if bus is not None:  # before that, whoever connects says what is wrong
+                bus._on_error(error)
 
         async def on_disconnect() -> None:
             if bus is None or not bus._closing:
@@ -114,34 +127,46 @@ class NatsBus:
         async def on_reconnect() -> None:
             log.warning("bus: connected to %s again", url)
 
-        lane = DirectLane()
+        lane, user = DirectLane(), login.user if login else ""
+        connecting = lane.client.connect(
+            url,
+            name=name,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+            **options(login),
+        )
+        await unless_refused(connecting, refused, url, user, timeout_s)
+        bus = cls(lane, user)
         try:
-            async with asyncio.timeout(timeout_s):
-                await lane.client.connect(
-                    url,
-                    name=name,
-                    error_cb=on_error,
-                    disconnected_cb=on_disconnect,
-                    reconnected_cb=on_reconnect,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.25,  # type: ignore[arg-type]  # seconds, given to sleep()
-                    connect_timeout=2,
-                    ping_interval=5,
-                    max_outstanding_pings=3,
-                    pending_size=PENDING_BYTES_MAX,
-                    allow_reconnect=True,
-                )
-        except (OSError, TimeoutError, nats.errors.Error) as error:
-            detail = str(error) or type(error).__name__
-            raise BusError(f"no NATS server answers at {url}: {detail}") from error
-        bus = cls(lane)
-        try:
-            await bus._ensure_streams()
+            if bus._door is None:
+                await bus._ensure_streams()
             await bus._listen_for_acks()
         except Exception:
             await lane.client.close()
             raise
         return bus
+
+    def _on_error(self, error: Exception) -> None:
+        if isinstance(error, nats.errors.SlowConsumerError):
+            self.on_slow(error.subject)
+            return
+        denied = denied_subject(error)
+        if denied is None:
+            log.warning("bus: %s", str(error) or type(error).__name__)
+            return
+        log.error("bus: user %r: %s (docs/security.md)", self._user, error)
+        self.on_denied(denied)
+        for asked, waiting in list(self._acks.values()):
+            if asked.lower() == denied and not waiting.done():
+                text = f"user {self._user!r} may not publish on {asked!r}: see docs/security.md"
+                waiting.set_exception(BusDenied(text))
+
+    async def keep_door(self) -> _Plain:
+        """Answer the strategies, who may not use the streams themselves; see `tickbus.bus.door`."""
+        for bucket in ("instruments", *permissions.OF_ALL):
+            await self._bucket(bucket)  # strategies may make none
+        return _Plain(await Doorkeeper(self._client, self._js).open())
 
     async def _listen_for_acks(self) -> None:
         inbox = self._client.new_inbox()
@@ -149,7 +174,7 @@ class NatsBus:
         await self._lane.take(f"{inbox}.*", self._on_ack)
 
     def _on_ack(self, delivery: Delivery) -> None:
-        waiting = self._acks.pop(delivery.subject.rpartition(".")[2], None)
+        _, waiting = self._acks.pop(delivery.subject.rpartition(".")[2], ("", None))
         if waiting is not None and not waiting.done():
             waiting.set_result(delivery)
 
@@ -224,7 +249,7 @@ class NatsBus:
         token = str(self._number)
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[Delivery] = loop.create_future()
-        self._acks[token] = stored
+        self._acks[token] = (subject, stored)
         reply = b"%s.%s" % (self._acks_inbox, token.encode())
         timer: asyncio.TimerHandle | None = None
         try:
@@ -238,6 +263,9 @@ class NatsBus:
 
     async def read(self, sequence: int) -> Message:
         """The message at `sequence` of the ORDERS stream."""
+        if self._door is not None:
+            at_door = await self._door.read(sequence)
+            return Message(at_door.subject, at_door.payload, sequence)
         try:
             found = await self._js.get_msg(names.ORDERS_STREAM, sequence)
         except (nats.errors.Error, TimeoutError) as error:
@@ -275,7 +303,7 @@ class NatsBus:
         after: int = 0,
     ) -> StreamReader:
         """Durable, ordered delivery; see `Bus.consume`."""
-        floor, stale = await take_over(self._js, names.ORDERS_STREAM, durable)
+        floor, stale = await take_over(self._consumers, names.ORDERS_STREAM, durable)
         floor = max(floor, after)
         last = max(floor, await self.last_sequence()) if recall else floor
         if history is not None and last > after:
@@ -289,13 +317,12 @@ class NatsBus:
         if live is not None:
             await live()
         reader = StreamReader(
-            self._lane, self._js, names.ORDERS_STREAM, subjects, handler, floor + 1, durable,
+            self._lane, self._consumers, names.ORDERS_STREAM, subjects, handler, floor + 1, durable,
             self._told_taken_over,
         )  # fmt: skip
         await reader.start()
         for name in stale:
-            with contextlib.suppress(nats.js.errors.NotFoundError):
-                await self._js.delete_consumer(names.ORDERS_STREAM, name)
+            await self._consumers.end(names.ORDERS_STREAM, name)
         return reader
 
     async def _read_until(
@@ -310,8 +337,9 @@ class NatsBus:
                 done.set()
 
         reader = StreamReader(
-            self._lane, self._js, names.ORDERS_STREAM, subjects, read, first, window=HISTORY_WINDOW
-        )
+            self._lane, self._consumers, names.ORDERS_STREAM, subjects, read, first,
+            window=HISTORY_WINDOW,
+        )  # fmt: skip
         await reader.start()
         try:
             await reader.caught_up(done)
@@ -323,14 +351,16 @@ class NatsBus:
     ) -> StreamReader:
         """Ordered delivery from `start_sequence` on, keeping no place in it."""
         reader = StreamReader(
-            self._lane, self._js, names.ORDERS_STREAM, subjects, handler, max(1, start_sequence),
-            window=window,
+            self._lane, self._consumers, names.ORDERS_STREAM, subjects, handler,
+            max(1, start_sequence), window=window,
         )  # fmt: skip
         await reader.start()
         return reader
 
     async def last_sequence(self) -> int:
         """The sequence of the newest stored message."""
+        if self._door is not None:
+            return await self._door.last_sequence()
         info = await self._js.stream_info(names.ORDERS_STREAM)
         return info.state.last_seq
 
@@ -373,7 +403,7 @@ class NatsBus:
         return _Plain(await self._client.subscribe(subject, cb=deliver))
 
     async def _bucket(self, bucket: str) -> None:
-        if bucket in self._buckets:
+        if bucket in self._buckets or self._door is not None:
             return
         try:
             await self._js.stream_info(f"KV_{bucket}")
@@ -394,6 +424,9 @@ class NatsBus:
 
     async def kv_read(self, bucket: str, key: str) -> tuple[bytes, int]:
         """The last value of `key` and its revision; (b"", 0) without one. Raises BusError."""
+        if self._door is not None:
+            at_door = await self._door.value(bucket, _escape(key))
+            return at_door.payload, at_door.sequence
         try:
             await self._bucket(bucket)
             subject = f"$KV.{bucket}.{_escape(key)}"
@@ -426,7 +459,9 @@ class NatsBus:
         async def deliver(message: Message) -> None:
             await handler(_unescape(message.subject[len(prefix) :]), message.payload)
 
-        reader = StreamReader(self._lane, self._js, f"KV_{bucket}", [f"{prefix}>"], deliver, 0)
+        reader = StreamReader(
+            self._lane, self._consumers, f"KV_{bucket}", [f"{prefix}>"], deliver, 0
+        )
         await reader.start()
         await reader.caught_up()
         return reader

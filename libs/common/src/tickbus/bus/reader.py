@@ -9,22 +9,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import nats.errors
-import nats.js.errors
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 
 from tickbus.backoff import delays_s
 from tickbus.bus.base import BusError, Handler, Message
+from tickbus.bus.consumers import HEARTBEAT_S, Consumers, Wish
 from tickbus.bus.direct import Delivery, DirectLane, DirectSubscription
 
 log = logging.getLogger("tickbus.bus")
 
-HEARTBEAT_S = 2.0
 SILENCE_S = 3 * HEARTBEAT_S
 """A consumer from which neither message nor heartbeat came for so long is made anew."""
-ACK_WAIT_S = 60.0
-"""Longer than any handler takes: a repeat is only wanted from a consumer that was lost."""
-ACK_PENDING_MAX = 5_000
 ACK_DELAY_S = 0.02
 """What was handled is acknowledged together, this much later: one message to the server instead of
 many, and none while an order is on its way. After a crash that much is handled again, harmlessly.
@@ -34,31 +28,15 @@ BYTES_MAX = 256 * 1024 * 1024
 CATCH_UP_TIMEOUT_S = 120.0
 
 
-async def take_over(js: JetStreamContext, stream: str, durable: str) -> tuple[int, list[str]]:
+async def take_over(consumers: Consumers, stream: str, durable: str) -> tuple[int, list[str]]:
     """The highest acknowledged sequence of all incarnations of `durable`, and their names.
 
-    A durable has numbered incarnations (`risk-7`): a new process makes the next one just behind the
+    A durable has incarnations (`risk-7`): a new process makes the next one just behind the
     acknowledged part and only then deletes the older ones, so that dying in between loses nothing,
     order is kept, and a process that should be dead gets no more messages.
     """
-    floor, stale = 0, []
-    for info in await _incarnations(js, stream, durable):
-        stale.append(info.name)
-        if info.ack_floor is not None:
-            floor = max(floor, info.ack_floor.stream_seq)
-        start = info.config.opt_start_seq
-        if start:  # an incarnation that acknowledged nothing yet still says where it began
-            floor = max(floor, start - 1)
-    return floor, stale
-
-
-async def _incarnations(js: JetStreamContext, stream: str, durable: str) -> list[ConsumerInfo]:
-    found: list[ConsumerInfo] = []
-    while True:
-        page = await js.consumers_info(stream, offset=len(found))
-        found.extend(page)
-        if len(page) < 256:
-            return [info for info in found if info.name.rpartition("-")[0] == durable]
+    found = await consumers.incarnations(stream, durable)
+    return max((one.floor for one in found), default=0), [one.name for one in found]
 
 
 class StreamReader:
@@ -74,7 +52,7 @@ class StreamReader:
     def __init__(
         self,
         lane: DirectLane,
-        js: JetStreamContext,
+        consumers: Consumers,
         stream: str,
         subjects: Sequence[str],
         handler: Handler,
@@ -86,7 +64,7 @@ class StreamReader:
         self._on_taken_over = on_taken_over
         self._lane = lane
         self._client = lane.client
-        self._js = js
+        self._consumers = consumers
         self._stream = stream
         self._subjects = list(subjects)
         self._handler = handler
@@ -105,7 +83,7 @@ class StreamReader:
         self._pending = -1
         self._consumer = ""
         self._made: datetime | None = None
-        self._own_names: deque[str] = deque(maxlen=1000)
+        self._makers: deque[str] = deque(maxlen=1000)
         self._subscription: DirectSubscription | None = None
         self._generation = 0
         self._stopped = False
@@ -119,7 +97,7 @@ class StreamReader:
         self._watchdog = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Deliver nothing more; a durable keeps its place, another consumer is deleted."""
+        """Deliver nothing more; a durable keeps its place, another is forgotten after 30 s."""
         self._stopped = True
         for task in (self._watchdog, self._renewal):
             if task is not None and task is not asyncio.current_task():
@@ -128,9 +106,6 @@ class StreamReader:
         if self._ack_timer is not None:
             self._ack_timer.cancel()
         await self._ack()
-        if self._consumer and not self._durable:
-            with contextlib.suppress(nats.errors.Error, TimeoutError):
-                await self._js.delete_consumer(self._stream, self._consumer)
 
     async def caught_up(self, done: asyncio.Event | None = None) -> None:
         """Wait until nothing is pending, or `done`. Raises BusError after 120 s of silence."""
@@ -167,18 +142,18 @@ class StreamReader:
         if not self._durable or made is None:
             return False
         try:
-            known = await _incarnations(self._js, self._stream, self._durable)
-        except (nats.errors.Error, TimeoutError):
+            known = await self._consumers.incarnations(self._stream, self._durable)
+        except (nats.errors.Error, TimeoutError, BusError):
             return False  # the server answers nobody now; it is asked again when one is made
         # The server's clock decides, as the hosts of two processes may differ in theirs.
-        if not any(info.created > made for info in known if info.name not in self._own_names):
+        if not any(one.created > made for one in known if one.maker not in self._makers):
             return False
         self._stopped = True
         self._on_taken_over(self._durable)
         return True
 
     async def _create(self) -> None:
-        inbox = self._client.new_inbox()
+        inbox = self._consumers.inbox()
         self._generation += 1
         generation = self._generation
         self._expected_delivery = 1
@@ -197,43 +172,24 @@ class StreamReader:
         )
         await self._subscription.start()
         old = self._consumer
-        info = await self._js.add_consumer(self._stream, self._config(inbox))
-        self._consumer, self._made = info.name, info.created
+        made = await self._consumers.make(self._wish(inbox))
+        self._consumer, self._made = made.name, made.created
         self._heard = time.monotonic()
         if self._pending < 0:  # else a delivery overtook this answer and knows better
-            self._pending = info.num_pending or 0
+            self._pending = made.pending
         self._progress.set()
-        if old and self._durable and old != info.name:
-            with contextlib.suppress(nats.js.errors.NotFoundError):
-                await self._js.delete_consumer(self._stream, old)
+        if old and self._durable and old != made.name:
+            await self._consumers.end(self._stream, old)
 
-    def _config(self, inbox: str) -> ConsumerConfig:
-        config = ConsumerConfig(
-            deliver_subject=inbox,
-            filter_subjects=self._subjects,
-            idle_heartbeat=HEARTBEAT_S,
-            ack_policy=AckPolicy.NONE,
-            inactive_threshold=30.0,
-            mem_storage=True,
-        )
-        if self._window:  # the server waits for our word before it sends more
-            config.ack_policy = AckPolicy.ALL
-            config.max_ack_pending = self._window
-            config.ack_wait = ACK_WAIT_S
+    def _wish(self, inbox: str) -> Wish:
+        maker = ""
         if self._durable:
-            config.durable_name = f"{self._durable}-{time.time_ns()}"
-            self._own_names.append(config.durable_name)
-            config.ack_policy = AckPolicy.ALL
-            config.ack_wait = ACK_WAIT_S
-            config.max_ack_pending = ACK_PENDING_MAX
-            config.inactive_threshold = None
-            config.mem_storage = False
-        if self._last or self._start_sequence:
-            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
-            config.opt_start_seq = self._last + 1
-        else:
-            config.deliver_policy = DeliverPolicy.LAST_PER_SUBJECT
-        return config
+            maker = f"{self._durable}-{time.time_ns()}"
+            self._makers.append(maker)
+        start = self._last + 1 if self._last or self._start_sequence else 0
+        return Wish(
+            self._stream, tuple(self._subjects), inbox, start, self._durable, maker, self._window
+        )
 
     async def _deliver(self, message: Delivery) -> None:
         self._heard = time.monotonic()

@@ -1,6 +1,7 @@
 """The shell that turns a pure core into a running service."""
 
 from tickbus.runtime.context import Context
+from tickbus.runtime.door import DoorEdge
 from tickbus.runtime.http import HttpServer
 from tickbus.runtime.lease import Lease
 from tickbus.runtime.main import main
@@ -11,6 +12,7 @@ from tickbus.runtime.telemetry import Latency, Telemetry
 __all__ = [
     "Context",
     "Core",
+    "DoorEdge",
     "Edge",
     "HttpServer",
     "Latency",

@@ -15,14 +15,17 @@ from typing import Any
 
 from tickbus import scheduling, shard
 from tickbus.backoff import delays_s
-from tickbus.bus import Bus, BusError, MemoryBus, NatsBus
+from tickbus.bus import Bus, BusError, BusRefused, MemoryBus, NatsBus
 from tickbus.config import ConfigError, Settings, load
+from tickbus.credentials import SEALERS
+from tickbus.login import Login
 from tickbus.runtime import logs
 from tickbus.runtime.http import HttpServer, health_app
 from tickbus.runtime.rehearsal import Rehearsal
 from tickbus.runtime.shell import Shell
 from tickbus.runtime.spec import ServiceSpec
 from tickbus.runtime.telemetry import Telemetry
+from tickbus.seal import Seal
 
 Build = Callable[[Settings], ServiceSpec]
 METRICS_PORTS = {
@@ -112,16 +115,18 @@ async def _serve(
     await server.start()
     bus: Bus | None = MemoryBus()
     if not alone:
-        bus = await _connect(settings.bus_url, f"tickbus-{name}", stopping, log)
+        login = settings.bus_login
+        bus = await _connect(settings.bus_url, f"tickbus-{name}", login, stopping, log)
     if bus is None:
         await server.stop()
         return 0
     if isinstance(bus, NatsBus):
         bus.on_slow = lambda subject: telemetry.error("messages_lost_by_being_slow")
+        bus.on_denied = lambda subject: telemetry.error("bus_permission_denied")
     url = f"http://{server.host}:{server.port}/metrics"
     shell = Shell(
         spec, bus, instance=settings.instance, telemetry=telemetry, metrics_url=url,
-        platform=settings.platform,
+        platform=settings.platform, seal=_seal(name, settings),
     )  # fmt: skip
     shell.stopping = stopping
     if isinstance(bus, NatsBus):
@@ -159,6 +164,23 @@ def _rehearsing(spec: ServiceSpec, settings: Settings) -> ServiceSpec:
     return replace(spec, edges=(*spec.edges, rehearsal))
 
 
+def _seal(name: str, settings: Settings) -> Seal | None:
+    """What risk seals its approvals with and execution checks. Raises ConfigError."""
+    if name not in SEALERS:
+        return None
+    keys = settings.secret("approval_key")
+    if not keys:
+        if settings.bus_login is not None:
+            logging.getLogger(f"tickbus.{name}").warning(
+                "TICKBUS_APPROVAL_KEY is not set: approvals are believed by their subject alone"
+            )
+        return None
+    try:
+        return Seal(keys)
+    except ValueError as error:
+        raise ConfigError(f"TICKBUS_APPROVAL_KEY: {error}") from error
+
+
 def _ending(shell: Shell) -> Callable[[str], None]:
     def end(durable: str) -> None:
         error = BusError(f"another process reads as {durable!r} now: two would do everything twice")
@@ -187,13 +209,18 @@ def metrics_address(name: str, environment: Mapping[str, str]) -> tuple[str, int
 
 
 async def _connect(
-    url: str, name: str, stopping: asyncio.Event, log: logging.Logger
+    url: str, name: str, login: Login | None, stopping: asyncio.Event, log: logging.Logger
 ) -> NatsBus | None:
-    """Connect to NATS however long it takes; None when told to stop meanwhile."""
+    """Connect to NATS however long it takes; None when told to stop meanwhile.
+
+    Raises ConfigError when it does not know us: waiting would not help.
+    """
     said = 0.0
     for delay_s in delays_s(0.1, 5.0):
         try:
-            return await NatsBus.connect(url, name)
+            return await NatsBus.connect(url, name, login)
+        except BusRefused as error:
+            raise ConfigError(str(error)) from error
         except BusError as error:
             if time.monotonic() - said > 10:
                 log.warning("waiting: %s; start it or set TICKBUS_NATS_URL", error)

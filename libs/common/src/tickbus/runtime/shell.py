@@ -31,6 +31,7 @@ from tickbus.runtime.snapshots import Remembering, code_of
 from tickbus.runtime.snapshotter import Snapshotter
 from tickbus.runtime.spec import ServiceSpec, Sink
 from tickbus.runtime.telemetry import Telemetry
+from tickbus.seal import Seal
 
 STOP_TIMEOUT_S = 8.0
 CLOCK_SET_BACK_NS = 50_000_000
@@ -50,9 +51,11 @@ class Shell:
     def __init__(
         self, spec: ServiceSpec, bus: Bus, *, clock: Clock | None = None, instance: str = "0",
         telemetry: Telemetry | None = None, metrics_url: str = "",
-        platform: PlatformConfig | None = None,
+        platform: PlatformConfig | None = None, seal: Seal | None = None,
     ) -> None:  # fmt: skip
         self.spec = spec
+        self._seal = seal
+        self._checks_seal = seal is not None and any(map(seal.covers, spec.consume))
         self.bus = bus
         self._wants = spec.wants
         self.clock: Clock = clock or WallClock()
@@ -89,7 +92,7 @@ class Shell:
             self.bus, self._durable, (*spec.consume, *spec.recall), spec.twin,
             code_of(spec.core, spec.consume, spec.recall),
             every_s=platform.snapshot_every_s, every_events=platform.snapshot_every_events,
-            is_dead=self._letters.is_dead, telemetry=self.telemetry, log=self.log,
+            skips=self._skips, telemetry=self.telemetry, log=self.log,
         )  # fmt: skip
 
     # -- life ------------------------------------------------------------------------------------
@@ -323,7 +326,7 @@ class Shell:
                 await _for_ever()
         if self._snapshotter is not None and matches_any(self.spec.consume, message.subject):
             self._snapshotter.position = message.sequence  # an earlier process has handled it
-        if self._letters.is_dead(message.sequence):
+        if self._skips(message):
             return
         envelope = self._decode(message)
         for event in envelope.events if envelope else ():
@@ -337,10 +340,30 @@ class Shell:
 
     def _decode(self, message: Message) -> Envelope | None:
         try:
+            if not self._is_proven(message):
+                self.telemetry.error("approval_without_proof")
+                raise MalformedMessage("an approval without risk's proof: it is not obeyed")
             return codec.decode(message.payload)
         except MalformedMessage as error:
             self.quarantine.add(message.subject, message.payload, error)
             return None
+
+    def _skips(self, message: Message) -> bool:
+        """Whether a message of the history is not to be folded."""
+        if self._letters.is_dead(message.sequence):
+            return True
+        if self._is_proven(message):
+            return False
+        # Refused and said so when it came, or stored before approvals had proofs.
+        self.telemetry.count("OrderApproved", "unproven")
+        return True
+
+    def _is_proven(self, message: Message) -> bool:
+        """Whether the message needs no proof of ours, or has it."""
+        seal = self._seal
+        if seal is None or not self._checks_seal or not seal.covers(message.subject):
+            return True
+        return seal.holds(message.subject, message.payload)
 
     def _on_key(self, bucket: str) -> Any:
         kind = _BUCKET_TYPES[bucket]
@@ -440,9 +463,10 @@ class Shell:
         self.telemetry.count(type(events[0]).__name__, "published", len(events))
 
     async def _store(self, event: Event, hops: tuple[Hop, ...]) -> None:
-        stored = await self.bus.publish_durable(
-            subjects.of(event), codec.encode([event], hops), message_id(event)
-        )
+        subject, payload = subjects.of(event), codec.encode([event], hops)
+        if self._seal is not None and self._seal.covers(subject):
+            payload = self._seal.put(subject, payload)
+        stored = await self.bus.publish_durable(subject, payload, message_id(event))
         if not stored.duplicate:
             self.telemetry.count(type(event).__name__, "published")
             return

@@ -40,7 +40,7 @@ class Snapshotter:
 
     def __init__(
         self, bus: Bus, durable: str, subjects: Sequence[str], twin: Callable[[], Remembering],
-        code: str, *, every_s: float, every_events: int, is_dead: Callable[[int], bool],
+        code: str, *, every_s: float, every_events: int, skips: Callable[[Message], bool],
         telemetry: Telemetry, log: logging.Logger,
     ) -> None:  # fmt: skip
         self.position = 0
@@ -52,7 +52,7 @@ class Snapshotter:
         self._snapshots = Snapshots(bus, durable, code, log)
         self._every_s = every_s
         self._every_events = every_events
-        self._is_dead = is_dead
+        self._skips = skips
         self._telemetry = telemetry
         self._log = log
         self._folded = 0
@@ -169,7 +169,7 @@ class Snapshotter:
         while self._told:
             self._twin.handle(self._told.popleft())
         self._folded = message.sequence
-        if self._is_dead(message.sequence):
+        if self._skips(message):
             return
         try:
             envelope = codec.decode(message.payload)
