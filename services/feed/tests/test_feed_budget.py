@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tickbus.budget import SHARE, WeightBudget
 from tickbus.bus import BusError, MemoryBus
 from tickbus.clock import Clock, WallClock
 from tickbus_feed.adapter import Request, Unreadable
-from tickbus_feed.budget import SHARE, WeightBudget
 from tickbus_feed.clock_check import measure
 from tickbus_feed.rest import Lane, RestClient, VenueUnavailable
 from tickbus_feed.service import adapter_named

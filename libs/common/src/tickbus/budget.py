@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,7 +27,7 @@ SWAPS_MAX = 50
 USED_HEADER = "X-MBX-USED-WEIGHT-1M"
 SECOND_NS = 1_000_000_000
 
-log = logging.getLogger("tickbus.feed")
+log = logging.getLogger("tickbus.budget")
 
 
 class Account(msgspec.Struct, frozen=True, array_like=True):
@@ -47,6 +48,11 @@ class WeightBudget:
         self._alone = Account()
         self.limit = limit
         self.used = 0
+
+    @staticmethod
+    def key(rest_url: str, egress: str) -> str:
+        """The name of the budget of the venue at `rest_url`, as seen from the address `egress`."""
+        return f"{urlsplit(rest_url).netloc.replace(':', '-')}.{egress}"
 
     @property
     def per_minute(self) -> float:
@@ -93,9 +99,14 @@ class WeightBudget:
     async def learn(self, headers: Mapping[str, str]) -> None:
         """Take the venue's own count where it gives one and it is higher than ours."""
         text = headers.get(USED_HEADER, "")
-        if not text.isdigit() or int(text) <= self.used:
+        if text.isdigit():
+            await self.learn_used(int(text))
+
+    async def learn_used(self, used: int) -> None:
+        """As `learn`, of a count that the venue gave in another way."""
+        if used <= self.used:
             return
-        used, minute = int(text), self._clock.now_ns() // (60 * SECOND_NS)
+        minute = self._clock.now_ns() // (60 * SECOND_NS)
         await self._change(
             lambda a: Account(
                 minute, max(used, a.used if a.minute == minute else 0), a.silent_until_ns
