@@ -101,7 +101,6 @@ def test_session_that_is_logged_on_signs_no_request() -> None:
 
 
 def test_ed25519_key_is_known_by_its_pem_and_by_its_seed() -> None:
-    pytest.importorskip("cryptography")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
@@ -125,7 +124,6 @@ def test_ed25519_key_is_known_by_its_pem_and_by_its_seed() -> None:
 
 
 def test_key_that_cannot_be_read_is_refused_without_being_shown() -> None:
-    pytest.importorskip("cryptography")
     for secret in ("-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----", "c2hvcnQ="):
         with pytest.raises(ConfigError, match="no Ed25519 private key") as caught:
             signer("k", secret, "ed25519")
@@ -134,7 +132,6 @@ def test_key_that_cannot_be_read_is_refused_without_being_shown() -> None:
 
 
 def test_key_of_another_kind_is_named() -> None:
-    pytest.importorskip("cryptography")
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
