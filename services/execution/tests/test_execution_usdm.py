@@ -1,4 +1,4 @@
-"""USD-M futures: what is sent, what answers and events mean, and the whole way at a socket."""
+"""USD-M futures at a socket: two lines, REST beside them, the countdown, refusals."""
 
 import asyncio
 import time
@@ -17,7 +17,6 @@ from tickbus.events import (
     CancelApproved,
     CancelOrder,
     Instrument,
-    LiquiditySide,
     OrderAccepted,
     OrderApproved,
     OrderCanceled,
@@ -28,15 +27,12 @@ from tickbus.events import (
     OrderUnknown,
     Side,
     SubmitOrder,
-    TimeInForce,
 )
 from tickbus.events.orders import message_id
 from tickbus.runtime import Shell
-from tickbus_execution.binance_usdm import BinanceUsdm
 from tickbus_execution.external import EXTERNAL
 from tickbus_execution.gateway import Gateway
-from tickbus_execution.service import build, protocol_of
-from tickbus_execution.venue import AccountReport, OrderReport, VenuePosition, VenueStatus
+from tickbus_execution.service import build
 from tickbus_testkit.scripted_venue import ScriptedVenue, a_scripted_venue
 
 T = TypeVar("T")
@@ -57,153 +53,15 @@ def instrument_of(symbol: str) -> str | None:
     return PERP if symbol == "BTCUSDT" else None
 
 
-# -- what is sent ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("order", "wanted"),
-    [
-        (a_wish(price=None), {"type": "MARKET"}),
-        (a_wish(), {"type": "LIMIT", "timeInForce": "GTC", "price": "60000"}),
-        (a_wish(time_in_force=TimeInForce.IOC), {"type": "LIMIT", "timeInForce": "IOC"}),
-        (a_wish(time_in_force=TimeInForce.FOK), {"type": "LIMIT", "timeInForce": "FOK"}),
-        (a_wish(post_only=True), {"type": "LIMIT", "timeInForce": "GTX"}),
-        (a_wish(reduce_only=True), {"reduceOnly": "true", "timeInForce": "GTC"}),
-    ],
-)
-def test_order_is_spelled_as_the_venue_wants_it(order: SubmitOrder, wanted: dict[str, str]) -> None:
-    ask = BinanceUsdm().place(order, "BTCUSDT")
-    assert (ask.method, ask.verb, ask.path) == ("order.place", "POST", "/fapi/v1/order")
-    assert wanted.items() <= ask.params.items()
-    assert ask.params["quantity"] == "0.001", "no exponent"
-    assert ("timeInForce" in ask.params) == (ask.params["type"] == "LIMIT")
-    assert ("reduceOnly" in ask.params) == order.reduce_only
-
-
-# -- what it means ---------------------------------------------------------------------------------
-
-
-def an_update(**order: Any) -> dict[str, Any]:
+def a_trade(status: str = "PARTIALLY_FILLED", **order: Any) -> dict[str, Any]:
     return {
         "e": "ORDER_TRADE_UPDATE", "E": 1, "T": 2,
         "o": {
-            "s": "BTCUSDT", "c": "s-r-1", "S": "BUY", "o": "LIMIT", "q": "0.003", "x": "NEW",
-            "X": "NEW", "i": 77, "l": "0", "z": "0", "L": "0", "T": 1700000000123, "t": 0,
-            "m": False, **order,
+            "s": "BTCUSDT", "c": "s-r-1", "S": "BUY", "o": "LIMIT", "q": "0.001", "x": "TRADE",
+            "X": status, "i": 77, "l": "0.001", "z": "0.001", "L": "60000.1", "t": 9, "m": True,
+            "n": "0.012", "N": "USDT", "T": 1700000000123, **order,
         },
     }  # fmt: skip
-
-
-def a_trade(trade: int = 9, z: str = "0.001", status: str = "PARTIALLY_FILLED", **o: Any) -> Any:
-    terms = {"x": "TRADE", "X": status, "l": "0.001", "z": z, "L": "60000.1", "t": trade, "m": True}
-    return an_update(**{**terms, "n": "0.012", "N": "USDT", **o})
-
-
-def test_fill_comes_from_the_user_stream_exactly() -> None:
-    heard = BinanceUsdm().read_event(a_trade(), 5, instrument_of)
-    (report,) = heard.reports
-    assert isinstance(report, OrderReport)
-    (fill,) = report.fills
-    assert (report.status, report.venue_order_id) == (VenueStatus.PARTIALLY_FILLED, "77")
-    assert (fill.fill_id, fill.price, fill.quantity) == ("9", Decimal("60000.1"), Decimal("0.001"))
-    assert (fill.fee, fill.fee_asset, fill.liquidity_side) == (
-        Decimal("0.012"), "USDT", LiquiditySide.MAKER,
-    )  # fmt: skip
-    assert not heard.alarm
-
-
-def test_acknowledgement_tells_of_no_fill() -> None:
-    body = {
-        "orderId": 7, "clientOrderId": "s-r-1", "updateTime": 9, "side": "BUY", "origQty": "1",
-        "executedQty": "0", "status": "NEW",
-    }  # fmt: skip
-    report = BinanceUsdm().read_order(body, PERP, 5)
-    assert report is not None
-    assert (report.fills, report.filled_quantity) == ((), 0)
-
-
-@pytest.mark.parametrize(
-    ("client_id", "why"),
-    [
-        ("autoclose-1700", "LIQUIDATION"),
-        ("adl_autoclose", "AUTO_DELEVERAGING"),
-        ("settlement_autoclose-1", "SETTLEMENT"),
-    ],
-)
-def test_order_made_by_the_venue_alarms_and_has_its_fill(client_id: str, why: str) -> None:
-    event = a_trade(c=client_id, x="CALCULATED", status="FILLED")
-    del event["o"]["n"], event["o"]["N"]
-    heard = BinanceUsdm().read_event(event, 5, instrument_of)
-    (report,) = heard.reports
-    assert isinstance(report, OrderReport)
-    assert heard.alarm.startswith(f"{why} by the venue")
-    assert (report.reason, report.fills[0].fee) == (why, 0)
-
-
-def test_account_update_holds_balances_positions_and_why() -> None:
-    event = {
-        "e": "ACCOUNT_UPDATE", "E": 1, "T": 3,
-        "a": {
-            "m": "FUNDING_FEE", "B": [{"a": "USDT", "wb": "99.5", "cw": "99.5", "bc": "-0.5"}],
-            "P": [{"s": "BTCUSDT", "pa": "-0.010", "ep": "60000"}, {"s": "ETHUSDT", "pa": "1"}],
-        },
-    }  # fmt: skip
-    (report,) = BinanceUsdm().read_event(event, 5, instrument_of).reports
-    assert isinstance(report, AccountReport)
-    assert (report.complete, report.reason) == (False, "FUNDING_FEE")
-    assert report.balances[0].total == Decimal("99.5")
-    assert report.positions == (VenuePosition(PERP, Decimal("-0.010")),)
-
-
-def an_algo(status: str, order_id: str = "") -> dict[str, Any]:
-    order = {"caid": "s-r-1", "aid": 5, "s": "BTCUSDT", "S": "SELL", "q": "1", "X": status}
-    return {"e": "ALGO_UPDATE", "T": 3, "E": 3, "o": {**order, "ai": order_id}}
-
-
-def test_conditional_order_keeps_its_ids_when_it_is_triggered() -> None:
-    venue = BinanceUsdm()
-    (report,) = venue.read_event(an_algo("NEW"), 5, instrument_of).reports
-    assert isinstance(report, OrderReport)
-    assert (report.venue_order_id, report.status) == ("algo-5", VenueStatus.NEW)
-    wish = CancelOrder(1, 1, "c", "s-r-1", "s", "fut", PERP)
-    assert venue.cancel(wish, "BTCUSDT").method == "algoOrder.cancel"
-    assert venue.status("s-r-1", "BTCUSDT").path == "/fapi/v1/algoOrder"
-
-    venue.read_event(an_algo("TRIGGERED", "77"), 5, instrument_of)
-    (filled,) = venue.read_event(a_trade(c="made-by-venue"), 5, instrument_of).reports
-    assert isinstance(filled, OrderReport)
-    assert (filled.client_order_id, filled.venue_order_id) == ("s-r-1", "algo-5")
-    assert venue.cancel(wish, "BTCUSDT").params == {"symbol": "BTCUSDT", "orderId": 77}
-    assert venue.trades_of("BTCUSDT", "algo-5").params["orderId"] == 77
-    trade = {
-        "id": 9, "orderId": 77, "side": "SELL", "price": "1", "qty": "1", "commission": "0",
-        "commissionAsset": "USDT", "maker": False, "time": 3,
-    }  # fmt: skip
-    assert venue.read_trade(trade, PERP).venue_order_id == "algo-5"
-    (ended,) = venue.read_event(an_algo("FINISHED", "77"), 5, instrument_of).reports
-    assert isinstance(ended, OrderReport)
-    assert ended.status is VenueStatus.NEW, "the order that came of it says how it ends"
-
-
-def test_conditional_order_cancelled_before_its_trigger_is_over() -> None:
-    (report,) = BinanceUsdm().read_event(an_algo("CANCELED"), 5, instrument_of).reports
-    assert isinstance(report, OrderReport)
-    assert report.status is VenueStatus.CANCELED
-
-
-@pytest.mark.parametrize("kind", ["TRADE_LITE", "ACCOUNT_CONFIG_UPDATE", "STRATEGY_UPDATE"])
-def test_event_that_says_less_than_others_is_left_out(kind: str) -> None:
-    assert BinanceUsdm().read_event({"e": kind, "s": "BTCUSDT"}, 5, instrument_of) == (
-        (),
-        "",
-        "",
-        "",
-    )
-
-
-def test_adapter_without_order_entry_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ConfigError, match=r"binance-usd.*did you mean 'binance-usdm'.*paper"):
-        protocol_of("binance-usd")
 
 
 # -- the whole way ---------------------------------------------------------------------------------
@@ -331,7 +189,7 @@ async def test_order_goes_over_the_socket_and_its_fill_comes_on_the_private_line
         await execution.hear(OrderAccepted)
         await venue.push(a_trade(z="0.001", status="FILLED", q="0.001"))
         filled = await execution.hear(OrderFilled)
-        assert (filled.fill.fee, filled.leaves_quantity) == (Decimal("0.012"), 0)
+        assert (filled.fill.fee, filled.leaves_quantity) == (Decimal("0.012"), Decimal(0))
         assert (venue.count("order.place"), venue.count("POST /fapi/v1/order")) == (1, 0)
 
 

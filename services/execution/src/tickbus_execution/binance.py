@@ -59,6 +59,9 @@ class BinanceSpot:
         """Never asked: spot has none."""
         raise NotImplementedError(self.name)
 
+    def note_conditional(self, client_order_id: str) -> None:
+        """Nothing: such orders are like any other here."""
+
     def place(self, order: SubmitOrder, symbol: str) -> Ask:
         """`order.place`; plain decimals, never an exponent."""
         params = order_params(order, symbol)
@@ -153,23 +156,43 @@ def is_trading(body: dict[str, Any], symbol: str) -> bool:
     return any(s["symbol"] == symbol and s["status"] == "TRADING" for s in body["symbols"])
 
 
+TRIGGERED_TYPES = {
+    OrderType.STOP_MARKET: "STOP_LOSS",
+    OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT",
+    OrderType.TAKE_PROFIT_MARKET: "TAKE_PROFIT",
+    OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT_LIMIT",
+}
+
+
 def order_params(order: SubmitOrder, symbol: str) -> dict[str, Any]:
     """The parameters of `order.place` for our order; plain decimals, never an exponent."""
-    params: dict[str, Any] = {
+    return {
         "symbol": symbol,
         "side": str(order.side),
         "quantity": f"{order.quantity:f}",
         "newClientOrderId": order.client_order_id,
         "newOrderRespType": "FULL",
+        **_terms(order),
     }
-    if order.order_type is OrderType.MARKET:
-        return {**params, "type": "MARKET"}
-    assert order.price is not None  # risk lets no LIMIT pass without
-    params["price"] = f"{order.price:f}"
-    if order.post_only:
-        return {**params, "type": "LIMIT_MAKER"}
-    tif = order.time_in_force if order.time_in_force in TimeInForce else TimeInForce.GTC
-    return {**params, "type": "LIMIT", "timeInForce": str(tif)}
+
+
+def _terms(order: SubmitOrder) -> dict[str, Any]:
+    kind = order.order_type
+    if kind is OrderType.MARKET:
+        return {"type": "MARKET"}
+    if kind is OrderType.LIMIT and order.post_only:
+        return {"type": "LIMIT_MAKER", "price": f"{order.price:f}"}
+    if not kind.has_trigger:
+        return {"type": "LIMIT", **_limit(order)}
+    trigger = {"type": TRIGGERED_TYPES[kind], "stopPrice": f"{order.trigger_price:f}"}
+    return {**trigger, **_limit(order)} if kind.has_limit else trigger
+
+
+def _limit(order: SubmitOrder) -> dict[str, Any]:
+    # Spot knows no end of an order; the core cancels it when its time has come.
+    tif = order.time_in_force
+    until_then = TimeInForce.GTC if tif is TimeInForce.GTD else tif
+    return {"price": f"{order.price:f}", "timeInForce": str(until_then)}
 
 
 def order_report(body: dict[str, Any], instrument_id: str, ts_recv: int) -> OrderReport:

@@ -65,8 +65,16 @@ class BinanceUsdm:
         """The unrouted address would connect and then stay silent."""
         return f"{ws_url.rstrip('/')}/private/ws/{listen_key}"
 
+    def note_conditional(self, client_order_id: str) -> None:
+        """It is asked for at the algo service until it is known to have been triggered."""
+        self._algos.note(client_order_id)
+
     def place(self, order: SubmitOrder, symbol: str) -> Ask:
-        """`order.place`."""
+        """`order.place`, or `algoOrder.place` for one with a trigger price."""
+        if order.order_type.has_trigger:
+            self._algos.note(order.client_order_id)
+            params = {**head(order, symbol), **trigger_terms(order)}
+            return Ask("algoOrder.place", "POST", "/fapi/v1/algoOrder", params, lane_of(order))
         params = {
             **head(order, symbol),
             "newClientOrderId": order.client_order_id,
@@ -251,10 +259,11 @@ class Algos:
         """Whether it is known as conditional, and not as triggered."""
         return client_id in self._waiting
 
-    def note_sent(self, client_id: str) -> None:
-        """It was sent as a conditional order."""
-        self._waiting[client_id] = ""
-        _bound(self._waiting)
+    def note(self, client_id: str) -> None:
+        """It is a conditional order; unless it is known to have been triggered it waits."""
+        if client_id not in self._triggered:
+            self._waiting[client_id] = ""
+            _bound(self._waiting)
 
     def named(self, client_id: str) -> dict[str, Any]:
         """How a plain order is asked for: one that was triggered, by the order it became."""
@@ -303,7 +312,7 @@ class Algos:
             _bound(self._order_ids)
             _bound(self._triggered)
         else:
-            self.note_sent(client_id)
+            self.note(client_id)
         # Once triggered, the order that came of it says how it ends.
         ends = {"CANCELED", "REJECTED", "EXPIRED"} if order_id in ("", "0") else set()
         return OrderReport(
@@ -334,11 +343,41 @@ def terms(order: SubmitOrder) -> dict[str, Any]:
     return {"type": "LIMIT", **limit_terms(order)}
 
 
+TRIGGERED_TYPES = {
+    OrderType.STOP_MARKET: "STOP_MARKET",
+    OrderType.STOP_LIMIT: "STOP",
+    OrderType.TAKE_PROFIT_MARKET: "TAKE_PROFIT_MARKET",
+    OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT",
+}
+GOOD_TILL_MIN_S = 600
+"""How far away the end of a GTD order has to be for the venue to take it."""
+SECOND_NS = 1_000_000_000
+
+
+def trigger_terms(order: SubmitOrder) -> dict[str, Any]:
+    """What a stop or take-profit says; it waits for the last trade, as ours do everywhere."""
+    params = {
+        "algoType": "CONDITIONAL",
+        "clientAlgoId": order.client_order_id,
+        "type": TRIGGERED_TYPES[order.order_type],
+        "triggerPrice": f"{order.trigger_price:f}",
+        "workingType": "CONTRACT_PRICE",
+    }
+    return {**params, **limit_terms(order)} if order.order_type.has_limit else params
+
+
 def limit_terms(order: SubmitOrder) -> dict[str, Any]:
     """Price and time in force of whatever has a limit."""
-    assert order.price is not None  # risk lets no such order pass without
-    tif = order.time_in_force if order.time_in_force in TimeInForce else TimeInForce.GTC
-    return {"price": f"{order.price:f}", "timeInForce": "GTX" if order.post_only else str(tif)}
+    price = {"price": f"{order.price:f}"}
+    if order.post_only:
+        return {**price, "timeInForce": "GTX"}
+    if order.time_in_force is not TimeInForce.GTD:
+        return {**price, "timeInForce": str(order.time_in_force)}
+    # The core cancels it in time; the venue's own end is for when we cannot, and has its limits.
+    end_s = -(-order.expires_ns // SECOND_NS)
+    if end_s - order.ts_recv // SECOND_NS <= GOOD_TILL_MIN_S + 60:
+        return {**price, "timeInForce": "GTC"}
+    return {**price, "timeInForce": "GTD", "goodTillDate": end_s * 1000}
 
 
 def made_by_venue(client_id: str) -> str:

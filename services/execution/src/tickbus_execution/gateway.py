@@ -41,6 +41,7 @@ HELD_MAX = 100
 HELD_S = 2.0
 """Orders that wait for the account to be compared, and for how long; then they are refused unsent.
 At a start everybody begins at once, and the first order should not fail for being the first."""
+NO_SUCH_ORDER = (-2011, -2013)
 LIMITS_EVERY_S = 1800.0
 SYMBOL_AGAIN_S = 30.0
 """How often the venue is asked whether a symbol that it refused trades again."""
@@ -199,6 +200,9 @@ class Gateway:
                 Request.CANCEL, cancel, Outcome.UNKNOWN, "VENUE_PAUSED", detail, cancel.command_id
             )
             return
+        order = self._core.orders.get(cancel.client_order_id)
+        if order is not None and order.order_type.has_trigger:
+            self._protocol.note_conditional(cancel.client_order_id)
         ask = self._protocol.cancel(cancel, wish.symbol)
         self._calls.send(Request.CANCEL, ask, lambda a: self._canceled(wish, a))
 
@@ -227,10 +231,24 @@ class Gateway:
                 Request.CANCEL, cancel, Outcome.UNKNOWN, "VENUE_DISCONNECTED", answer.unsent,
                 cancel.command_id,
             )  # fmt: skip
+        elif self._may_have_triggered(wish, answer):
+            # There is no such conditional order any more; there may be the one it became. The core
+            # keeps the wish, asks, and says it again.
+            self._failed(
+                Request.CANCEL, cancel, Outcome.UNKNOWN, "ORDER_NOT_WORKING",
+                "no such conditional order; asking whether it was triggered", cancel.command_id,
+            )  # fmt: skip
         elif not self._answered(Request.CANCEL, cancel, answer, cancel.command_id):
             now = self._clock.now_ns()
             name, instrument_id = cancel.client_order_id, cancel.instrument_id
             self._questions.ask(VenueQuery(now, now, name, instrument_id, wish.symbol))
+
+    def _may_have_triggered(self, wish: VenueCancel, answer: Answer | None) -> bool:
+        order = self._core.orders.get(wish.cancel.client_order_id)
+        has_own_ids = self._protocol.triggered(wish.symbol) is not None
+        if order is None or not order.order_type.has_trigger or not has_own_ids:
+            return False
+        return answer is not None and (answer.error or {}).get("code") in NO_SUCH_ORDER
 
     def _answered(
         self, kind: Request, what: Any, answer: Answer | None, command_id: str = ""

@@ -50,6 +50,10 @@ class VenueProtocol(Protocol):
         """Where the user stream of `listen_key` is."""
         ...
 
+    def note_conditional(self, client_order_id: str) -> None:
+        """This order, perhaps of an earlier process, waits or waited for a trigger price."""
+        ...
+
     def place(self, order: SubmitOrder, symbol: str) -> Ask:
         """The request that places `order`."""
         ...

@@ -119,8 +119,12 @@ class Questions:
 
     async def _status(self, wish: VenueQuery) -> OrderReport | None:
         """The order as the venue has it; None when it was said that it is not there."""
+        order = self._core.orders.get(wish.client_order_id)
+        if order is not None and order.order_type.has_trigger:
+            self._protocol.note_conditional(wish.client_order_id)
+        ask = self._protocol.status(wish.client_order_id, wish.symbol)
         try:
-            body = await self._calls.call(self._protocol.status(wish.client_order_id, wish.symbol))
+            body = await self._calls.call(ask)
         except VenueRefused as error:
             if error.refusal.reason == "ORDER_ARCHIVED":
                 return self._archived(wish, error.refusal.detail)
@@ -131,6 +135,11 @@ class Questions:
             self._fail(wish, outcome, error.refusal.reason, error.refusal.detail)
             return None
         report = self._protocol.read_order(body, wish.instrument_id, self._clock.now_ns())
+        # A conditional order that turns out to have been triggered goes on as another.
+        follow = self._protocol.status(wish.client_order_id, wish.symbol)
+        if follow != ask:
+            body = await self._calls.call(follow)
+            report = self._protocol.read_order(body, wish.instrument_id, self._clock.now_ns())
         if report is None:
             raise ValueError(f"an answer that does not say how the order stands: {body!r}")
         return report
