@@ -1,12 +1,14 @@
 """USD-M futures at a socket: two lines, REST beside them, the countdown, refusals."""
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from tickbus import codec, subjects
@@ -106,14 +108,17 @@ def placed(params: dict[str, Any], status: str = "NEW") -> dict[str, Any]:
 class AnExecution:
     """The whole service on a memory bus, with what it said."""
 
-    def __init__(self, venue: ScriptedVenue, bus: MemoryBus | None = None, **config: Any) -> None:
+    def __init__(
+        self, venue: ScriptedVenue, bus: MemoryBus | None = None, *,
+        secret: str = "secret", **config: Any,
+    ) -> None:  # fmt: skip
         rest, ws = f"127.0.0.1:{venue.rest_port}", f"127.0.0.1:{venue.ws_port}"
         section = {
             "name": "fut", "adapter": "binance-usdm", "rest_url": f"http://{rest}",
             "ws_url": f"ws://{ws}", "ws_api_url": f"ws://{ws}/ws-api", "instruments": [PERP],
             "fees": {"maker": "0", "taker": "0"},
         }  # fmt: skip
-        environment = {"TICKBUS_VENUE_API_KEY": "key", "TICKBUS_VENUE_API_SECRET": "secret"}
+        environment = {"TICKBUS_VENUE_API_KEY": "key", "TICKBUS_VENUE_API_SECRET": secret}
         sections = {"venue": section, "platform": {"mode": "simulated"}, "execution": config}
         self.bus = bus or MemoryBus()
         self.shell = Shell(build(Settings(sections, environment)), self.bus)
@@ -407,3 +412,60 @@ async def test_symbol_that_the_venue_does_not_trade_is_let_go_when_its_list_says
         await until(lambda: not execution.gateway._guard.disabled)
         await execution.place(a_wish(4))
         await execution.hear(OrderAccepted)
+
+
+async def test_ed25519_key_logs_the_session_on_and_then_signs_no_order() -> None:
+    pytest.importorskip("cryptography")
+    seed = base64.b64encode(bytes(range(32))).decode()
+
+    async with a_scripted_venue(a_futures_account) as venue:
+        venue.api["session.logon"] = {"apiKey": "key", "authorizedSince": 1}
+        async with AnExecution(venue, secret=seed) as execution:
+            await execution.ready()
+            await until(lambda: execution.gateway._calls.logged_on)
+            await execution.place(a_wish(1))
+            await execution.hear(OrderAccepted)
+            (logon,), (order,) = venue.params("session.logon"), venue.params("order.place")
+            assert "signature" in logon
+            assert logon["apiKey"] == "key"
+            assert "signature" not in order
+            assert "timestamp" in order
+            (account, *_) = venue.params("GET /fapi/v3/account")
+            assert len(base64.b64decode(account["signature"])) == 64
+
+
+async def test_session_that_takes_no_logon_is_used_with_signatures() -> None:
+    pytest.importorskip("cryptography")
+    seed = base64.b64encode(bytes(range(32))).decode()
+    async with a_scripted_venue(a_futures_account) as venue:
+        venue.api["session.logon"] = {"status": 400, "error": {"code": -4056, "msg": "no"}}
+        async with AnExecution(venue, secret=seed) as execution:
+            await execution.ready()
+            await until(lambda: "session.logon" in venue.names())
+            await execution.place(a_wish(1))
+            await execution.hear(OrderAccepted)
+            (order,) = venue.params("order.place")
+            assert "signature" in order
+
+
+async def test_cancel_of_a_stop_that_was_triggered_meanwhile_finds_the_order_it_became() -> None:
+    async with trading(request_timeout_s=0.5) as (venue, execution):
+        algo = {
+            "algoId": 5, "clientAlgoId": "s-r-1", "algoStatus": "NEW", "actualOrderId": "",
+            "side": "BUY", "quantity": "0.001", "updateTime": 3,
+        }  # fmt: skip
+        venue.api["algoOrder.place"] = algo
+        stop = {"order_type": OrderType.STOP_MARKET, "trigger_price": Decimal(61000)}
+        await execution.place(msgspec.structs.replace(a_wish(1, price=None), **stop))
+        accepted = await execution.hear(OrderAccepted)
+        assert accepted.venue_order_id == "algo-5"
+        venue.api["algoOrder.cancel"] = {"status": 400, "error": {"code": -2011, "msg": "Unknown"}}
+        triggered = {**algo, "algoStatus": "TRIGGERED", "actualOrderId": "77"}
+        venue.rest["GET /fapi/v1/algoOrder"] = triggered
+        became = {**placed({"newClientOrderId": "x"}), "orderId": 77}
+        venue.api["order.status"] = became
+        venue.api["order.cancel"] = {**became, "status": "CANCELED"}
+        await execution.cancel(1)
+        canceled = await execution.hear(OrderCanceled)
+        assert (canceled.client_order_id, canceled.venue_order_id) == ("s-r-1", "algo-5")
+        assert venue.params("order.cancel")[-1]["orderId"] == 77

@@ -8,7 +8,7 @@ from tickbus_execution.calls import Calls, VenueRefused
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.protocol import VenueProtocol
 from tickbus_execution.venue import ForeignFill, OrderReport, VenueSnapshot
-from tickbus_execution.wire import MS_NS
+from tickbus_execution.wire import MS_NS, entries
 
 OVERLAP_MS = 60_000
 """How far each look reaches back before the one before: the venue's lists may lag."""
@@ -58,7 +58,7 @@ class Account:
     async def _open_orders(self, name: str, symbol: str) -> list[OrderReport]:
         found: list[OrderReport] = []
         for ask in self._protocol.open_orders(symbol):
-            listed = await self._calls.call(ask)
+            listed = entries(await self._calls.call(ask))
             now = self._clock.now_ns()
             reports = (self._protocol.read_order(body, name, now) for body in listed)
             found += [report for report in reports if report is not None]
@@ -99,13 +99,13 @@ class Account:
         self, name: str, symbol: str, start_ms: int, end_ms: int | None
     ) -> list[ForeignFill]:
         ask = self._protocol.trades(symbol, start_ms=start_ms, end_ms=end_ms)
-        page = await self._calls.call(ask)
+        page = entries(await self._calls.call(ask))
         return [self._protocol.read_trade(body, name) for body in page]
 
     async def _pages(self, name: str, symbol: str, from_id: int) -> list[ForeignFill]:
         found: list[ForeignFill] = []
         while True:
-            page = await self._calls.call(self._protocol.trades(symbol, from_id=from_id))
+            page = entries(await self._calls.call(self._protocol.trades(symbol, from_id=from_id)))
             found += [self._protocol.read_trade(body, name) for body in page]
             if len(page) < self._protocol.trades_page:
                 return found

@@ -21,7 +21,7 @@ from tickbus_execution.venue import (
     VenueQuery,
     VenueStatus,
 )
-from tickbus_execution.wire import UNREADABLE
+from tickbus_execution.wire import UNREADABLE, entries
 
 QUESTIONS_MAX = 1_000
 """Queries waiting to be asked; past that one is put off, and the core's timer asks again."""
@@ -149,7 +149,7 @@ class Questions:
         # One that has filled nothing has no fills to list.
         if report.filled_quantity or wish.client_order_id.startswith(EXTERNAL_PREFIX):
             ask = self._protocol.trades_of(wish.symbol, report.venue_order_id)
-            trades = await self._calls.call(ask)
+            trades = entries(await self._calls.call(ask))
         fills = tuple(self._protocol.read_trade(t, wish.instrument_id).fill for t in trades)
         return msgspec.structs.replace(report, client_order_id=wish.client_order_id, fills=fills)
 
@@ -173,7 +173,7 @@ class Questions:
     async def _is_listed(self, wish: VenueQuery) -> bool:
         """Whether the lists of working orders know what the query denies. Raises as `call`."""
         for ask in self._protocol.open_orders(wish.symbol):
-            for body in await self._calls.call(ask):
+            for body in entries(await self._calls.call(ask)):
                 report = self._protocol.read_order(body, wish.instrument_id, self._clock.now_ns())
                 if report is not None and report.client_order_id == wish.client_order_id:
                     return True

@@ -11,7 +11,9 @@ import msgspec
 from tickbus.events import SubmitOrder
 
 MS_NS = 1_000_000
-UNREADABLE = (msgspec.DecodeError, KeyError, ValueError, TypeError, ArithmeticError)
+UNREADABLE = (
+    msgspec.DecodeError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError,
+)  # fmt: skip
 """What reading an answer of another shape than documented may raise."""
 INTERVALS_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400}
 
@@ -81,6 +83,13 @@ _encode = msgspec.json.Encoder().encode
 def read(raw: msgspec.Raw) -> Any:
     """The JSON in `raw`, numbers with a point as Decimal."""
     return read_json(bytes(raw))
+
+
+def entries(body: Any) -> list[dict[str, Any]]:
+    """An answer that is a list; anything else would look like an empty one. Raises ValueError."""
+    if not isinstance(body, list):
+        raise ValueError(f"no list: {body!r:.200}")
+    return body
 
 
 def text(value: Any) -> str:
