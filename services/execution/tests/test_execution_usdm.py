@@ -18,6 +18,7 @@ from tickbus.events import (
     AccountUpdated,
     CancelApproved,
     CancelOrder,
+    CancelRejected,
     Instrument,
     OrderAccepted,
     OrderApproved,
@@ -469,3 +470,20 @@ async def test_cancel_of_a_stop_that_was_triggered_meanwhile_finds_the_order_it_
         canceled = await execution.hear(OrderCanceled)
         assert (canceled.client_order_id, canceled.venue_order_id) == ("s-r-1", "algo-5")
         assert venue.params("order.cancel")[-1]["orderId"] == 77
+
+
+async def test_cancel_that_comes_before_its_order_is_said_again() -> None:
+    async with trading(request_timeout_s=0.5) as (venue, execution):
+        venue.api["order.place"] = {"status": 504, "error": {"code": -1007, "msg": "Timeout"}}
+        venue.api["order.cancel"] = {"status": 400, "error": {"code": -2011, "msg": "Unknown"}}
+        venue.api["order.status"] = {"status": 400, "error": {"code": -2013, "msg": "None"}}
+        await execution.place(a_wish(1))
+        await execution.hear(OrderUnknown)
+        await execution.cancel(1)
+        await until(lambda: "order.cancel" in venue.names())
+        arrived = placed({"newClientOrderId": "s-r-1"})
+        venue.api["order.status"] = arrived
+        venue.api["order.cancel"] = {**arrived, "status": "CANCELED"}
+        await execution.hear(OrderCanceled)
+        assert venue.count("order.cancel") == 2
+        assert not [e for e in execution.said if isinstance(e, CancelRejected | OrderRejected)]

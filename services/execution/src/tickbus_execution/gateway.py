@@ -231,24 +231,31 @@ class Gateway:
                 Request.CANCEL, cancel, Outcome.UNKNOWN, "VENUE_DISCONNECTED", answer.unsent,
                 cancel.command_id,
             )  # fmt: skip
-        elif self._may_have_triggered(wish, answer):
-            # There is no such conditional order any more; there may be the one it became. The core
-            # keeps the wish, asks, and says it again.
+        elif self._may_be_there(wish, answer):
+            # The core keeps the wish, asks, and says it again.
             self._failed(
                 Request.CANCEL, cancel, Outcome.UNKNOWN, "ORDER_NOT_WORKING",
-                "no such conditional order; asking whether it was triggered", cancel.command_id,
+                "the venue does not know it, or not yet, or not any more under this id",
+                cancel.command_id,
             )  # fmt: skip
         elif not self._answered(Request.CANCEL, cancel, answer, cancel.command_id):
             now = self._clock.now_ns()
             name, instrument_id = cancel.client_order_id, cancel.instrument_id
             self._questions.ask(VenueQuery(now, now, name, instrument_id, wish.symbol))
 
-    def _may_have_triggered(self, wish: VenueCancel, answer: Answer | None) -> bool:
-        order = self._core.orders.get(wish.cancel.client_order_id)
-        has_own_ids = self._protocol.triggered(wish.symbol) is not None
-        if order is None or not order.order_type.has_trigger or not has_own_ids:
+    def _may_be_there(self, wish: VenueCancel, answer: Answer | None) -> bool:
+        """Whether "no such order" may be wrong in a moment, or in another place.
+
+        So of an order that the venue never spoke of, which may still be on its way; and of one that
+        was triggered and goes on under another id.
+        """
+        if answer is None or (answer.error or {}).get("code") not in NO_SUCH_ORDER:
             return False
-        return answer is not None and (answer.error or {}).get("code") in NO_SUCH_ORDER
+        order = self._core.orders.get(wish.cancel.client_order_id)
+        if order is None:
+            return False
+        has_own_ids = self._protocol.triggered(wish.symbol) is not None
+        return not order.venue_order_id or (order.order_type.has_trigger and has_own_ids)
 
     def _answered(
         self, kind: Request, what: Any, answer: Answer | None, command_id: str = ""
