@@ -200,7 +200,7 @@ def test_conditional_order_keeps_its_ids_when_it_is_triggered() -> None:
     venue = BinanceUsdm()
     (report,) = venue.read_event(an_algo("NEW"), 5, instrument_of).reports
     assert isinstance(report, OrderReport)
-    assert (report.venue_order_id, report.status) == ("algo-5", VenueStatus.NEW)
+    assert (report.venue_order_id, report.status) == ("algo-s-r-1", VenueStatus.NEW)
     wish = CancelOrder(1, 1, "c", "s-r-1", "s", "fut", PERP)
     assert venue.cancel(wish, "BTCUSDT").method == "algoOrder.cancel"
     assert venue.status("s-r-1", "BTCUSDT").path == "/fapi/v1/algoOrder"
@@ -208,17 +208,37 @@ def test_conditional_order_keeps_its_ids_when_it_is_triggered() -> None:
     venue.read_event(an_algo("TRIGGERED", "77"), 5, instrument_of)
     (filled,) = venue.read_event(a_trade(c="made-by-venue"), 5, instrument_of).reports
     assert isinstance(filled, OrderReport)
-    assert (filled.client_order_id, filled.venue_order_id) == ("s-r-1", "algo-5")
+    assert (filled.client_order_id, filled.venue_order_id) == ("s-r-1", "algo-s-r-1")
     assert venue.cancel(wish, "BTCUSDT").params == {"symbol": "BTCUSDT", "orderId": 77}
-    assert venue.trades_of("BTCUSDT", "algo-5").params["orderId"] == 77
+    assert venue.trades_of("BTCUSDT", "algo-s-r-1").params["orderId"] == 77
     trade = {
         "id": 9, "orderId": 77, "side": "SELL", "price": "1", "qty": "1", "commission": "0",
         "commissionAsset": "USDT", "maker": False, "time": 3,
     }  # fmt: skip
-    assert venue.read_trade(trade, PERP).venue_order_id == "algo-5"
+    assert venue.read_trade(trade, PERP).venue_order_id == "algo-s-r-1"
     (ended,) = venue.read_event(an_algo("FINISHED", "77"), 5, instrument_of).reports
     assert isinstance(ended, OrderReport)
     assert ended.status is VenueStatus.NEW, "the order that came of it says how it ends"
+
+
+def test_fill_that_overtakes_the_news_of_its_trigger_is_the_conditional_orders() -> None:
+    venue = BinanceUsdm()
+    venue.read_event(an_algo("NEW"), 5, instrument_of)
+    (filled,) = venue.read_event(a_trade(), 5, instrument_of).reports
+    assert isinstance(filled, OrderReport)
+    assert (filled.client_order_id, filled.venue_order_id) == ("s-r-1", "algo-s-r-1")
+    (told,) = venue.read_event(an_algo("TRIGGERED", "77"), 5, instrument_of).reports
+    assert isinstance(told, OrderReport)
+    assert told.venue_order_id == filled.venue_order_id
+
+
+def test_conditional_order_of_somebody_else_can_be_asked_for_and_cancelled() -> None:
+    venue = BinanceUsdm()
+    assert venue.status("ext-algo-x", "BTCUSDT").params == {"clientAlgoId": "x"}
+    wish = CancelOrder(1, 1, "c", "ext-algo-x", "external", "fut", PERP)
+    assert venue.cancel(wish, "BTCUSDT").params == {"clientAlgoId": "x"}
+    plain = msgspec.structs.replace(wish, client_order_id="ext-77")
+    assert venue.cancel(plain, "BTCUSDT").params == {"symbol": "BTCUSDT", "orderId": 77}
 
 
 def test_conditional_order_cancelled_before_its_trigger_is_over() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tickbus.clock import Clock
-from tickbus.events import Event
+from tickbus.events import Event, ReconciliationCause
 from tickbus_execution.calls import Calls, VenueRefused
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.protocol import VenueProtocol
@@ -29,8 +29,8 @@ class Account:
         self._cursor: dict[str, str] | None = None
         self._looked_ms: dict[str, int] = {}
 
-    async def look(self) -> list[Event]:
-        """Working orders, balances, fills since the last look.
+    async def look(self, cause: ReconciliationCause) -> list[Event]:
+        """Working orders, balances, fills since the last look, and why it was looked.
 
         Not since the newest fill known: one that was missed may be older than one that was not.
         Raises what `Calls.call` raises: half a look is none.
@@ -50,7 +50,7 @@ class Account:
         body = await self._calls.call(self._protocol.account)
         now = self._clock.now_ns()
         account = self._protocol.read_account(body, now, asked, self._core.instrument_of)
-        snapshot = VenueSnapshot(now, now, tuple(open_orders), tuple(fills))
+        snapshot = VenueSnapshot(now, now, tuple(open_orders), tuple(fills), cause)
         self._cursor, self._looked_ms = cursor, looked_ms
         # The very first look: opening balances come before anything that changes them.
         return [snapshot, account] if self._core.ts_opened else [account, snapshot]

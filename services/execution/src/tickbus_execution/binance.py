@@ -71,7 +71,7 @@ class BinanceSpot:
         """`order.cancel`; the wish's id goes along."""
         params = {
             "symbol": symbol,
-            "origClientOrderId": cancel.client_order_id,
+            **named(cancel.client_order_id),
             "newClientOrderId": cancel.command_id[:36],
         }
         return Ask("order.cancel", "DELETE", "/api/v3/order", params, Lane.CANCEL)

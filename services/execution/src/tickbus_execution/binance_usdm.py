@@ -18,7 +18,7 @@ from tickbus.events import (
     SubmitOrder,
     TimeInForce,
 )
-from tickbus_execution.binance import STATUSES, is_trading, named, span
+from tickbus_execution.binance import EXTERNAL_PREFIX, STATUSES, is_trading, named, span
 from tickbus_execution.protocol import Heard, InstrumentOf
 from tickbus_execution.refusals import USDM
 from tickbus_execution.venue import (
@@ -86,7 +86,7 @@ class BinanceUsdm:
 
     def cancel(self, cancel: CancelOrder, symbol: str) -> Ask:
         """`order.cancel`, or `algoOrder.cancel` for one that waits for its trigger."""
-        name = cancel.client_order_id
+        name = self._algo_name(cancel.client_order_id)
         if self._algos.waits(name):
             params: dict[str, Any] = {"clientAlgoId": name}
             return Ask("algoOrder.cancel", "DELETE", "/fapi/v1/algoOrder", params, Lane.CANCEL)
@@ -95,11 +95,20 @@ class BinanceUsdm:
 
     def status(self, client_order_id: str, symbol: str) -> Ask:
         """`order.status`, or what became of an order that waited for its trigger."""
-        if self._algos.waits(client_order_id):
-            algo = {"clientAlgoId": client_order_id}
-            return Ask("", "GET", "/fapi/v1/algoOrder", algo, weight=1)
-        params = {"symbol": symbol, **self._algos.named(client_order_id)}
+        name = self._algo_name(client_order_id)
+        if self._algos.waits(name):
+            return Ask("", "GET", "/fapi/v1/algoOrder", {"clientAlgoId": name}, weight=1)
+        params = {"symbol": symbol, **self._algos.named(name)}
         return Ask("order.status", "GET", "/fapi/v1/order", params, weight=1)
+
+    def _algo_name(self, client_order_id: str) -> str:
+        """The id under which the algo service has an order that is external to us."""
+        external = f"{EXTERNAL_PREFIX}{ALGO_PREFIX}"
+        if not client_order_id.startswith(external):
+            return client_order_id
+        name = client_order_id.removeprefix(external)
+        self._algos.note(name)
+        return name
 
     def trades_of(self, symbol: str, venue_order_id: str) -> Ask:
         """`userTrades` of one order; one that was never triggered has none."""
@@ -247,23 +256,23 @@ class BinanceUsdm:
 class Algos:
     """Conditional orders: the venue has them under ids of their own until they are triggered.
 
-    To the core such an order has one venue id, `algo-<id>`, before and after.
+    To the core such an order has one venue id, `algo-<client order id>`, before and after.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, str] = {}
-        self._order_ids: dict[str, tuple[str, str]] = {}
+        self._waiting: dict[str, None] = {}
         self._triggered: dict[str, str] = {}
-
-    def waits(self, client_id: str) -> bool:
-        """Whether it is known as conditional, and not as triggered."""
-        return client_id in self._waiting
+        self._client_ids: dict[str, str] = {}
 
     def note(self, client_id: str) -> None:
         """It is a conditional order; unless it is known to have been triggered it waits."""
         if client_id not in self._triggered:
-            self._waiting[client_id] = ""
+            self._waiting[client_id] = None
             _bound(self._waiting)
+
+    def waits(self, client_id: str) -> bool:
+        """Whether it is known as conditional, and not as triggered."""
+        return client_id in self._waiting
 
     def named(self, client_id: str) -> dict[str, Any]:
         """How a plain order is asked for: one that was triggered, by the order it became."""
@@ -271,21 +280,24 @@ class Algos:
         return {"orderId": int(order_id)} if order_id else named(client_id)
 
     def order_id(self, venue_id: str) -> int:
-        """The plain order behind a venue id of ours. 0, which no order has, for one without."""
-        if not venue_id.startswith("algo-"):
+        """The plain order behind a venue id of ours; 0, which no order has, for one without."""
+        if not venue_id.startswith(ALGO_PREFIX):
             return int(venue_id)
-        found = (o for o, (_, v) in self._order_ids.items() if v == venue_id)
-        return int(next(found, 0))
+        return int(self._triggered.get(venue_id.removeprefix(ALGO_PREFIX), 0))
 
     def ours(self, order_id: str, client_id: str) -> tuple[str, str]:
-        """(client order id, venue id) under which the core knows the plain order."""
-        return self._order_ids.get(order_id, (client_id, order_id))
+        """(client order id, venue id) under which the core knows a plain order."""
+        if client_id in self._waiting:
+            # It was triggered, and what became of it is told before the trigger is.
+            self._became(client_id, order_id)
+        known = self._client_ids.get(order_id)
+        return (client_id, order_id) if known is None else (known, f"{ALGO_PREFIX}{known}")
 
     def read(self, body: dict[str, Any], instrument_id: str, ts_recv: int) -> OrderReport:
         """From an answer on a conditional order."""
+        ts_event = int(body.get("updateTime") or body.get("createTime") or 0) * MS_NS
         return self._report(
-            (int(body.get("updateTime") or body.get("createTime") or 0) * MS_NS, ts_recv),
-            (str(body["clientAlgoId"]), str(body["algoId"]), str(body.get("actualOrderId") or "")),
+            (ts_event, ts_recv), str(body["clientAlgoId"]), str(body.get("actualOrderId") or ""),
             instrument_id, body["algoStatus"], Side(body["side"]), Decimal(body["quantity"]),
         )  # fmt: skip
 
@@ -293,35 +305,36 @@ class Algos:
         """From `ALGO_UPDATE`."""
         order = event["o"]
         return self._report(
-            (int(event["T"]) * MS_NS, ts_recv),
-            (str(order["caid"]), str(order["aid"]), str(order.get("ai") or "")),
+            (int(event["T"]) * MS_NS, ts_recv), str(order["caid"]), str(order.get("ai") or ""),
             instrument_id, order["X"], Side(order["S"]), Decimal(order["q"]),
             str(order.get("rm") or ""),
         )  # fmt: skip
 
     def _report(
-        self, times: tuple[int, int], ids: tuple[str, str, str], instrument_id: str, status: str,
-        side: Side, quantity: Decimal, reason: str = "",
+        self, times: tuple[int, int], client_id: str, order_id: str, instrument_id: str,
+        status: str, side: Side, quantity: Decimal, reason: str = "",
     ) -> OrderReport:  # fmt: skip
-        client_id, algo_id, order_id = ids
-        venue_id = f"algo-{algo_id}"
+        self.note(client_id)
         if order_id not in ("", "0"):
-            self._waiting.pop(client_id, None)
-            self._order_ids[order_id] = (client_id, venue_id)
-            self._triggered[client_id] = order_id
-            _bound(self._order_ids)
-            _bound(self._triggered)
-        else:
-            self.note(client_id)
+            self._became(client_id, order_id)
         # Once triggered, the order that came of it says how it ends.
-        ends = {"CANCELED", "REJECTED", "EXPIRED"} if order_id in ("", "0") else set()
+        ended = status in ALGO_ENDS and client_id not in self._triggered
         return OrderReport(
-            *times, client_id, instrument_id, venue_id,
-            VenueStatus(status) if status in ends else VenueStatus.NEW,
+            *times, client_id, instrument_id, f"{ALGO_PREFIX}{client_id}",
+            VenueStatus(status) if ended else VenueStatus.NEW,
             side, quantity, Decimal(0), reason=reason,
         )  # fmt: skip
 
+    def _became(self, client_id: str, order_id: str) -> None:
+        self._waiting.pop(client_id, None)
+        self._triggered[client_id] = order_id
+        self._client_ids[order_id] = client_id
+        _bound(self._triggered)
+        _bound(self._client_ids)
 
+
+ALGO_PREFIX = "algo-"
+ALGO_ENDS = frozenset({"CANCELED", "REJECTED", "EXPIRED"})
 IDS_MAX = 10_000
 
 

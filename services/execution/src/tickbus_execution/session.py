@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from tickbus.backoff import delays_s
 from tickbus.bus import BusError
 from tickbus.config import ConfigError, VenueConfig
+from tickbus.events import ReconciliationCause
 from tickbus.runtime import Context
 from tickbus.websocket import FrameStream
 from tickbus_execution.account import Account
@@ -159,7 +160,7 @@ class Session:
         await self._wait_for_instruments(stream)
         # Orders approved before this process lived have to be known before they are seen.
         await self._context.caught_up()
-        await self._compare()
+        await self._compare(ReconciliationCause.CONNECTED)
         self._reports.release()
         self._guard.opened()
         self.compared = True
@@ -167,17 +168,19 @@ class Session:
         self._context.set_ready(True)
         return stream
 
-    async def _compare(self) -> None:
+    async def _compare(self, cause: ReconciliationCause) -> None:
         self._look_soon.clear()
         self._looked = time.monotonic()
         # In line with the answers: a fill must not be told before the answer that names its order.
-        self._reports.put(await self._account.look())
+        self._reports.put(await self._account.look(cause))
         self._context.telemetry.count("Reconciliation", "done")
 
     async def _compared_again(self) -> bool:
         """Compare; False when that failed, which is no reason to give up the user stream."""
+        asked = self._look_soon.is_set()
+        cause = ReconciliationCause.ASKED if asked else ReconciliationCause.PERIODIC
         try:
-            await self._compare()
+            await self._compare(cause)
         except (VenueRefused, TimeoutError, ConnectionError) as error:
             self._log.warning("the account was not compared: %s", error)
         except UNREADABLE as error:
