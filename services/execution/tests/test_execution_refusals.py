@@ -278,4 +278,6 @@ def test_request_weight_used_up_stops_orders() -> None:
     rate.learn([RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6000, 5700)], 1000)
     wanted = "limit=5700 of 6000 request weight per 60 s, value=5700"
     assert rate.take(1000, reduces=True) == wanted
+    assert rate.weight(1000) == (6000, 5700)
+    assert rate.weight(61_000) == (6000, 0), "what was said of another minute is over"
     assert rate.take(61_000, reduces=True) == ""

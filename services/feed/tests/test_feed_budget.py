@@ -89,6 +89,14 @@ async def test_one_process_that_is_refused_silences_all() -> None:
     await asyncio.wait_for(other.acquire(1), 1)
 
 
+async def test_process_that_just_began_knows_the_limit_from_the_others() -> None:
+    bus, clock = MemoryBus(), StoppedClock()
+    await WeightBudget(bus, clock, "venue.default", 6000).acquire(3000)
+    newcomer = WeightBudget(bus, clock, "venue.default")
+    await asyncio.wait_for(newcomer.acquire(20), 1)
+    assert newcomer.limit == 6000
+
+
 async def test_process_without_a_bus_takes_a_small_part() -> None:
     class Gone(MemoryBus):
         async def kv_read(self, bucket: str, key: str) -> tuple[bytes, int]:

@@ -31,11 +31,15 @@ log = logging.getLogger("tickbus.budget")
 
 
 class Account(msgspec.Struct, frozen=True, array_like=True):
-    """What was spent in `minute` (since 1970), and until when the venue wants silence (ns UTC)."""
+    """What was spent in `minute` (since 1970), and until when the venue wants silence (ns UTC).
+
+    `limit` is the venue's, as whoever changed the account last knew it; 0 is unknown.
+    """
 
     minute: int = 0
     used: int = 0
     silent_until_ns: int = 0
+    limit: int = 0
 
 
 class WeightBudget:
@@ -91,10 +95,13 @@ class WeightBudget:
             return account, (account.silent_until_ns - now_ns) / SECOND_NS
         minute = now_ns // (60 * SECOND_NS)
         used = account.used if account.minute == minute else 0
+        if self.limit == LIMIT_DEFAULT and account.limit:
+            # Who just began, while others have long spent more than it would think allowed.
+            self.limit = account.limit
         if used and used + weight > self.limit * share:
             return account, 60 - now_ns / SECOND_NS % 60 + 0.05
         self.used = used + weight
-        return Account(minute, used + weight, account.silent_until_ns), 0.0
+        return Account(minute, used + weight, account.silent_until_ns, self.limit), 0.0
 
     async def learn(self, headers: Mapping[str, str]) -> None:
         """Take the venue's own count where it gives one and it is higher than ours."""
@@ -109,7 +116,7 @@ class WeightBudget:
         minute = self._clock.now_ns() // (60 * SECOND_NS)
         await self._change(
             lambda a: Account(
-                minute, max(used, a.used if a.minute == minute else 0), a.silent_until_ns
+                minute, max(used, a.used if a.minute == minute else 0), a.silent_until_ns, a.limit
             )
         )
         self.used = used

@@ -68,6 +68,7 @@ class Gateway:
         self._signer = signer(key, secret, config.key_type)
         self._held: dict[str, tuple[float, VenueSubmit, tuple[Hop, ...]]] = {}
         self._asking: set[str] = set()
+        self._budget: WeightBudget
         self._calls: Calls
         self._guard: Guard
         self._reports: Reports
@@ -86,7 +87,7 @@ class Gateway:
         self._context, self._clock = context, context.clock
         config, venue, protocol = self._config, self._venue, self._protocol
         weight_key = WeightBudget.key(venue.rest_url, config.egress)
-        budget = WeightBudget(context.bus, context.clock, weight_key)
+        budget = self._budget = WeightBudget(context.bus, context.clock, weight_key)
         self._calls = Calls(
             protocol, self._signer, venue.rest_url, timeout_s=config.request_timeout_s,
             recv_window_ms=config.recv_window_ms, clock=context.clock, budget=budget,
@@ -292,7 +293,9 @@ class Gateway:
     def _used(self, limits: list[RateLimit]) -> None:
         if limits:
             try:
-                self._guard.rate.learn(limits, self._calls.now_ms())
+                now_ms = self._calls.now_ms()
+                self._guard.rate.learn(limits, now_ms)
+                self._budget.limit = self._guard.rate.weight(now_ms)[0] or self._budget.limit
             except KeyError as error:
                 self._context.telemetry.error("limit_of_unknown_interval")
                 self._log.warning("a limit of an unknown interval is ignored: %s", error)

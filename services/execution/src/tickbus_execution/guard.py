@@ -70,6 +70,10 @@ class Guard:
         used_up = self.rate.take(self._now_ms(), reduces=order.reduce_only)
         return No("VENUE_RATE_LIMIT", used_up) if used_up else None
 
+    def weight(self) -> tuple[int, int]:
+        """(limit, count in this minute) of request weight; zeros when unknown."""
+        return self.rate.weight(self._now_ms())
+
     @property
     def silent_s(self) -> float:
         """For how much longer the venue wants silence; cancels go out all the same."""

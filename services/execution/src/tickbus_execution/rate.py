@@ -75,10 +75,10 @@ class VenueRate:
                 window.index = now_ms // (window.interval_s * 1000)
                 window.count, window.told_ms = entry.count, now_ms
 
-    def weight(self) -> tuple[int, int]:
-        """(limit, last count) of request weight per minute; zeros when unknown."""
+    def weight(self, now_ms: int) -> tuple[int, int]:
+        """(limit, count in this minute) of request weight per minute; zeros when unknown."""
         window = self._windows.get((WEIGHT, 60))
-        return (window.limit, window.count) if window is not None else (0, 0)
+        return (window.limit, self._used(window, now_ms)) if window is not None else (0, 0)
 
     def shared(self) -> tuple[Window, ...]:
         """What the other processes of this account may want to know."""

@@ -57,8 +57,7 @@ class Sharing:
         await self._budget.pause(seconds)
 
     async def _tell(self) -> None:
-        limit, used = self._guard.rate.weight()
-        self._budget.limit = limit or self._budget.limit
+        _, used = self._guard.weight()
         if used:
             await self._budget.learn_used(used)
         told = Told(self._guard.rate.shared())
