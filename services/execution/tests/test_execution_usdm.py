@@ -183,15 +183,15 @@ async def trading(**config: Any) -> AsyncIterator[tuple[ScriptedVenue, AnExecuti
         AnExecution(venue, **config) as execution,
     ):
         await execution.ready()
-        await until(lambda: venue.api_lines)
+        await until(lambda: execution.gateway._calls.stream)
         yield venue, execution
 
 
 async def test_order_goes_over_the_socket_and_its_fill_comes_on_the_private_line() -> None:
     async with trading() as (venue, execution):
         assert "/private/ws/the-key" in venue.paths
-        opened = [e for e in execution.said if isinstance(e, AccountUpdated)]
-        assert [b.total for e in opened for b in e.balances] == [Decimal(100)]
+        opened = await execution.hear(AccountUpdated)
+        assert [balance.total for balance in opened.balances] == [Decimal(100)]
         await execution.place(a_wish())
         await execution.hear(OrderAccepted)
         await venue.push(a_trade(z="0.001", status="FILLED", q="0.001"))
