@@ -419,7 +419,6 @@ async def test_symbol_that_the_venue_does_not_trade_is_let_go_when_its_list_says
 
 
 async def test_ed25519_key_logs_the_session_on_and_then_signs_no_order() -> None:
-    pytest.importorskip("cryptography")
     seed = base64.b64encode(bytes(range(32))).decode()
 
     async with a_scripted_venue(a_futures_account) as venue:
@@ -439,7 +438,6 @@ async def test_ed25519_key_logs_the_session_on_and_then_signs_no_order() -> None
 
 
 async def test_session_that_takes_no_logon_is_used_with_signatures() -> None:
-    pytest.importorskip("cryptography")
     seed = base64.b64encode(bytes(range(32))).decode()
     async with a_scripted_venue(a_futures_account) as venue:
         venue.api["session.logon"] = {"status": 400, "error": {"code": -4056, "msg": "no"}}
