@@ -226,6 +226,24 @@ async def test_without_the_countdown_no_order_is_sent() -> None:
         assert "order.place" not in venue.names()
 
 
+async def test_countdown_that_could_not_be_refreshed_is_armed_again_before_the_next_order() -> None:
+    async with trading(countdown_s=0.6) as (venue, execution):
+        await execution.place(a_wish(1))
+        await execution.hear(OrderAccepted)
+        taken = venue.rest["POST /fapi/v1/countdownCancelAll"]
+        venue.rest["POST /fapi/v1/countdownCancelAll"] = {
+            "status": 500, "error": {"code": -1000, "msg": "no"},
+        }  # fmt: skip
+        await until(lambda: not execution.gateway._countdown.armed)
+        await execution.place(a_wish(2))
+        assert (await execution.hear(OrderRejected)).reason == "COUNTDOWN_NOT_ARMED"
+        venue.rest["POST /fapi/v1/countdownCancelAll"] = taken
+        await until(lambda: execution.gateway._countdown.armed)
+        await execution.place(a_wish(3))
+        await execution.hear(OrderAccepted, n=2)
+        assert [p["newClientOrderId"] for p in venue.params("order.place")] == ["s-r-1", "s-r-3"]
+
+
 async def test_countdown_that_is_off_is_never_armed() -> None:
     async with trading(countdown_s=0) as (venue, execution):
         await execution.place(a_wish())

@@ -100,8 +100,8 @@ class Gateway:
             config.recv_window_ms / 1000,
         )  # fmt: skip
         self._countdown = Countdown(
-            protocol, self._calls, config.countdown_s, context.spawn, self._armed,
-            context.telemetry.error,
+            protocol, self._calls, config.countdown_s, context.spawn, self._guard,
+            self._armed, context.telemetry.error,
         )  # fmt: skip
         self._sharing = Sharing(context, self._guard, budget, weight_key, venue.name)
         self.session = Session(
