@@ -92,7 +92,7 @@ class Request(StrEnum):
 
 
 class RequestFailed(Event, frozen=True):
-    """A request that did not do what it asked for; `reason` is the venue's code or ours."""
+    """A request that did not do what it asked for; `detail` holds the venue's code and words."""
 
     request: Request
     outcome: Outcome
