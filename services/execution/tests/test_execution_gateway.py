@@ -312,7 +312,7 @@ async def test_instrument_that_nobody_describes_is_waited_for_once(
 ) -> None:
     async with a_venue() as (_, where), AnExecution(where, "BTC-USDT", "BTX-USDT") as execution:
         await execution.ready()
-        (connection,) = execution.shell.spec.edges
+        _, connection = execution.shell.spec.edges
         assert isinstance(connection, Gateway)
         connection.session.drop()
         await until(execution.shell.waiting)

@@ -71,7 +71,7 @@ def a_call(secret: str, *, logged_on: bool) -> dict[str, object]:
             BinanceSpot(), signer("key", secret), "http://venue", timeout_s=1, recv_window_ms=500,
             clock=clock, budget=WeightBudget(MemoryBus(), clock, "x"),
             spawn=lambda coroutine, _: coroutine.close(),
-            on_refusal=lambda *_: None, on_usage=lambda _: None,
+            on_refusal=lambda *_: None, on_usage=lambda _: None, may_act=lambda: True,
         )  # fmt: skip
         calls.logged_on = logged_on
         sent = calls.text(7, Ask("order.place", "", "", {"symbol": "X"}))

@@ -128,7 +128,7 @@ class AnExecution:
 
     @property
     def gateway(self) -> Gateway:
-        (gateway,) = self.shell.spec.edges
+        _, gateway = self.shell.spec.edges
         assert isinstance(gateway, Gateway)
         return gateway
 

@@ -52,15 +52,16 @@ class Calls:
 
     A request goes one way, once: over REST only if not a byte of it was written to the stream.
     Whoever reads the stream calls `answered`. `offset_ms` is the venue's clock minus ours.
-    `on_refusal` is told of every error answer, `on_usage` of every count the venue gives. A request
-    without an answer after `timeout_s` is given up by `expire`.
+    `on_refusal` is told of every error answer, `on_usage` of every count the venue gives, `may_act`
+    is asked before an order or a cancel is sent once more. A request without an answer after
+    `timeout_s` is given up by `expire`.
     """
 
     def __init__(
         self, protocol: VenueProtocol, signer: Signer, rest_url: str, *, timeout_s: float,
         recv_window_ms: int, clock: Clock, budget: WeightBudget, spawn: Spawn,
         on_refusal: Callable[[Request, Ask, Answer, Refusal], None],
-        on_usage: Callable[[list[RateLimit]], None],
+        on_usage: Callable[[list[RateLimit]], None], may_act: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.stream: FrameStream | None = None
         self.logged_on = False
@@ -74,6 +75,7 @@ class Calls:
         self._spawn = spawn
         self._on_refusal = on_refusal
         self._on_usage = on_usage
+        self._may_act = may_act
         self._rest = Rest(rest_url, signer, timeout_s, recv_window_ms, self.now_ms)
         self._rest_waiting = 0
         self._number = 0
@@ -115,6 +117,9 @@ class Calls:
 
     async def _once_more(self, kind: Request, ask: Ask, done: Done) -> None:
         await self.measure_clock()
+        if kind is not Request.QUERY and not self._may_act():
+            done(Answer(unsent="refused for its time, and another process may be in our place"))
+            return
         self.send(kind, ask, done, again=False)
 
     def _write(self, ask: Ask, done: Done) -> bool:

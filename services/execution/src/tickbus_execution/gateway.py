@@ -12,7 +12,7 @@ from tickbus.clock import Clock
 from tickbus.codec import Hop
 from tickbus.config import ConfigError, Settings
 from tickbus.events import SubmitOrder
-from tickbus.runtime import Context
+from tickbus.runtime import Context, Lease
 from tickbus_execution import wire
 from tickbus_execution.calls import Calls, VenueRefused
 from tickbus_execution.config import ExecutionConfig
@@ -52,7 +52,7 @@ class Gateway:
 
     def __init__(
         self, core: ExecutionCore, settings: Settings, config: ExecutionConfig,
-        protocol: VenueProtocol,
+        protocol: VenueProtocol, lease: Lease,
     ) -> None:  # fmt: skip
         self._core = core
         self._lease = lease
@@ -92,6 +92,7 @@ class Gateway:
             protocol, self._signer, venue.rest_url, timeout_s=config.request_timeout_s,
             recv_window_ms=config.recv_window_ms, clock=context.clock, budget=budget,
             spawn=context.spawn, on_refusal=self._refused, on_usage=self._used,
+            may_act=lambda: self._lease.held,
         )  # fmt: skip
         self._guard = Guard(VenueRate(), time.monotonic, self._calls.now_ms)
         self._reports = Reports(context, self._drop_session)
@@ -142,6 +143,9 @@ class Gateway:
     async def submit(self, wish: VenueSubmit, hops: tuple[Hop, ...]) -> None:
         """Send an order; the answer comes to the core by itself."""
         order = wish.order
+        if not await self._may_act():
+            self._refuse(order, "LEASE_AWAY", f"never sent: no lease for {HELD_S:g} s")
+            return
         no = self._guard.standing()
         if no is None and not self.session.compared:
             # Before the first look a fill would be in the opening balances and counted on top;
@@ -165,6 +169,17 @@ class Gateway:
         telemetry.observe_ns("approved_to_sent", now - hops[-1].ts_recv)
         if hops[0].service == "feed":
             telemetry.observe_ns("tick_to_order", now - hops[0].ts_recv)
+
+    async def _may_act(self) -> bool:
+        """Wait until no other process can be in our place; False when that took too long.
+
+        Meanwhile nothing is said of the order either: it may be somebody else's already.
+        """
+        if self._lease.held:
+            return True
+        began = time.monotonic()
+        await self._lease.until_held()
+        return time.monotonic() - began < HELD_S
 
     def _hold(self, wish: VenueSubmit, hops: tuple[Hop, ...], too_many: No) -> None:
         if len(self._held) < HELD_MAX:

@@ -4,7 +4,7 @@ from functools import partial
 
 from tickbus import subjects
 from tickbus.config import ConfigError, Settings, nearest
-from tickbus.runtime import ServiceSpec
+from tickbus.runtime import Lease, ServiceSpec
 from tickbus_execution.binance import BinanceSpot
 from tickbus_execution.binance_usdm import BinanceUsdm
 from tickbus_execution.config import ExecutionConfig
@@ -52,7 +52,9 @@ def build(settings: Settings) -> ServiceSpec:
     durable = "execution" if is_main else f"execution_{venue.name}"
     mode = mode_of(settings, config)
     if mode == "venue":
-        gateway = Gateway(core, settings, config, protocol_of(venue.adapter))
+        core = ExecutionCore(venue.name)
+        lease = Lease(f"execution.{venue.name}", config.lease_ttl_s)
+        gateway = Gateway(core, settings, config, protocol_of(venue.adapter), lease)
         return ServiceSpec(
             name="execution",
             core=core,
