@@ -43,7 +43,7 @@ def test_each_way_to_run_has_a_data_directory_of_its_own() -> None:
     assert names == ["sim", "binance-paper", "binance-testnet", "binance-live"]
 
 
-@pytest.mark.parametrize("venue", ["sim", "binance-testnet"])
+@pytest.mark.parametrize("venue", ["sim", "binance-testnet", "binance-usdm-testnet"])
 def test_live_is_for_real_binance_only(venue: str) -> None:
     with pytest.raises(CliError, match="--live"):
         choose(venue, True)

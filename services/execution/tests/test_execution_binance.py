@@ -1,8 +1,5 @@
 """Binance's order entry: what is sent, and what its answers and events mean."""
 
-import hashlib
-import hmac
-import json
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +7,8 @@ import msgspec
 import pytest
 
 from tickbus.events import LiquiditySide, OrderType, Side, SubmitOrder, TimeInForce
-from tickbus_execution import binance
-from tickbus_execution.venue import Outcome, VenueStatus
+from tickbus_execution import binance, wire
+from tickbus_execution.venue import VenueStatus
 
 
 def an_order(price: str | None = "0.00001", **terms: Any) -> SubmitOrder:
@@ -20,22 +17,6 @@ def an_order(price: str | None = "0.00001", **terms: Any) -> SubmitOrder:
     return SubmitOrder(
         1, 1, "s-r-1", "s", "sim", "BTC-USDT", Side.BUY, kind, Decimal("1E-5"), limit, **terms
     )
-
-
-def test_signature_is_hmac_over_sorted_parameters() -> None:
-    secret = "not-a-real-one"
-    params = {"b": 2, "a": "x", "c": False}
-    expected = hmac.new(secret.encode(), b"a=x&b=2&c=false", hashlib.sha256).hexdigest()
-    assert binance.sign(secret, params) == expected
-
-
-def test_signed_request_carries_key_time_and_signature() -> None:
-    sent = json.loads(binance.signed(7, "order.place", {"symbol": "X"}, "key", "secret", 123, 500))
-    params = sent["params"]
-    signature = params.pop("signature")
-    assert (sent["id"], sent["method"]) == (7, "order.place")
-    assert params == {"symbol": "X", "apiKey": "key", "timestamp": 123, "recvWindow": 500}
-    assert signature == binance.sign("secret", params)
 
 
 @pytest.mark.parametrize(
@@ -54,24 +35,6 @@ def test_order_is_spelled_as_the_venue_wants_it(order: SubmitOrder, wanted: dict
     assert params["quantity"] == "0.00001", "no exponent"
     assert params["newClientOrderId"] == "s-r-1"
     assert ("timeInForce" in params) == (params["type"] == "LIMIT")
-
-
-@pytest.mark.parametrize(
-    ("code", "message", "status", "outcome"),
-    [
-        (-1007, "Timeout", 400, Outcome.UNKNOWN),
-        (-1001, "", 400, Outcome.UNKNOWN),
-        (0, "", 503, Outcome.UNKNOWN),
-        (-2010, "Duplicate order sent.", 400, Outcome.UNKNOWN),
-        (-2010, "Account has insufficient balance for requested action.", 400, Outcome.REFUSED),
-        (-1013, "Filter failure: LOT_SIZE", 400, Outcome.REFUSED),
-        (-2013, "Order does not exist.", 400, Outcome.NOT_FOUND),
-    ],
-)
-def test_error_means_refused_unknown_or_not_found(
-    code: int, message: str, status: int, outcome: Outcome
-) -> None:
-    assert binance.outcome_of({"code": code, "msg": message}, status)[0] is outcome
 
 
 EVENT = {
@@ -109,13 +72,11 @@ def test_self_trade_prevention_is_an_expiry_with_its_reason() -> None:
 
 
 def test_numbers_in_answers_never_pass_through_a_float() -> None:
-    body = binance.read(msgspec.Raw(b'{"price": 0.1000000000000000055511151231257827}'))
+    body = wire.read(msgspec.Raw(b'{"price": 0.1000000000000000055511151231257827}'))
     assert body["price"] == Decimal("0.1000000000000000055511151231257827")
 
 
 @pytest.mark.parametrize("broken", [{"X": "NEW_WORD"}, {"T": "x"}, {"q": "much"}])
 def test_report_of_another_shape_raises_what_the_gateway_expects(broken: dict[str, str]) -> None:
-    from tickbus_execution.gateway import UNREADABLE
-
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(wire.UNREADABLE):
         binance.execution_report({**EVENT, **broken}, "BTC-USDT", 5)

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tickbus.budget import SHARE, WeightBudget
 from tickbus.bus import BusError, MemoryBus
 from tickbus.clock import Clock, WallClock
 from tickbus_feed.adapter import Request, Unreadable
-from tickbus_feed.budget import SHARE, WeightBudget
 from tickbus_feed.clock_check import measure
 from tickbus_feed.rest import Lane, RestClient, VenueUnavailable
 from tickbus_feed.service import adapter_named
@@ -87,6 +87,14 @@ async def test_one_process_that_is_refused_silences_all() -> None:
     await asyncio.wait_for(second.acquire(1), 1)
     other = WeightBudget(bus, clock, "venue.another-address")
     await asyncio.wait_for(other.acquire(1), 1)
+
+
+async def test_process_that_just_began_knows_the_limit_from_the_others() -> None:
+    bus, clock = MemoryBus(), StoppedClock()
+    await WeightBudget(bus, clock, "venue.default", 6000).acquire(3000)
+    newcomer = WeightBudget(bus, clock, "venue.default")
+    await asyncio.wait_for(newcomer.acquire(20), 1)
+    assert newcomer.limit == 6000
 
 
 async def test_process_without_a_bus_takes_a_small_part() -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from tickbus.budget import WeightBudget
 from tickbus.bus import MemoryBus, Message
 from tickbus.captures import Captures
 from tickbus.clock import WallClock
@@ -19,7 +20,6 @@ from tickbus.events import BookSnapshot, FeedState, FeedStatus
 from tickbus.runtime import Shell
 from tickbus.websocket import FrameStream
 from tickbus_feed.adapter import Request
-from tickbus_feed.budget import WeightBudget
 from tickbus_feed.connection import VenueConnection
 from tickbus_feed.core import FeedCore
 from tickbus_feed.rest import RestClient, VenueUnavailable

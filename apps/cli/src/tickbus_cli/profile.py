@@ -65,6 +65,13 @@ _PROFILES = (
         needs_keys=True,
     ),
     Profile(
+        name="binance-usdm-testnet",
+        venue="binance-usdm-testnet",
+        overlays=("venues/binance-usdm-testnet.yaml",),
+        says="Binance's USD-M futures testnet, play money",
+        needs_keys=True,
+    ),
+    Profile(
         name="binance-live",
         venue="binance",
         overlays=("venues/binance.yaml", "venues/binance-live.yaml"),

@@ -1,19 +1,15 @@
-"""Binance spot's order entry: signed requests out, answers and user events in; no IO here.
+"""Binance spot's order entry: requests, answers and user events; no IO here.
 
-Requests and events travel over the WebSocket API. Sources: Binance's `web-socket-api.md`,
-`user-data-stream.md` and `errors.md`.
+Requests and events travel over the WebSocket API, requests over REST where that is away. Sources:
+Binance's `web-socket-api.md`, `rest-api.md` and `user-data-stream.md`.
 """
 
-import hashlib
-import hmac
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
-
-import msgspec
 
 from tickbus.events import (
     Balance,
+    CancelOrder,
     Fill,
     LiquiditySide,
     OrderType,
@@ -21,23 +17,13 @@ from tickbus.events import (
     SubmitOrder,
     TimeInForce,
 )
-from tickbus_execution.venue import AccountReport, ForeignFill, OrderReport, Outcome, VenueStatus
+from tickbus_execution.protocol import Heard, InstrumentOf
+from tickbus_execution.refusals import SPOT
+from tickbus_execution.venue import AccountReport, ForeignFill, OrderReport, VenueStatus
+from tickbus_execution.wire import MS_NS, Ask, Lane, lane_of
 
-MS_NS = 1_000_000
-
-# What a refusal means for the request. Not in the table: the venue said no, and why.
-OUTCOMES: dict[int, Outcome] = {
-    -1000: Outcome.UNKNOWN,  # unknown error while processing
-    -1001: Outcome.UNKNOWN,  # internal error
-    -1006: Outcome.UNKNOWN,  # unexpected response from the message bus
-    -1007: Outcome.UNKNOWN,  # time-out waiting for the backend
-    -2013: Outcome.NOT_FOUND,  # order does not exist (it may lag right after placing)
-}
-CLOCK_CODE = -1021
-DUPLICATE_CODE = -2010
-PAUSE_CODES = frozenset({-1003, -1015, -1008})
-KEY_CODES = frozenset({-1022, -2014, -2015})
-_STATUSES = {
+EXTERNAL_PREFIX = "ext-"
+STATUSES = {
     "PENDING_NEW": VenueStatus.NEW,
     "PENDING_CANCEL": VenueStatus.NEW,
     "EXPIRED_IN_MATCH": VenueStatus.EXPIRED,
@@ -45,88 +31,168 @@ _STATUSES = {
 }
 
 
-class Answer(msgspec.Struct):
-    """One frame of the WebSocket API: an answer (`id`) or an event."""
+class BinanceSpot:
+    """Binance spot, and what speaks like it."""
 
-    id: int | str | None = None
-    status: int = 0
-    result: msgspec.Raw = msgspec.Raw(b"")
-    error: dict[str, Any] | None = None
-    event: msgspec.Raw = msgspec.Raw(b"")
+    name = "binance"
+    dialect = SPOT
+    time = Ask("time", "GET", "/api/v3/time", {}, signed=False, keyed=False)
+    account = Ask("account.status", "GET", "/api/v3/account", {}, weight=20)
+    trades_page = 1000
+    trades_window_ms = 24 * 3_600_000
+    subscribe: Ask | None = Ask("userDataStream.subscribe.signature", "", "", {}, weight=2)
+    new_listen_key: Ask | None = None
+    keep_listen_key: Ask | None = None
+    position_mode: Ask | None = None
+    has_countdown = False
+
+    def limits(self, symbol: str) -> Ask:
+        """Ask for exchangeInfo of one symbol; that of all is megabytes."""
+        path, params = "/api/v3/exchangeInfo", {"symbol": symbol}
+        return Ask("exchangeInfo", "GET", path, params, weight=20, signed=False, keyed=False)
+
+    def private_url(self, ws_url: str, listen_key: str) -> str:
+        """Never asked: the user stream is on the WebSocket API."""
+        raise NotImplementedError(self.name)
+
+    def countdown(self, symbol: str, after_ms: int) -> Ask:
+        """Never asked: spot has none."""
+        raise NotImplementedError(self.name)
+
+    def note_conditional(self, client_order_id: str) -> None:
+        """Nothing: such orders are like any other here."""
+
+    def place(self, order: SubmitOrder, symbol: str) -> Ask:
+        """`order.place`; plain decimals, never an exponent."""
+        params = order_params(order, symbol)
+        return Ask("order.place", "POST", "/api/v3/order", params, lane_of(order))
+
+    def cancel(self, cancel: CancelOrder, symbol: str) -> Ask:
+        """`order.cancel`; the wish's id goes along."""
+        params = {
+            "symbol": symbol,
+            **named(cancel.client_order_id),
+            "newClientOrderId": cancel.command_id[:36],
+        }
+        return Ask("order.cancel", "DELETE", "/api/v3/order", params, Lane.CANCEL)
+
+    def status(self, client_order_id: str, symbol: str) -> Ask:
+        """`order.status`."""
+        params = {"symbol": symbol, **named(client_order_id)}
+        return Ask("order.status", "GET", "/api/v3/order", params, weight=4)
+
+    def trades_of(self, symbol: str, venue_order_id: str) -> Ask:
+        """`myTrades` of one order."""
+        params = {"symbol": symbol, "orderId": int(venue_order_id)}
+        return Ask("myTrades", "GET", "/api/v3/myTrades", params, weight=5)
+
+    def open_orders(self, symbol: str) -> tuple[Ask, ...]:
+        """`openOrders.status`; conditional orders are among them."""
+        params = {"symbol": symbol}
+        return (Ask("openOrders.status", "GET", "/api/v3/openOrders", params, weight=6),)
+
+    def triggered(self, symbol: str) -> Ask | None:
+        """Nothing: an order keeps its id when it is triggered."""
+        return None
+
+    def trades(
+        self, symbol: str, *, from_id: int | None = None, start_ms: int | None = None,
+        end_ms: int | None = None,
+    ) -> Ask:  # fmt: skip
+        """`myTrades`."""
+        params = span(symbol, self.trades_page, from_id, start_ms, end_ms)
+        return Ask("myTrades", "GET", "/api/v3/myTrades", params, weight=20)
+
+    def read_order(self, body: dict[str, Any], instrument_id: str, ts_recv: int) -> OrderReport:
+        """See `order_report`."""
+        return order_report(body, instrument_id, ts_recv)
+
+    def read_trade(self, body: dict[str, Any], instrument_id: str) -> ForeignFill:
+        """See `foreign_fill`."""
+        return foreign_fill(body, instrument_id)
+
+    def read_account(
+        self, body: dict[str, Any], ts_recv: int, ts_asked: int, instrument_of: InstrumentOf
+    ) -> AccountReport:
+        """See `account_report`."""
+        return account_report(body, ts_recv, ts_asked)
+
+    def read_trading(self, body: dict[str, Any], symbol: str) -> bool:
+        """Whether exchangeInfo lists `symbol` as TRADING."""
+        return is_trading(body, symbol)
+
+    def read_event(self, event: dict[str, Any], ts_recv: int, instrument_of: InstrumentOf) -> Heard:
+        """Reports on orders, balances, and the stream's own end."""
+        kind = event["e"]
+        if kind == "executionReport":
+            name = instrument_of(str(event["s"]))
+            if name is None:
+                return Heard(unknown_symbol=str(event["s"]))
+            return Heard((execution_report(event, name, ts_recv),))
+        if kind == "outboundAccountPosition":
+            return Heard((account_report(event, ts_recv),))
+        if kind in ("eventStreamTerminated", "serverShutdown"):
+            return Heard(ending=str(kind))
+        return Heard()
 
 
-read_answer = msgspec.json.Decoder(Answer).decode
-# Decimals stay text until they become Decimal: no float in between.
-_read_json = msgspec.json.Decoder(float_hook=Decimal).decode
-_encode = msgspec.json.Encoder().encode
+def named(client_order_id: str) -> dict[str, Any]:
+    """How an order is asked for: our spelling of a foreign order is not the venue's."""
+    if client_order_id.startswith(EXTERNAL_PREFIX):
+        return {"orderId": int(client_order_id[len(EXTERNAL_PREFIX) :])}
+    return {"origClientOrderId": client_order_id}
 
 
-def sign(secret: str, params: dict[str, Any]) -> str:
-    """HMAC-SHA256 over `k=v` sorted by name, joined by `&`; hexadecimal."""
-    mac = _keyed(secret).copy()
-    mac.update("&".join([f"{k}={_text(v)}" for k, v in sorted(params.items())]).encode())
-    return mac.hexdigest()
+def span(
+    symbol: str, limit: int, from_id: int | None, start_ms: int | None, end_ms: int | None
+) -> dict[str, Any]:
+    """The parameters of a question for trades."""
+    given = {"fromId": from_id, "startTime": start_ms, "endTime": end_ms}
+    return {"symbol": symbol, "limit": limit, **{k: v for k, v in given.items() if v is not None}}
 
 
-@lru_cache(maxsize=4)
-def _keyed(secret: str) -> hmac.HMAC:
-    # Scheduling the key is half of the work, and the same each time.
-    return hmac.new(secret.encode(), digestmod=hashlib.sha256)
+def is_trading(body: dict[str, Any], symbol: str) -> bool:
+    """Whether an exchangeInfo lists `symbol` as TRADING."""
+    return any(s["symbol"] == symbol and s["status"] == "TRADING" for s in body["symbols"])
 
 
-def _text(value: Any) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
-
-
-def request(request_id: int, method: str, params: dict[str, Any]) -> str:
-    """One request as sent."""
-    return _encode({"id": request_id, "method": method, "params": params}).decode()
-
-
-def signed(
-    request_id: int, method: str, params: dict[str, Any], key: str, secret: str, now_ms: int,
-    recv_window_ms: int,
-) -> str:  # fmt: skip
-    """One signed request; `now_ms` is the venue's time as we reckon it."""
-    params = {**params, "apiKey": key, "timestamp": now_ms, "recvWindow": recv_window_ms}
-    params["signature"] = sign(secret, params)
-    return request(request_id, method, params)
+TRIGGERED_TYPES = {
+    OrderType.STOP_MARKET: "STOP_LOSS",
+    OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT",
+    OrderType.TAKE_PROFIT_MARKET: "TAKE_PROFIT",
+    OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT_LIMIT",
+}
 
 
 def order_params(order: SubmitOrder, symbol: str) -> dict[str, Any]:
     """The parameters of `order.place` for our order; plain decimals, never an exponent."""
-    params: dict[str, Any] = {
+    return {
         "symbol": symbol,
         "side": str(order.side),
         "quantity": f"{order.quantity:f}",
         "newClientOrderId": order.client_order_id,
         "newOrderRespType": "FULL",
-        "returnRateLimits": False,
+        **_terms(order),
     }
-    if order.order_type is OrderType.MARKET:
-        return {**params, "type": "MARKET"}
-    assert order.price is not None  # risk lets no LIMIT pass without
-    params["price"] = f"{order.price:f}"
-    if order.post_only:
-        return {**params, "type": "LIMIT_MAKER"}
-    tif = order.time_in_force if order.time_in_force in TimeInForce else TimeInForce.GTC
-    return {**params, "type": "LIMIT", "timeInForce": str(tif)}
 
 
-def outcome_of(error: dict[str, Any], status: int) -> tuple[Outcome, str, str]:
-    """(what it means, the venue's code, its words) of an error answer."""
-    code, message = int(error.get("code", 0)), str(error.get("msg", ""))
-    if code == DUPLICATE_CODE and "Duplicate" in message:
-        return Outcome.UNKNOWN, str(code), message  # it may be the one that was sent before
-    outcome = OUTCOMES.get(code)
-    if outcome is None:
-        outcome = Outcome.UNKNOWN if status >= 500 else Outcome.REFUSED
-    return outcome, str(code), message
+def _terms(order: SubmitOrder) -> dict[str, Any]:
+    kind = order.order_type
+    if kind is OrderType.MARKET:
+        return {"type": "MARKET"}
+    if kind is OrderType.LIMIT and order.post_only:
+        return {"type": "LIMIT_MAKER", "price": f"{order.price:f}"}
+    if not kind.has_trigger:
+        return {"type": "LIMIT", **_limit(order)}
+    trigger = {"type": TRIGGERED_TYPES[kind], "stopPrice": f"{order.trigger_price:f}"}
+    return {**trigger, **_limit(order)} if kind.has_limit else trigger
 
 
-def read(raw: msgspec.Raw) -> Any:
-    """The JSON in `raw`, numbers with a point as Decimal."""
-    return _read_json(bytes(raw))
+def _limit(order: SubmitOrder) -> dict[str, Any]:
+    # Spot knows no end of an order; the core cancels it when its time has come.
+    tif = order.time_in_force
+    until_then = TimeInForce.GTC if tif is TimeInForce.GTD else tif
+    return {"price": f"{order.price:f}", "timeInForce": str(until_then)}
 
 
 def order_report(body: dict[str, Any], instrument_id: str, ts_recv: int) -> OrderReport:
@@ -153,7 +219,7 @@ def order_report(body: dict[str, Any], instrument_id: str, ts_recv: int) -> Orde
         client_order_id=str(body.get("origClientOrderId") or body["clientOrderId"]),
         instrument_id=instrument_id,
         venue_order_id=str(body["orderId"]),
-        status=_STATUSES[body["status"]],
+        status=STATUSES[body["status"]],
         side=side,
         quantity=Decimal(body["origQty"]),
         filled_quantity=Decimal(body["executedQty"]),
@@ -188,7 +254,7 @@ def execution_report(event: dict[str, Any], instrument_id: str, ts_recv: int) ->
         client_order_id=str(event["C"] or event["c"]),
         instrument_id=instrument_id,
         venue_order_id=str(event["i"]),
-        status=_STATUSES[event["X"]],
+        status=STATUSES[event["X"]],
         side=Side(event["S"]),
         quantity=Decimal(event["q"]),
         filled_quantity=Decimal(event["z"]),

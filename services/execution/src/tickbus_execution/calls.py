@@ -1,28 +1,45 @@
-"""Requests over one WebSocket API session, each matched with its answer or its time-out."""
+"""Requests to a venue, each matched with its answer or its time-out, over whatever carries them."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from websockets.exceptions import WebSocketException
 
+from tickbus.budget import WeightBudget
 from tickbus.clock import Clock
 from tickbus.websocket import FrameStream
-from tickbus_execution import binance
-from tickbus_execution.venue import Outcome
+from tickbus_execution import wire
+from tickbus_execution.protocol import VenueProtocol
+from tickbus_execution.refusals import Action, Refusal, read_refusal
+from tickbus_execution.rest import Rest
+from tickbus_execution.signing import Signer
+from tickbus_execution.venue import Outcome, Request
+from tickbus_execution.wire import MS_NS, UNREADABLE, Answer, Ask, Lane, RateLimit
 
-Done = Callable[[binance.Answer | None], None]
+Done = Callable[[Answer | None], None]
+Spawn = Callable[[Coroutine[Any, Any, None], str], Any]
+CLOCK_SAMPLES = 3
+REST_WAITING_MAX = 500
+"""Requests under way over REST; past that one is given up unsent."""
 
 
 class VenueRefused(Exception):
-    """The venue answered with an error; `code` is its own."""
+    """The venue answered a `call` with an error; `refusal` is what that means."""
 
-    def __init__(self, code: str, message: str, outcome: Outcome) -> None:
-        super().__init__(f"{code} {message}")
-        self.code = code
-        self.message = message
-        self.outcome = outcome
+    def __init__(self, what: str, refusal: Refusal) -> None:
+        super().__init__(f"{what}: {refusal.detail}")
+        self.refusal = refusal
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it means for the request."""
+        return self.refusal.outcome
+
+
+class Unsent(ConnectionError):
+    """The request never left."""
 
 
 class _Pending(NamedTuple):
@@ -31,76 +48,146 @@ class _Pending(NamedTuple):
 
 
 class Calls:
-    """Signs and writes requests to `stream`; whoever reads the stream calls `answered`.
+    """Signs requests and writes them to `stream`, or asks over REST where there is none.
 
-    `offset_ms` is the venue's clock minus ours. `on_refusal` is told of every error answer to a
-    `call`. A request without an answer after `timeout_s` is given up by `expire`.
+    A request goes one way, once: over REST only if not a byte of it was written to the stream.
+    Whoever reads the stream calls `answered`. `offset_ms` is the venue's clock minus ours.
+    `on_refusal` is told of every error answer, `on_usage` of every count the venue gives, `may_act`
+    is asked before an order or a cancel is sent once more. A request without an answer after
+    `timeout_s` is given up by `expire`.
     """
 
     def __init__(
-        self, key: str, secret: str, recv_window_ms: int, timeout_s: float, clock: Clock,
-        on_refusal: Callable[[binance.Answer], None],
+        self, protocol: VenueProtocol, signer: Signer, rest_url: str, *, timeout_s: float,
+        recv_window_ms: int, clock: Clock, budget: WeightBudget, spawn: Spawn,
+        on_refusal: Callable[[Request, Ask, Answer, Refusal], None],
+        on_usage: Callable[[list[RateLimit]], None], may_act: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.stream: FrameStream | None = None
+        self.logged_on = False
         self.offset_ms = 0
-        self._key = key
-        self._secret = secret
+        self._protocol = protocol
+        self._signer = signer
         self._recv_window_ms = recv_window_ms
         self._timeout_s = timeout_s
         self._clock = clock
+        self._budget = budget
+        self._spawn = spawn
         self._on_refusal = on_refusal
+        self._on_usage = on_usage
+        self._may_act = may_act
+        self._rest = Rest(rest_url, signer, timeout_s, recv_window_ms, self.now_ms)
+        self._rest_waiting = 0
         self._number = 0
         self._pending: dict[int, _Pending] = {}
+        self._measuring: asyncio.Future[None] | None = None
 
     @property
     def pending(self) -> int:
         """Requests that wait for their answer."""
-        return len(self._pending)
+        return len(self._pending) + self._rest_waiting
 
-    def send(self, method: str, params: dict[str, Any], done: Done, *, signed: bool = True) -> bool:
-        """Write a request; `done` gets the answer, None when there was none in time.
+    def now_ms(self) -> int:
+        """The venue's time as we reckon it."""
+        return self._clock.now_ns() // MS_NS + self.offset_ms
 
-        False, and nothing written, when there is no session.
+    # -- sending -----------------------------------------------------------------------------------
+
+    def send(self, kind: Request, ask: Ask, done: Done, *, again: bool = True) -> None:
+        """Send a request; `done` gets the answer, None when there was none in time.
+
+        One that the venue found out of time was not taken: it goes once more, by a better clock.
         """
-        if self.stream is None:
+
+        def answered(answer: Answer | None) -> None:
+            if answer is not None:
+                self._on_usage(answer.rate_limits)
+                if answer.error is not None:
+                    refusal = read_refusal(
+                        self._protocol.dialect, kind, answer.error, answer.status
+                    )
+                    self._on_refusal(kind, ask, answer, refusal)
+                    if refusal.action is Action.RESYNC_CLOCK and again:
+                        self._spawn(self._once_more(kind, ask, done), "once more")
+                        return
+            done(answer)
+
+        if not self._write(ask, answered):
+            self._spawn(self._ask_rest(ask, answered), "a request over REST")
+
+    async def _once_more(self, kind: Request, ask: Ask, done: Done) -> None:
+        await self.measure_clock()
+        if kind is not Request.QUERY and not self._may_act():
+            done(Answer(unsent="refused for its time, and another process may be in our place"))
+            return
+        self.send(kind, ask, done, again=False)
+
+    def _write(self, ask: Ask, done: Done) -> bool:
+        if self.stream is None or not ask.method:
             return False
         self._number += 1
         try:
-            self.stream.send(self.text(self._number, method, params, signed=signed))
+            self.stream.send(self.text(self._number, ask))
         except WebSocketException:
             return False  # the state of the session forbids it: not a byte was written
         self._pending[self._number] = _Pending(time.monotonic() + self._timeout_s, done)
         return True
 
-    def text(self, number: int, method: str, params: dict[str, Any], *, signed: bool = True) -> str:
-        """A request as it would be sent now."""
-        if not signed:
-            return binance.request(number, method, params)
-        now_ms = self._clock.now_ns() // binance.MS_NS + self.offset_ms
-        return binance.signed(
-            number, method, params, self._key, self._secret, now_ms, self._recv_window_ms
-        )
+    def text(self, number: int, ask: Ask) -> str:
+        """A request as it would be written to the stream now."""
+        if not ask.signed:
+            return wire.request(number, ask.method, ask.params)
+        # Not sorted, but for the signature: the venue reads them in any order.
+        params = {**ask.params, "timestamp": self.now_ms(), "recvWindow": self._recv_window_ms}
+        if not self.logged_on:
+            params["apiKey"] = self._signer.key
+            params["signature"] = self._signer.sign(wire.sorted_payload(params))
+        return wire.request(number, ask.method, params)
 
-    async def call(self, method: str, params: dict[str, Any], *, signed: bool) -> Any:
-        """One request and its result. Raises VenueRefused, TimeoutError, ConnectionError."""
-        future: asyncio.Future[binance.Answer | None] = asyncio.get_running_loop().create_future()
+    async def _ask_rest(self, ask: Ask, done: Done) -> None:
+        if not ask.path:
+            done(Answer(unsent=f"{ask.method}: no session"))
+            return
+        if self._rest_waiting >= REST_WAITING_MAX:
+            done(Answer(unsent=f"{REST_WAITING_MAX} requests wait for their answers"))
+            return
+        self._rest_waiting += 1
+        try:
+            answer = await self._rest.ask(ask)
+        finally:
+            self._rest_waiting -= 1
+        done(answer)
 
-        def done(answer: binance.Answer | None) -> None:
+    async def call(self, ask: Ask) -> Any:
+        """One request and its result; a question waits until the budget has room for it.
+
+        Raises VenueRefused, TimeoutError, Unsent, or one of UNREADABLE.
+        """
+        if ask.weight and ask.lane is Lane.QUERY:
+            await self._budget.acquire(ask.weight)
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+
+        def done(answer: Answer | None) -> None:
             if not future.done():
                 future.set_result(answer)
 
-        if not self.send(method, params, done, signed=signed):
-            raise ConnectionError(f"{method}: not connected")
+        self.send(Request.QUERY, ask, done)
         answer = await future
+        what = ask.method or ask.path
         if answer is None:
-            raise TimeoutError(f"{method}: no answer in {self._timeout_s:g} s")
+            raise TimeoutError(f"{what}: no answer in {self._timeout_s:g} s")
+        if answer.unsent:
+            raise Unsent(f"{what}: {answer.unsent}")
         if answer.error is not None:
-            outcome, code, message = binance.outcome_of(answer.error, answer.status)
-            self._on_refusal(answer)
-            raise VenueRefused(code, f"{method}: {message}", outcome)
-        return binance.read(answer.result)
+            refusal = read_refusal(
+                self._protocol.dialect, Request.QUERY, answer.error, answer.status
+            )
+            raise VenueRefused(what, refusal)
+        return wire.read(answer.result)
 
-    def answered(self, number: int, answer: binance.Answer) -> None:
+    # -- answers -----------------------------------------------------------------------------------
+
+    def answered(self, number: int, answer: Answer) -> None:
         """Hand an answer to whoever waits for it; one that comes too late is not missed."""
         pending = self._pending.pop(number, None)
         if pending is not None:
@@ -114,8 +201,44 @@ class Calls:
                 del self._pending[number]
                 pending.done(None)
 
-    def fail_all(self) -> None:
-        """What had no answer when the session ended has an unknown outcome."""
+    def detach(self) -> None:
+        """The stream is gone; what had no answer yet has an unknown outcome."""
+        self.stream, self.logged_on = None, False
         pending, self._pending = self._pending, {}
         for each in pending.values():
             each.done(None)
+
+    async def close(self) -> None:
+        """Close what was opened for REST."""
+        await self._rest.close()
+
+    # -- the clock ---------------------------------------------------------------------------------
+
+    async def measure_clock(self) -> None:
+        """Set `offset_ms` by the fastest of some samples; one measurement serves all who ask.
+
+        What cannot be measured stays as it was.
+        """
+        if self._measuring is not None:
+            await asyncio.shield(self._measuring)
+            return
+        self._measuring = asyncio.get_running_loop().create_future()
+        try:
+            await self._measure()
+        finally:
+            self._measuring.set_result(None)
+            self._measuring = None
+
+    async def _measure(self) -> None:
+        best = float("inf")
+        for _ in range(CLOCK_SAMPLES):
+            before = self._clock.now_ns()
+            try:
+                result = await self.call(self._protocol.time)
+                server_ms = int(result["serverTime"])
+            except (VenueRefused, TimeoutError, ConnectionError, *UNREADABLE):
+                return
+            after = self._clock.now_ns()
+            if after - before < best:
+                best = after - before
+                self.offset_ms = round(server_ms - (before + after) / 2 / MS_NS)

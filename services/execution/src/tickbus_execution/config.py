@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from tickbus_execution.signing import KeyType
+
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -24,9 +26,12 @@ class ExecutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `mode`: `venue` sends orders, `paper` fills them against the live book, `dry_run` only logs
     them; `auto` follows platform.mode. `request_timeout_s`: an order request without an answer for
     so long has an unknown outcome. `recv_window_ms`: a request that reaches the venue later is
-    refused there. `reconcile_interval_s`: how often the account is compared. `lease_ttl_s`: a
-    process that was paused for longer sends nothing more, and one on another machine takes its
-    place after so long.
+    refused there. `reconcile_interval_s`: how often the account is compared. `countdown_s`: where
+    the venue has a dead man's switch, it cancels everything when it has not heard from us for so
+    long; 0 leaves it off. `lease_ttl_s`: a process that was paused for longer sends nothing more,
+    and one on another machine takes its place after so long. `key_type`: of the venue's API key;
+    `auto` tells by the secret. `egress`: processes with the same word share the venue's request
+    budget; it stands for the address they are seen from, and is that of the feed.
     """
 
     mode: Literal["auto", "venue", "paper", "dry_run"] = "auto"
@@ -34,4 +39,7 @@ class ExecutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     recv_window_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 5_000
     reconcile_interval_s: Positive = 120.0
     lease_ttl_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 2.0
+    countdown_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
+    key_type: KeyType = "auto"
+    egress: str = "default"
     paper: PaperConfig = PaperConfig()

@@ -3,15 +3,35 @@
 from functools import partial
 
 from tickbus import subjects
-from tickbus.config import Settings
+from tickbus.config import ConfigError, Settings, nearest
 from tickbus.runtime import Lease, ServiceSpec
+from tickbus_execution.binance import BinanceSpot
+from tickbus_execution.binance_usdm import BinanceUsdm
 from tickbus_execution.config import ExecutionConfig
 from tickbus_execution.core import ExecutionCore
-from tickbus_execution.gateway import BinanceGateway
+from tickbus_execution.gateway import Gateway
 from tickbus_execution.paper import PaperExecution, PaperVenue
+from tickbus_execution.protocol import VenueProtocol
 from tickbus_execution.venue import VenueCancel, VenueQuery, VenueSubmit
 
 _MODES = {"simulated": "venue", "testnet": "venue", "live": "venue"}
+PROTOCOLS: dict[str, type[VenueProtocol]] = {
+    "binance": BinanceSpot,
+    "binance-usdm": BinanceUsdm,
+}
+"""Where orders can be sent, by `venue.adapter`."""
+
+
+def protocol_of(adapter: str) -> VenueProtocol:
+    """What speaks to the venue of `adapter`. Raises ConfigError for one that has no order entry."""
+    kind = PROTOCOLS.get(adapter)
+    if kind is None:
+        raise ConfigError(
+            f"venue.adapter = {adapter!r}: no orders can be sent there;"
+            f" {nearest(adapter, list(PROTOCOLS), 'adapters with order entry')} Or fill orders"
+            " against its books with execution.mode: paper"
+        )
+    return kind()
 
 
 def mode_of(settings: Settings, config: ExecutionConfig) -> str:
@@ -34,7 +54,7 @@ def build(settings: Settings) -> ServiceSpec:
     if mode == "venue":
         core = ExecutionCore(venue.name)
         lease = Lease(f"execution.{venue.name}", config.lease_ttl_s)
-        gateway = BinanceGateway(core, settings, config, lease)
+        gateway = Gateway(core, settings, config, protocol_of(venue.adapter), lease)
         return ServiceSpec(
             name="execution",
             core=core,

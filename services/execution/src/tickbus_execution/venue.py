@@ -92,7 +92,7 @@ class Request(StrEnum):
 
 
 class RequestFailed(Event, frozen=True):
-    """A request that did not do what it asked for; `reason` is the venue's code or ours."""
+    """A request that did not do what it asked for; `detail` holds the venue's code and words."""
 
     request: Request
     outcome: Outcome
@@ -104,10 +104,16 @@ class RequestFailed(Event, frozen=True):
 
 
 class AccountReport(Event, frozen=True):
-    """Balances; `complete` when it lists every asset."""
+    """Balances; `complete` when it lists every asset.
+
+    `positions` of derivatives, as far as the report names them; `reason` in the venue's words,
+    where it gives one (`FUNDING_FEE`, `MARGIN_TRANSFER`).
+    """
 
     balances: tuple[Balance, ...]
     complete: bool
+    positions: "tuple[VenuePosition, ...]" = ()
+    reason: str = ""
 
 
 class ForeignFill(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -134,3 +140,10 @@ class VenueLost(Event, frozen=True):
 
 Reports = OrderReport | RequestFailed | AccountReport | VenueSnapshot | VenueLost
 """What a gateway gives the core."""
+
+
+class VenuePosition(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A derivative position as the venue has it; `quantity` is signed, long above zero."""
+
+    instrument_id: str
+    quantity: Decimal

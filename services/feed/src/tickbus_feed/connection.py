@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tickbus.backoff import delays_s
+from tickbus.budget import WeightBudget
 from tickbus.bus import BusError
 from tickbus.codec import Hop
 from tickbus.config import ConfigError, VenueConfig
@@ -15,7 +15,6 @@ from tickbus.runtime import Context
 from tickbus.shard import Shard
 from tickbus.websocket import FrameStream
 from tickbus_feed.adapter import Adapter, Unreadable
-from tickbus_feed.budget import WeightBudget
 from tickbus_feed.clock_check import keep_measuring
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.core import FeedCore
@@ -85,8 +84,7 @@ class VenueConnection:
         self._context = context
         self._clock = context.clock
         self._log = context.log
-        host = urlsplit(self._venue.rest_url).netloc.replace(":", "-")
-        key = f"{host}.{self._config.egress}"
+        key = WeightBudget.key(self._venue.rest_url, self._config.egress)
         self._budget = WeightBudget(context.bus, context.clock, key)
         self._rest = RestClient(self._venue.rest_url, self._budget)
         if self._config.record:

@@ -5,8 +5,8 @@ from enum import Enum
 
 import httpx
 
+from tickbus.budget import WeightBudget
 from tickbus_feed.adapter import Request
-from tickbus_feed.budget import WeightBudget
 
 REQUEST_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0

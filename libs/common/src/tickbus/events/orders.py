@@ -175,7 +175,7 @@ class OrderAccepted(_AtVenue, frozen=True):
 
 
 class OrderRejected(_AtVenue, frozen=True):
-    """The venue said no; `reason` is its code, `detail` its words."""
+    """The venue said no, or was never asked; `detail` holds its code and words, or the limit."""
 
     reason: str
     detail: str

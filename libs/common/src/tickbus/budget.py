@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,15 +27,19 @@ SWAPS_MAX = 50
 USED_HEADER = "X-MBX-USED-WEIGHT-1M"
 SECOND_NS = 1_000_000_000
 
-log = logging.getLogger("tickbus.feed")
+log = logging.getLogger("tickbus.budget")
 
 
 class Account(msgspec.Struct, frozen=True, array_like=True):
-    """What was spent in `minute` (since 1970), and until when the venue wants silence (ns UTC)."""
+    """What was spent in `minute` (since 1970), and until when the venue wants silence (ns UTC).
+
+    `limit` is the venue's, as whoever changed the account last knew it; 0 is unknown.
+    """
 
     minute: int = 0
     used: int = 0
     silent_until_ns: int = 0
+    limit: int = 0
 
 
 class WeightBudget:
@@ -47,6 +52,11 @@ class WeightBudget:
         self._alone = Account()
         self.limit = limit
         self.used = 0
+
+    @staticmethod
+    def key(rest_url: str, egress: str) -> str:
+        """The name of the budget of the venue at `rest_url`, as seen from the address `egress`."""
+        return f"{urlsplit(rest_url).netloc.replace(':', '-')}.{egress}"
 
     @property
     def per_minute(self) -> float:
@@ -85,20 +95,28 @@ class WeightBudget:
             return account, (account.silent_until_ns - now_ns) / SECOND_NS
         minute = now_ns // (60 * SECOND_NS)
         used = account.used if account.minute == minute else 0
+        if self.limit == LIMIT_DEFAULT and account.limit:
+            # Who just began, while others have long spent more than it would think allowed.
+            self.limit = account.limit
         if used and used + weight > self.limit * share:
             return account, 60 - now_ns / SECOND_NS % 60 + 0.05
         self.used = used + weight
-        return Account(minute, used + weight, account.silent_until_ns), 0.0
+        return Account(minute, used + weight, account.silent_until_ns, self.limit), 0.0
 
     async def learn(self, headers: Mapping[str, str]) -> None:
         """Take the venue's own count where it gives one and it is higher than ours."""
         text = headers.get(USED_HEADER, "")
-        if not text.isdigit() or int(text) <= self.used:
+        if text.isdigit():
+            await self.learn_used(int(text))
+
+    async def learn_used(self, used: int) -> None:
+        """As `learn`, of a count that the venue gave in another way."""
+        if used <= self.used:
             return
-        used, minute = int(text), self._clock.now_ns() // (60 * SECOND_NS)
+        minute = self._clock.now_ns() // (60 * SECOND_NS)
         await self._change(
             lambda a: Account(
-                minute, max(used, a.used if a.minute == minute else 0), a.silent_until_ns
+                minute, max(used, a.used if a.minute == minute else 0), a.silent_until_ns, a.limit
             )
         )
         self.used = used

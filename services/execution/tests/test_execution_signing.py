@@ -1,0 +1,151 @@
+"""Signatures: the vectors of Binance's documentation, and keys told apart by their secrets."""
+
+import asyncio
+import base64
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tickbus.budget import WeightBudget
+from tickbus.bus import MemoryBus
+from tickbus.clock import ManualClock
+from tickbus.config import ConfigError
+from tickbus_execution import wire
+from tickbus_execution.binance import BinanceSpot
+from tickbus_execution.calls import Calls
+from tickbus_execution.rest import Rest
+from tickbus_execution.signing import HmacSigner, signer
+from tickbus_execution.wire import Ask
+
+HMAC_SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
+
+
+@pytest.mark.parametrize(
+    ("secret", "params", "signature"),
+    [
+        (
+            HMAC_SECRET,
+            "symbol=LTCBTC&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1"
+            "&recvWindow=5000&timestamp=1499827319559",
+            "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71",
+        ),
+        (
+            "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9",
+            "symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC"
+            "&recvWindow=5000&timestamp=1591702613943",
+            "3c661234138461fcc7a7d8746c6558c9842d4e10870d2ecbedf7777cad694af9",
+        ),
+    ],
+)
+def test_signature_is_that_of_the_documentation(secret: str, params: str, signature: str) -> None:
+    key = signer("k", secret)
+    assert isinstance(key, HmacSigner)
+    pairs = dict(pair.split("=") for pair in params.split("&"))
+    assert wire.query(pairs) == params, "in the order given"
+    assert key.sign(wire.query(pairs).encode()) == signature
+
+
+def test_websocket_payload_is_sorted_and_not_percent_encoded() -> None:
+    assert wire.sorted_payload({"b": 2, "a": "ü x", "c": False}) == "a=ü x&b=2&c=false".encode()
+    assert wire.query({"b": "ü x"}) == "b=%C3%BC%20x"
+
+
+def rest_url(secret: str) -> str:
+    rest = Rest("http://venue/", signer("key", secret), 1, 500, lambda: 123)
+    url = rest.url(Ask("", "POST", "/order", {"symbol": "X", "reduceOnly": True}))
+    asyncio.run(rest.close())
+    return url
+
+
+def test_rest_signature_comes_last_over_all_that_is_before_it() -> None:
+    address, _, signature = rest_url("secret").partition("&signature=")
+    assert address == "http://venue/order?symbol=X&reduceOnly=true&recvWindow=500&timestamp=123"
+    assert signature == HmacSigner("key", "secret").sign(urlsplit(address).query.encode())
+
+
+def a_call(secret: str, *, logged_on: bool) -> dict[str, object]:
+    async def text() -> str:
+        clock = ManualClock(123_000_000)
+        calls = Calls(
+            BinanceSpot(), signer("key", secret), "http://venue", timeout_s=1, recv_window_ms=500,
+            clock=clock, budget=WeightBudget(MemoryBus(), clock, "x"),
+            spawn=lambda coroutine, _: coroutine.close(),
+            on_refusal=lambda *_: None, on_usage=lambda _: None, may_act=lambda: True,
+        )  # fmt: skip
+        calls.logged_on = logged_on
+        sent = calls.text(7, Ask("order.place", "", "", {"symbol": "X"}))
+        await calls.close()
+        return sent
+
+    found: dict[str, object] = json.loads(asyncio.run(text()))
+    return found
+
+
+def test_request_carries_key_time_and_signature() -> None:
+    sent = a_call("secret", logged_on=False)
+    params = sent["params"]
+    assert isinstance(params, dict)
+    assert (sent["id"], sent["method"]) == (7, "order.place")
+    signature = params.pop("signature")
+    assert params == {"symbol": "X", "apiKey": "key", "timestamp": 123, "recvWindow": 500}
+    assert signature == HmacSigner("key", "secret").sign(wire.sorted_payload(params))
+
+
+def test_session_that_is_logged_on_signs_no_request() -> None:
+    sent = a_call("secret", logged_on=True)
+    assert sent["params"] == {"symbol": "X", "timestamp": 123, "recvWindow": 500}
+
+
+# -- Ed25519 ---------------------------------------------------------------------------------------
+
+
+def test_ed25519_key_is_known_by_its_pem_and_by_its_seed() -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    raw = private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    secrets = (pem, pem.replace("\n", "\\n"), base64.b64encode(raw).decode())
+    for secret in secrets:
+        key = signer("k", secret)
+        assert key.can_log_on
+        private.public_key().verify(base64.b64decode(key.sign(b"payload")), b"payload")
+        address, _, signature = rest_url(secret).partition("&signature=")
+        assert not set(signature) & set("+/="), "percent-encoded"
+        (decoded,) = parse_qs(f"s={signature}")["s"]
+        payload = urlsplit(address).query.encode()
+        private.public_key().verify(base64.b64decode(decoded), payload)
+
+
+def test_key_that_cannot_be_read_is_refused_without_being_shown() -> None:
+    for secret in ("-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----", "c2hvcnQ="):
+        with pytest.raises(ConfigError, match="no Ed25519 private key") as caught:
+            signer("k", secret, "ed25519")
+        assert "nonsense" not in str(caught.value)
+        assert "c2hvcnQ" not in str(caught.value)
+
+
+def test_key_of_another_kind_is_named() -> None:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    private = rsa.generate_private_key(65537, 2048)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    with pytest.raises(ConfigError, match="RSAPrivateKey"):
+        signer("k", pem)
+
+
+def test_configured_type_wins_over_what_the_secret_looks_like() -> None:
+    seed = base64.b64encode(bytes(32)).decode()
+    assert isinstance(signer("k", seed, "hmac"), HmacSigner)
+    assert isinstance(signer("k", HMAC_SECRET), HmacSigner)
