@@ -60,7 +60,8 @@ def an_opening(ts: int = S, **totals: str) -> AccountUpdated:
 
 
 def an_order(
-    n: int, strategy: str = "pp", instrument_id: str = SPOT, side: Side = Side.BUY, quantity: str = "1"
+    n: int, strategy: str = "pp", instrument_id: str = SPOT, side: Side = Side.BUY,
+    quantity: str = "1",
 ) -> SubmitOrder:  # fmt: skip
     return SubmitOrder(
         2 * S, 2 * S, f"{strategy}-r-{n}", strategy, "sim", instrument_id, side, OrderType.LIMIT,
@@ -78,7 +79,8 @@ def a_fill(
         LiquiditySide.TAKER, ts,
     )  # fmt: skip
     return OrderFilled(
-        ts, ts, f"{strategy}-r-{n}", strategy, "sim", instrument_id, f"v{n}", fill, D(quantity), D(0)
+        ts, ts, f"{strategy}-r-{n}", strategy, "sim", instrument_id, f"v{n}", fill, D(quantity),
+        D(0),
     )  # fmt: skip
 
 
@@ -103,7 +105,7 @@ def a_payment(
 
 
 def a_day() -> list[Event]:
-    """Everything that can happen to the books once: two strategies, spot and perpetual, payments."""
+    """What can happen to the books, once: two strategies, spot and perpetual, payments."""
     return [
         an_opening(BTC="5", USDT="100000", BNB="3"),
         *an_order_filled(1, fee="0.001", fee_asset="BTC"),

@@ -2,10 +2,12 @@
 
 import asyncpg
 import pytest
-from ledger_story import S, a_day, a_top, an_empty_database, an_order, an_order_filled, write_story
+from ledger_story import a_day, a_top, an_empty_database, an_order, an_order_filled, write_story
 
 from tickbus_ledger.audit import BooksTooOld, Report, verify
 from tickbus_ledger.core import LedgerCore
+from tickbus_ledger.rows import batch_of
+from tickbus_ledger.store import Store
 
 
 @pytest.fixture
@@ -76,7 +78,8 @@ async def test_empty_books_are_sound_and_foreign_ones_are_refused(dsn: str) -> N
         ("DELETE FROM fills WHERE fill_id = '2'", "fills", "sim BTC-USDT 2", "missing"),
         ("INSERT INTO fills SELECT venue, instrument_id, '99', sequence, client_order_id,"
          " venue_order_id, strategy_id, side, price, quantity, fee, fee_asset, liquidity_side,"
-         " ts_event FROM fills WHERE fill_id = '2'", "fills", "sim BTC-USDT 99", "nothing in the log"),
+         " ts_event FROM fills WHERE fill_id = '2'", "fills", "sim BTC-USDT 99",
+         "nothing in the log"),
         ("UPDATE postings SET amount = amount + 1 WHERE sequence = 5 AND line = 0", "postings",
          "5 0", "amount is"),
         ("DELETE FROM postings WHERE sequence = 5 AND line = 1", "postings", "5 1", "missing"),
@@ -162,9 +165,6 @@ async def test_a_part_of_the_log_can_be_walked_alone(dsn: str) -> None:
 
 async def test_what_the_stream_lost_is_told_apart_from_tampering(dsn: str) -> None:
     core = await write_story(dsn, a_day())
-    from tickbus_ledger.rows import batch_of
-    from tickbus_ledger.store import Store
-
     store = await Store.open(dsn)
     core.load(await store.load())
     last = core.position

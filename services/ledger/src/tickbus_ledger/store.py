@@ -1,5 +1,6 @@
 """The books in Postgres: opening them, loading them, and the transaction that writes."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from tickbus_ledger.rows import Batch
 from tickbus_ledger.sql import read_numbers_as_written, write_batch
 
 COMMAND_TIMEOUT_S = 10.0
+WRITE_TIMEOUT_S = 30.0
 CONNECTIONS_MAX = 4
 AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError,
@@ -45,7 +47,8 @@ class Store:
         """Connect and bring schema and rows up to date, telling `say`. Raises one of AWAY."""
         pool = await asyncpg.create_pool(
             dsn,
-            min_size=1,
+            # None kept open at all costs: the driver would try for it with pauses of its own.
+            min_size=0,
             max_size=CONNECTIONS_MAX,
             command_timeout=COMMAND_TIMEOUT_S,
             timeout=5,
@@ -97,7 +100,11 @@ class Store:
         Writing a batch again that was in fact written changes nothing. Raises one of AWAY, or
         OtherWriter.
         """
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with (
+            asyncio.timeout(WRITE_TIMEOUT_S),
+            self._pool.acquire() as connection,
+            connection.transaction(),
+        ):
             position = await connection.fetchval("SELECT position FROM books FOR UPDATE")
             if position == batch.position and position != batch.position_before:
                 return  # the answer to the last try was lost, not the transaction
