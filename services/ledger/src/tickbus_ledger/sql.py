@@ -50,12 +50,14 @@ _STRATEGY_EQUITY = (
 
 async def write_batch(connection: Any, batch: Batch) -> None:
     """Every row of `batch` and its stream position; the caller has opened the transaction."""
-    write = connection.executemany
-    await write(_ORDERS, batch.orders)
-    await write(_EVENTS, batch.events)
-    await write(_FILLS, batch.fills)
-    await write(_EQUITY, batch.equity)
-    await write(_STRATEGY_EQUITY, batch.strategy_equity)
+    await _write(
+        connection,
+        (_ORDERS, batch.orders),
+        (_EVENTS, batch.events),
+        (_FILLS, batch.fills),
+        (_EQUITY, batch.equity),
+        (_STRATEGY_EQUITY, batch.strategy_equity),
+    )
     await write_money(connection, batch)
     await connection.execute(
         "UPDATE books SET position = $1, head = $2", batch.position, batch.head
@@ -64,9 +66,17 @@ async def write_batch(connection: Any, batch: Batch) -> None:
 
 async def write_money(connection: Any, batch: Batch) -> None:
     """The rows of `batch` that say who has what, and why."""
-    write = connection.executemany
-    await write(_POSITIONS, batch.positions)
-    await write(_STRATEGY_POSITIONS, batch.strategy_positions)
-    await write(_BALANCES, batch.balances)
-    await write(_JOURNAL, batch.journal)
-    await write(_POSTINGS, batch.postings)
+    await _write(
+        connection,
+        (_POSITIONS, batch.positions),
+        (_STRATEGY_POSITIONS, batch.strategy_positions),
+        (_BALANCES, batch.balances),
+        (_JOURNAL, batch.journal),
+        (_POSTINGS, batch.postings),
+    )
+
+
+async def _write(connection: Any, *tables: tuple[str, list[rows.Row]]) -> None:
+    for statement, found in tables:
+        if found:
+            await connection.executemany(statement, found)

@@ -62,6 +62,7 @@ class Writer:
                 await self._flush(store)
         except (TimeoutError, *AWAY) as error:
             self._context.log.warning("the last batch stays in the stream: %r", error)
+        self._context.log.info("audit head %s", self._core.audit_head)
         await store.close()
 
     async def _run(self) -> None:
