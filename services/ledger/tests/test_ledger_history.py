@@ -120,7 +120,10 @@ async def test_curves_of_the_account_and_of_strategies(dsn: str) -> None:
     core.fold(3, a_payment("TRANSFER", "USDT", "-5000", "t"))
     await store.write(batch_of(core.take_changes()))
     curve = await store.history.equity(EquityQuery(strategy_id="pp", since_ns=20 * S))
-    assert [(p.ts, p.equity, p.drawdown) for p in curve] == [(20 * S, 30, 0), (30 * S, -10, 40)]
+    assert [(p.ts, p.equity, p.drawdown) for p in curve] == [
+        (20 * S, D(30), D(0)),
+        (30 * S, D(-10), D(40)),
+    ]
     assert await store.history.equity(EquityQuery(strategy_id="other")) == []
     books = await store.load()
     assert (books.drawdown.equity_peak, books.drawdown.drawdown_max) == (D(10_030), D(40))
@@ -143,7 +146,7 @@ async def test_a_fill_older_than_memory_is_not_counted_twice(
     monkeypatch.setattr(core_module, "KEYS_MAX", 3)
     monkeypatch.setattr(store_module, "KEYS_MAX", 3)
     first = a_fill(1, ts=3 * S)
-    later = [event for n in range(2, 9) for event in an_order_filled(n, ts=(3 + n) * S)]  # type: ignore[arg-type]
+    later = [event for n in range(2, 9) for event in an_order_filled(n, ts=(3 + n) * S)]
     await write_story(dsn, [first, *later])
     bus = MemoryBus()
     for n in range(1 + len(later)):

@@ -236,7 +236,10 @@ def test_what_strategies_close_against_each_other_is_realised_in_the_account_alo
     )
     portfolio = core.portfolio()
     assert (portfolio.realized_pnl, portfolio.unrealized_pnl) == (D(10), D(0))
-    assert (strategy(core, "pp").unrealized_pnl, strategy(core, "mm").unrealized_pnl) == (20, -10)
+    assert (strategy(core, "pp").unrealized_pnl, strategy(core, "mm").unrealized_pnl) == (
+        D(20),
+        D(-10),
+    )
 
 
 def test_a_fill_that_nobody_here_ordered_is_external() -> None:
@@ -337,7 +340,7 @@ def test_a_withdrawal_is_no_drawdown() -> None:
     assert core.portfolio().equity_peak == D(1100)
     core = folded(a_payment("TRANSFER", "USDT", "-400", "t1"), core=core)
     portfolio = core.portfolio()
-    assert (portfolio.equity, portfolio.equity_peak, portfolio.drawdown) == (700, 700, 0)
+    assert (portfolio.equity, portfolio.equity_peak, portfolio.drawdown) == (D(700), D(700), D(0))
 
 
 # -- the log ---------------------------------------------------------------------------------------

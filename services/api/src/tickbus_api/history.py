@@ -36,10 +36,13 @@ class PostingView(View):
     @classmethod
     def of(cls, record: PostingRecord) -> "PostingView":
         """The view of `record`."""
-        renamed = {"at": iso(record.ts_event), "strategy": record.strategy_id}
         names = set(cls.model_fields) - {"at", "strategy", "order_id"}
-        members = {name: getattr(record, name) for name in names}
-        return cls(**members, **renamed, order_id=record.client_order_id)
+        return cls(
+            at=iso(record.ts_event),
+            strategy=record.strategy_id,
+            order_id=record.client_order_id,
+            **{name: getattr(record, name) for name in names},
+        )
 
 
 class PostingsView(View):

@@ -210,8 +210,8 @@ class _Verification:
         batch = batch_of(self._core.take_changes())
         for row in batch.orders:
             self._orders[row[0]] = _digest(rows.ORDER_COLUMNS, row)
-        for table, (_, key) in _STATES.items():
-            self._states[table].update({row[:key]: row for row in getattr(batch, table)})
+        for table, (_, keys) in _STATES.items():
+            self._states[table].update({row[:keys]: row for row in getattr(batch, table)})
         for table, (columns, key) in _FOLDED.items():
             expected = {_key(columns, key, row): row for row in getattr(batch, table)}
             stored: list[Any] = await self._connection.fetch(
@@ -262,9 +262,9 @@ class _Verification:
         if self._first > 1:
             return
         await self._compare(self._sequence + 1 if report.events else None, None)
-        for table, (columns, key) in _STATES.items():
+        for table, (columns, keys) in _STATES.items():
             stored = await self._connection.fetch(f"SELECT * FROM {table}")  # noqa: S608
-            found = {tuple(row[name] for name in columns[:key]): row for row in stored}
+            found = {tuple(row[name] for name in columns[:keys]): row for row in stored}
             self._match(table, columns, self._states[table], found)
         await self._sum_of_postings()
         async for row in self._all_orders():
