@@ -2,6 +2,7 @@
 
 import itertools
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -84,7 +85,7 @@ def a_fill(
     )  # fmt: skip
 
 
-def an_order_filled(n: int, side: str = "BUY", **fill: str) -> list[Event]:
+def an_order_filled(n: int, side: str = "BUY", **fill: Any) -> list[Event]:
     """An order's whole life, in four events."""
     strategy, instrument_id = fill.get("strategy", "pp"), fill.get("instrument_id", SPOT)
     order = an_order(n, strategy, instrument_id, Side(side), fill.get("quantity", "1"))
@@ -93,7 +94,7 @@ def an_order_filled(n: int, side: str = "BUY", **fill: str) -> list[Event]:
         order,
         OrderApproved(2 * S, 2 * S, order),
         OrderAccepted(*at, f"v{n}"),
-        a_fill(n, side, **fill),  # type: ignore[arg-type]
+        a_fill(n, side, **fill),
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from ledger_story import (
     SPOT,
@@ -18,6 +19,7 @@ from ledger_story import (
     a_top,
     an_empty_database,
     an_opening,
+    an_order,
     an_order_filled,
     write_story,
 )
@@ -25,8 +27,9 @@ from ledger_story import (
 from tickbus import codec, subjects
 from tickbus.bus import MemoryBus
 from tickbus.config import Settings
-from tickbus.events import TimerFired
+from tickbus.events import OrderApproved, TimerFired
 from tickbus.ledger_api import AuditQuery, EquityQuery, FillsQuery, OrdersQuery, PostingsQuery
+from tickbus.order import OrderState
 from tickbus.runtime.shell import Shell
 from tickbus_ledger import core as core_module
 from tickbus_ledger import store as store_module
@@ -196,3 +199,41 @@ async def test_what_happened_cannot_be_changed_by_accident(
     with pytest.raises(asyncpg.RaiseError, match="is append-only"):
         await connection.execute(change.format(table))
     await connection.close()
+
+
+async def test_orders_that_replace_wait_and_are_parts_are_kept_as_they_are(dsn: str) -> None:
+    first = an_order(1)
+    second = msgspec.structs.replace(
+        an_order(2),
+        replaces="pp-r-1",
+        parent_id="pp-r-0",
+        trigger_price=D("990.5"),
+        expires_ns=7 * S,
+    )
+    events = [
+        first,
+        OrderApproved(2 * S, 2 * S, first),
+        second,
+        OrderApproved(3 * S, 3 * S, second),
+    ]
+    await write_story(dsn, events)
+    store = await Store.open(dsn)
+    for orders in (
+        {order.client_order_id: order for order in (await store.history.orders(OrdersQuery()))[0]},
+        {order.client_order_id: order for _, order in (await store.load()).orders},
+    ):
+        assert orders["pp-r-1"].state is OrderState.PENDING_REPLACE
+        new = orders["pp-r-2"]
+        assert (new.replaces, new.parent_id, new.trigger_price, new.expires_ns) == (
+            "pp-r-1", "pp-r-0", D("990.5"), 7 * S,
+        )  # fmt: skip
+    await store.close()
+    assert (await verify(dsn)).findings == []
+
+
+async def test_a_fill_told_again_by_the_router_moves_nothing(dsn: str) -> None:
+    part = a_fill(1)
+    whole = msgspec.structs.replace(part, venue="smart", client_order_id="pp-r-0")
+    core = await write_story(dsn, [part, whole])
+    assert (core.portfolio().fills, len(core.portfolio().positions)) == (1, 1)
+    assert (await verify(dsn)).findings == []

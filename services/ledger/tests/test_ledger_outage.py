@@ -10,6 +10,7 @@ from ledger_story import an_opening, an_order_filled
 from tickbus import codec, subjects
 from tickbus.bus import MemoryBus
 from tickbus.config import Settings
+from tickbus.events import Event
 from tickbus.events.orders import message_id
 from tickbus.runtime.shell import Shell
 from tickbus_embedded import EmbeddedPostgres
@@ -43,7 +44,7 @@ async def test_postgres_stopped_twice_under_load(tmp_path: Path) -> None:
 
     async def trade() -> None:
         nonlocal most
-        events = [an_opening(BTC="5", USDT="100000")]
+        events: list[Event] = [an_opening(BTC="5", USDT="100000")]
         events += [event for n in range(1, ORDERS + 1) for event in an_order_filled(n)]
         for event in events:
             await bus.publish_durable(subjects.of(event), codec.encode([event]), message_id(event))

@@ -35,7 +35,7 @@ async def old_dsn(postgres_dsn: str) -> str:
         core.apply(n if n < HOLE else n + 1, event, NOTHING)
     batch = batch_of(core.take_changes())
     for table, columns, kept in (
-        ("orders", rows.ORDER_COLUMNS, batch.orders),
+        ("orders", rows.ORDER_COLUMNS[:-4], [row[:-4] for row in batch.orders]),
         ("fills", rows.FILL_COLUMNS[:-1], [row[:-1] for row in batch.fills]),
         ("positions", rows.POSITION_COLUMNS[:-4], [row[:-4] for row in batch.positions]),
         ("balances", rows.BALANCE_COLUMNS, batch.balances),
@@ -61,7 +61,7 @@ async def test_older_books_get_postings_strategies_and_hashes(old_dsn: str) -> N
     store = await Store.open(old_dsn, said.append)
     books = await store.load()
     assert said[0] == "migrated the books: 0003_double_entry.sql"
-    assert said[1].startswith("the books are of an older version: folding")
+    assert said[2].startswith("the books are of an older version: folding")
     assert said[-1] == f"the books are up to date: {len(a_day())} events"
     straight = a_core()
     for sequence, event in enumerate(a_day(), start=1):

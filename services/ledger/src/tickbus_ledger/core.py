@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 from tickbus.codec import Hop
 from tickbus.events import (
+    SMART_VENUE,
     AccountUpdated,
     AdjustmentCause,
     BalanceAdjusted,
@@ -21,6 +22,7 @@ from tickbus.events import (
     EquityPoint,
     Event,
     Instrument,
+    OrderApproved,
     OrderFilled,
     PortfolioUpdated,
     Recovered,
@@ -181,18 +183,10 @@ class LedgerCore:
             if isinstance(event, BalanceAdjusted):
                 self._adjust(sequence, event, notes)
                 return
-            if isinstance(event, OrderFilled):
+            # What the router tells of an order for all venues, its parts have told before.
+            if isinstance(event, OrderFilled) and event.venue != SMART_VENUE:
                 self._fill(sequence, event, notes)
-        order_id = client_order_id_of(event)
-        known = order_id in self._orders
-        order = self._orders.fold(event)
-        if order is None and not known:
-            order = self._orders.get(order_id)  # a SubmitOrder creates without changing
-        if order is not None:
-            self._dirty_orders[order_id] = order
-            if not known:
-                self._sequences[order_id] = sequence
-                self._orders_count += 1
+        self._order(sequence, event)
 
     def _note(self, event: OrderFilled | BalanceAdjusted) -> Notes:
         if not event.instrument_id:
@@ -222,6 +216,23 @@ class LedgerCore:
             self._mark(key)
         with localcontext(prec=DIGITS):
             return self._portfolio.worth(venue, asset, amount, quote)
+
+    def _order(self, sequence: int, event: Any) -> None:
+        order_id = client_order_id_of(event)
+        known = order_id in self._orders
+        order = self._orders.fold(event)
+        if order is None and not known:
+            order = self._orders.get(order_id)  # a SubmitOrder creates without changing
+        if order is not None:
+            self._dirty_orders[order_id] = order
+            if not known:
+                self._sequences[order_id] = sequence
+                self._orders_count += 1
+        if isinstance(event, OrderApproved) and event.order.replaces in self._orders:
+            # It is on its way out, and no event of its own says so.
+            replaced = self._orders.get(event.order.replaces)
+            if replaced is not None and replaced.client_order_id in self._sequences:
+                self._dirty_orders[replaced.client_order_id] = replaced
 
     def _fill(self, sequence: int, event: OrderFilled, notes: Notes) -> None:
         fill = event.fill

@@ -23,7 +23,7 @@ ORDER_COLUMNS = (
     "client_order_id", "sequence", "strategy_id", "venue", "instrument_id", "side", "order_type",
     "quantity", "price", "time_in_force", "post_only", "reduce_only", "state", "venue_order_id",
     "filled_quantity", "filled_notional", "reported_quantity", "fees", "reason", "detail",
-    "ts_created", "ts_updated",
+    "ts_created", "ts_updated", "trigger_price", "expires_ns", "replaces", "parent_id",
 )  # fmt: skip
 EVENT_COLUMNS = LogRow._fields
 FILL_COLUMNS = (
@@ -107,6 +107,8 @@ def _order_row(sequence: int, order: Order) -> Row:
         _text(order.venue_order_id), order.filled_quantity, order.filled_notional,
         _number(order.reported_quantity), _amounts(order.fees), _text(order.reason),
         _text(order.detail), _time(order.ts_created), _time(order.ts_updated),
+        None if order.trigger_price is None else _number(order.trigger_price),
+        _time(order.expires_ns), _text(order.replaces), _text(order.parent_id),
     )  # fmt: skip
 
 
@@ -162,6 +164,10 @@ def order_from(row: Record, fill_ids: set[str] | None = None) -> Order:
         quantity=row["quantity"],
         price=row["price"],
         time_in_force=TimeInForce(row["time_in_force"]),
+        trigger_price=row["trigger_price"],
+        expires_ns=row["expires_ns"],
+        replaces=row["replaces"],
+        parent_id=row["parent_id"],
         post_only=row["post_only"],
         reduce_only=row["reduce_only"],
         state=OrderState(row["state"]),
