@@ -7,11 +7,14 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tickbus import codec, ledger_client
@@ -22,6 +25,8 @@ from tickbus_cli.errors import CliError
 from tickbus_cli.status import find
 
 ASK_TIMEOUT_S = 10.0
+WIDE = 180
+"""Characters of a terminal that shows every column."""
 
 Page = tuple[Sequence[Any], str]
 """Records and the cursor of the next page, "" on the last."""
@@ -112,22 +117,39 @@ async def pages(limit: int, page: Callable[[int, str], Awaitable[Page]]) -> Asyn
 
 
 def show(
-    arguments: argparse.Namespace, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    arguments: argparse.Namespace,
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    brief: Sequence[str] = (),
 ) -> None:
-    """Print `rows` as CSV, JSON lines or a table."""
-    plain = [[format(v, "f") if hasattr(v, "as_tuple") else v for v in row] for row in rows]
+    """Print `rows` as CSV, JSON lines or a table; a narrow terminal shows what is in `brief`."""
+    plain = [[format(v, "f") if isinstance(v, Decimal) else v for v in row] for row in rows]
     if arguments.csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(columns)
         writer.writerows(["" if value is None else value for value in row] for row in plain)
     elif arguments.json:
-        for row in plain:
-            print(msgspec.json.encode(dict(zip(columns, row, strict=True))).decode())
+        for values in plain:
+            print(msgspec.json.encode(dict(zip(columns, values, strict=True))).decode())
     else:
-        table = Table(title=title, title_justify="left")
-        numbers = {n for row in rows for n, value in enumerate(row) if hasattr(value, "as_tuple")}
-        for n, column in enumerate(columns):
-            table.add_column(column, justify="right" if n in numbers else "left", overflow="fold")
-        for row in plain:
-            table.add_row(*("" if value is None else str(value) for value in row))
-        Console().print(table)
+        console = Console()
+        chosen = [
+            n
+            for n, column in enumerate(columns)
+            if console.width >= WIDE or column in (brief or columns)
+        ]
+        table = Table(title=title, title_justify="left", box=SIMPLE)
+        for n in chosen:
+            number = any(isinstance(row[n], Decimal) for row in rows)
+            table.add_column(columns[n], justify="right" if number else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(_cell(row[n]) for n in chosen))
+        console.print(table)
+
+
+def _cell(value: Any) -> str:
+    # Exact, but without the zeros at the end that venues like to write.
+    if isinstance(value, Decimal):
+        return format(value.normalize(Context(prec=60)), "f")
+    return "" if value is None else escape(str(value))

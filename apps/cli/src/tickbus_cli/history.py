@@ -30,6 +30,7 @@ FILL_COLUMNS = (
     "time", "fill", "order", "strategy", "venue", "instrument", "side", "quantity", "price", "fee",
     "fee_asset", "fee_value", "liquidity",
 )  # fmt: skip
+BRIEF = ("time", "order", "instrument", "side", "quantity", "price", "state", "filled", "fee")
 POINT_COLUMNS = ("time", "equity", "net_pnl", "drawdown")
 
 
@@ -54,7 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print; 0 even when there is nothing."""
     columns, rows = asyncio.run(_asked(arguments))
-    asking.show(arguments, arguments.what, columns, rows)
+    brief = () if arguments.what == "pnl" else BRIEF
+    asking.show(arguments, arguments.what, columns, rows, brief)
     return 0
 
 

@@ -17,6 +17,7 @@ COLUMNS = (
     "time", "venue", "asset", "amount", "balance", "cause", "account", "reference", "instrument",
     "strategy", "order", "sequence",
 )  # fmt: skip
+BRIEF = ("time", "amount", "balance", "cause", "account", "order")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     records = asyncio.run(_postings(arguments))
     rows = [_row(record) for record in records]
     held = _held(records) if not (arguments.until or arguments.strategy or arguments.cause) else ""
-    asking.show(arguments, f"{arguments.asset.upper()}{held}", COLUMNS, rows)
+    asking.show(arguments, f"{arguments.asset.upper()}{held}", COLUMNS, rows, BRIEF)
     return 0 if rows else 1
 
 
