@@ -1,6 +1,9 @@
 """Double entry, strategies, payments and perpetuals: every balance and profit explained."""
 
+import json
+import typing
 from decimal import Decimal, localcontext
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,10 +21,14 @@ from ledger_story import (
     an_opening,
 )
 
+from tickbus import codec
 from tickbus.events import AdjustmentCause, Event, Instrument, StrategyRecord, TimerFired
+from tickbus.events.orders import OrderPathEvent
 from tickbus_ledger.changes import Changes
 from tickbus_ledger.core import LedgerCore
-from tickbus_ledger.log import GENESIS, chained, event_from, notes_from
+from tickbus_ledger.log import GENESIS, NOTHING, chained, event_from, notes_from, row_of
+
+GOLDEN = Path(__file__).parents[3] / "libs/common/tests/golden.json"
 
 
 def folded(*events: Event, core: LedgerCore | None = None) -> LedgerCore:
@@ -350,6 +357,14 @@ def test_every_event_of_a_day_is_read_back_from_its_row() -> None:
     events = a_day()
     rows = folded(*events).take_changes().log
     assert [event_from(row.kind, row.body) for row in rows] == events
+
+
+@pytest.mark.parametrize("kind", typing.get_args(OrderPathEvent), ids=lambda kind: kind.__name__)
+def test_every_event_of_the_order_path_is_read_back_from_its_row(kind: type[Event]) -> None:
+    golden = json.loads(GOLDEN.read_text())[kind.__name__]
+    event = codec.decode_value(bytes.fromhex(golden), kind)
+    row = row_of(GENESIS, 1, "", event, (), NOTHING)
+    assert event_from(row.kind, row.body) == event
 
 
 def test_a_row_of_an_older_version_lacks_the_newest_fields() -> None:

@@ -23,7 +23,7 @@ from tickbus_ledger.rows import Batch
 from tickbus_ledger.sql import read_numbers_as_written, write_batch
 
 COMMAND_TIMEOUT_S = 10.0
-WRITE_TIMEOUT_S = 30.0
+WRITE_TIMEOUT_S = 120.0
 CONNECTIONS_MAX = 4
 AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError,
