@@ -33,15 +33,15 @@ COMMANDS = {
     "status": Command("tickbus_cli.status", "show a running platform"),
     "risk": Command("tickbus_cli.risk", "show what risk enforces, change its limits"),
     "halt": Command("tickbus_cli.halt", "stop trading, of everything or of one strategy"),
-    "history": Command("tickbus_cli.history", "list past orders, fills, profit and loss"),
-    "ledger": Command("tickbus_cli.ledger", "explain a balance"),
-    "audit": Command("tickbus_cli.audit", "check that the books are what happened"),
     "feed": Command("tickbus_cli.feed", "run the feed of one venue, or record it"),
     "kill": Command("tickbus_cli.kill", "cancel every order of every account, whatever is down"),
     "resume": Command("tickbus_cli.resume", "let trading go on after a halt"),
     "dead-letters": Command(
         "tickbus_cli.dead_letters", "messages that a service could never handle"
     ),
+    "history": Command("tickbus_cli.history", "list past orders, fills, profit and loss"),
+    "ledger": Command("tickbus_cli.ledger", "explain a balance"),
+    "audit": Command("tickbus_cli.audit", "check that the books are what happened"),
     "replay": Command("tickbus_cli.replay", "run recorded market data through the platform"),
     "inspect": Command("tickbus_cli.inspect", "show what a capture holds"),
     "conformance": Command("tickbus_cli.conformance", "check what a feed publishes"),

@@ -7,8 +7,8 @@ import msgspec
 
 from tickbus.events.base import Event, LiquiditySide, OrderType, Side, TimeInForce
 from tickbus.events.control import Balance
-from tickbus.events.risk import RiskAudit
 from tickbus.events.ledger import BalanceAdjusted
+from tickbus.events.risk import RiskAudit
 
 SMART_VENUE = "smart"
 """Orders for it are split over the real venues; its fills are those of the parts, told again."""
