@@ -23,7 +23,7 @@ from tickbus_ledger.rows import Batch
 from tickbus_ledger.sql import read_numbers_as_written, write_batch
 
 COMMAND_TIMEOUT_S = 10.0
-WRITE_TIMEOUT_S = 120.0
+WRITE_TIMEOUT_S = 60.0
 CONNECTIONS_MAX = 4
 AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError,
@@ -102,7 +102,8 @@ class Store:
         """
         async with (
             asyncio.timeout(WRITE_TIMEOUT_S),
-            self._pool.acquire() as connection,
+            # The driver bounds the giving back by it, too: a server that died may never answer.
+            self._pool.acquire(timeout=COMMAND_TIMEOUT_S) as connection,
             connection.transaction(),
         ):
             position = await connection.fetchval("SELECT position FROM books FOR UPDATE")
