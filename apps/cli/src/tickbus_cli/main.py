@@ -39,6 +39,9 @@ COMMANDS = {
     "dead-letters": Command(
         "tickbus_cli.dead_letters", "messages that a service could never handle"
     ),
+    "history": Command("tickbus_cli.history", "list past orders, fills, profit and loss"),
+    "ledger": Command("tickbus_cli.ledger", "explain a balance"),
+    "audit": Command("tickbus_cli.audit", "check that the books are what happened"),
     "replay": Command("tickbus_cli.replay", "run recorded market data through the platform"),
     "inspect": Command("tickbus_cli.inspect", "show what a capture holds"),
     "conformance": Command("tickbus_cli.conformance", "check what a feed publishes"),

@@ -2,7 +2,8 @@
 
 Each query goes to its subject (`control.ledger.<name>`) and is answered with its struct, both by
 `codec.encode_value`. A query that cannot be answered gets a `LedgerRefusal` instead.
-Cursors are opaque; the newest comes first; `limit` is bounded by LIMIT_MAX.
+Cursors are opaque; the newest comes first; `limit` is bounded by LIMIT_MAX. Times are ns UTC, those
+at `since_ns` and `until_ns` included; 0 is open.
 """
 
 from decimal import Decimal
@@ -11,7 +12,7 @@ import msgspec
 
 from tickbus import subjects
 from tickbus.events.control import Balance
-from tickbus.events.ledger import BalanceReport, EquityPoint
+from tickbus.events.ledger import BalanceReport, EquityPoint, StrategyRecord
 from tickbus.events.ledger import PositionRecord as PositionRecord  # noqa: PLC0414 - part of it
 from tickbus.events.orders import Fill
 from tickbus.order import Order, OrderState
@@ -24,10 +25,15 @@ ORDER = subjects.ledger_query("order")
 FILLS = subjects.ledger_query("fills")
 PORTFOLIO = subjects.ledger_query("portfolio")
 EQUITY = subjects.ledger_query("equity")
+POSTINGS = subjects.ledger_query("postings")
+AUDIT = subjects.ledger_query("audit")
 
 
 class OrdersQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Orders, newest first; empty filters match everything, `states` any of those named."""
+    """Orders, newest first; empty filters match everything, `states` any of those named.
+
+    The time of an order is when it was created.
+    """
 
     states: tuple[OrderState, ...] = ()
     strategy_id: str = ""
@@ -35,6 +41,8 @@ class OrdersQuery(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: str = ""
     limit: int = 100
     cursor: str = ""
+    since_ns: int = 0
+    until_ns: int = 0
 
 
 class OrderQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +61,36 @@ class FillsQuery(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: str = ""
     limit: int = 100
     cursor: str = ""
+    since_ns: int = 0
+    until_ns: int = 0
+
+
+class PostingsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What moved balances, newest first; empty filters match everything."""
+
+    asset: str = ""
+    venue: str = ""
+    strategy_id: str = ""
+    instrument_id: str = ""
+    cause: str = ""
+    limit: int = 100
+    cursor: str = ""
+    since_ns: int = 0
+    until_ns: int = 0
+
+
+class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of the audit log, newest first; empty filters match everything.
+
+    `kind` is an event's type; the time of a row is when the event entered the platform.
+    """
+
+    kind: str = ""
+    client_order_id: str = ""
+    limit: int = 100
+    cursor: str = ""
+    since_ns: int = 0
+    until_ns: int = 0
 
 
 class PortfolioQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,11 +100,15 @@ class PortfolioQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EquityQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest `limit` points of the equity curve between two times (ns UTC, 0 is open)."""
+    """The newest `limit` points of the equity curve between two times.
+
+    Of one strategy, where named: its net P&L.
+    """
 
     since_ns: int = 0
     until_ns: int = 0
     limit: int = LIMIT_MAX
+    strategy_id: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -104,7 +146,10 @@ class OrderAnswer(Answer, frozen=True, kw_only=True, tag=True):
 
 
 class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One fill with the order it belongs to."""
+    """One fill with the order it belongs to.
+
+    `fee_value` is what a fee in a third asset was worth in quote currency, where it was known.
+    """
 
     client_order_id: str
     strategy_id: str
@@ -112,6 +157,7 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: str
     venue_order_id: str
     fill: Fill
+    fee_value: Decimal | None = None
 
 
 class FillsAnswer(Answer, frozen=True, kw_only=True, tag=True):
@@ -121,11 +167,61 @@ class FillsAnswer(Answer, frozen=True, kw_only=True, tag=True):
     next_cursor: str = ""
 
 
+class PostingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a balance, why, and what was held after it.
+
+    `account` is where the other side of it was written: trading, fees, funding, transfers, opening
+    or adjustment. `reference` is the venue's id of the cause; a fill's is its fill id.
+    """
+
+    sequence: int
+    line: int
+    ts_event: int
+    venue: str
+    asset: str
+    amount: Decimal
+    balance: Decimal
+    account: str
+    cause: str
+    reference: str
+    instrument_id: str
+    strategy_id: str
+    client_order_id: str
+
+
+class PostingsAnswer(Answer, frozen=True, kw_only=True, tag=True):
+    """A page of postings; an empty `next_cursor` says that it is the last."""
+
+    postings: tuple[PostingRecord, ...]
+    next_cursor: str = ""
+
+
+class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the audit log; `body` is JSON text, `hash` the chain's value there, in hex."""
+
+    sequence: int
+    kind: str
+    client_order_id: str
+    ts_event: int
+    ts_recv: int
+    body: str
+    hash: str
+
+
+class AuditAnswer(Answer, frozen=True, kw_only=True, tag=True):
+    """A page of the audit log; an empty `next_cursor` says that it is the last."""
+
+    rows: tuple[AuditRow, ...]
+    next_cursor: str = ""
+
+
 class PortfolioAnswer(Answer, frozen=True, kw_only=True, tag=True):
     """Positions, balances and their sums in `currency`, as of stream position `sequence`.
 
     `orders` and `fills` count everything in the books; `equity` is None while something held
     cannot be valued. `differences` lists where the venue reports another balance than the books.
+    `funding` is positive when we received, and in `net_pnl`; `unvalued_fees` are in no P&L.
+    `audit_head` anchors the audit log as `<sequence>:<hash>`.
     """
 
     currency: str
@@ -145,6 +241,10 @@ class PortfolioAnswer(Answer, frozen=True, kw_only=True, tag=True):
     sequence: int = 0
     ts: int = 0
     differences: tuple[BalanceReport, ...] = ()
+    funding: Decimal = ZERO
+    unvalued_fees: dict[str, Decimal] = {}
+    strategies: tuple[StrategyRecord, ...] = ()
+    audit_head: str = ""
 
 
 class EquityAnswer(Answer, frozen=True, kw_only=True, tag=True):

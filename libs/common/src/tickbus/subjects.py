@@ -5,7 +5,7 @@ from functools import lru_cache
 from tickbus.events.base import Event
 from tickbus.events.book import BookDepth, BookTop, ConsolidatedTop
 from tickbus.events.control import RiskState
-from tickbus.events.ledger import PortfolioUpdated
+from tickbus.events.ledger import BalanceAdjusted, PortfolioUpdated
 from tickbus.events.market import (
     BookDelta,
     BookSnapshot,
@@ -61,6 +61,8 @@ MANUAL = "manual"
 """The strategy id of orders that people place through the gateway."""
 RISK = "risk"
 """The strategy id of orders with which risk itself closes positions; nobody else may use it."""
+EXTERNAL = "external"
+"""The strategy id of what nobody here ordered: placed at the venue by hand, or by the venue."""
 
 _MARKET = {
     Trade: "md.trade",
@@ -182,7 +184,7 @@ def of(event: Event) -> str:
             return approved(event.cancel.venue)
         case OrderDenied():
             return denied(token(event.order.strategy_id))
-        case AccountUpdated() | AccountReconciled():
+        case AccountUpdated() | AccountReconciled() | BalanceAdjusted():
             return f"orders.account.{token(event.venue)}"
         case ConsolidatedTop():
             return f"book.consolidated.{token(event.instrument_id)}"

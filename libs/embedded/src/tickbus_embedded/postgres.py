@@ -231,6 +231,21 @@ class EmbeddedPostgres:
             await connection.close()
 
 
+def running_dsn(data_dir: Path, database: str = "tickbus") -> str | None:
+    """Where the server that runs on `data_dir` listens, password included; None when none does."""
+    server = EmbeddedPostgres(data_dir, database=database)
+    try:
+        lock = (server._cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        process = psutil.Process(int(lock[0]))
+        if process.name() != "postgres" or str(server._cluster) not in process.cmdline():
+            return None
+        server.port = int(lock[3])
+        server._password = server._password_file.read_text(encoding="utf-8").strip()
+    except (OSError, psutil.Error, ValueError, IndexError):
+        return None
+    return server.dsn
+
+
 async def initdb(*options: str, privileges: Sequence[str]) -> None:
     """Run `initdb` with `options`; raises EmbeddedError with its output when it fails."""
     child = await asyncio.create_subprocess_exec(

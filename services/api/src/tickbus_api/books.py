@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from tickbus.events.ledger import PositionRecord
+from tickbus.events.ledger import PositionRecord, StrategyRecord
 from tickbus.ledger_api import FillRecord, OrderStep, PortfolioAnswer
 from tickbus.order import Order
 from tickbus_api.views import Exact, View, iso
@@ -18,7 +18,8 @@ def rounded(number: Decimal | None) -> Decimal | None:
     return None if number is None else round(number, 12).normalize()
 
 
-def _json(text: str) -> Any:
+def json_or_text(text: str) -> Any:
+    """What the JSON `text` holds, its numbers exact; `text` itself where it is no JSON."""
     try:
         return json.loads(text, parse_float=str)
     except ValueError:
@@ -42,7 +43,7 @@ class StepView(View):
             event=step.kind,
             at=iso(step.ts_event),
             received_at=iso(step.ts_recv),
-            body=_json(step.body),
+            body=json_or_text(step.body),
         )
 
 
@@ -146,6 +147,7 @@ class FillView(View):
     fee_asset: str
     liquidity: str
     at: str | None
+    fee_value: Exact | None = Field(description="of a fee in a third asset, in quote currency")
 
     @classmethod
     def of(cls, record: FillRecord, symbol: str) -> "FillView":
@@ -166,6 +168,7 @@ class FillView(View):
             fee_asset=fill.fee_asset,
             liquidity=fill.liquidity_side,
             at=iso(fill.ts_event),
+            fee_value=record.fee_value,
         )
 
 
@@ -200,6 +203,33 @@ class PositionView(View):
         return cls(symbol=symbol, updated_at=iso(record.ts_updated), **members)
 
 
+class StrategyView(View):
+    """One strategy's positions and sums; net P&L of all strategies adds up to the account's."""
+
+    strategy: str
+    realized_pnl: Exact
+    unrealized_pnl: Exact
+    fees: Exact
+    funding: Exact
+    net_pnl: Exact
+    drawdown: Exact
+    drawdown_max: Exact
+    fills: int
+    positions: list[PositionView]
+
+    @classmethod
+    def of(cls, record: StrategyRecord, symbol: Callable[[str, str], str]) -> "StrategyView":
+        """The view of `record`; `symbol` spells (venue, instrument id) as the venue does."""
+        names = set(cls.model_fields) - {"strategy", "positions"}
+        return cls(
+            strategy=record.strategy_id,
+            positions=[
+                PositionView.of(p, symbol(p.venue, p.instrument_id)) for p in record.positions
+            ],
+            **{name: getattr(record, name) for name in names},
+        )
+
+
 class BalanceView(View):
     """What an account at `venue` holds of one asset."""
 
@@ -221,7 +251,11 @@ class DifferenceView(View):
 
 
 class PortfolioView(View):
-    """The whole account, valued now, in `currency`; `net_pnl` = realised + unrealised - fees."""
+    """The whole account, valued now, in `currency`.
+
+    `net_pnl` = realised + unrealised - fees + funding; `unvalued_fees` are in no P&L. `audit_head`
+    anchors the audit log: keep it, and give it to `tickbus audit verify --expect-head`.
+    """
 
     currency: str
     realized_pnl: Exact
@@ -239,12 +273,18 @@ class PortfolioView(View):
     positions: list[PositionView]
     balances: list[BalanceView]
     differences: list[DifferenceView]
+    funding: Exact
+    unvalued_fees: dict[str, Exact]
+    strategies: list[StrategyView]
+    audit_head: str
 
     @classmethod
     def of(cls, answer: PortfolioAnswer, symbol: Callable[[str, str], str]) -> "PortfolioView":
         """The view of `answer`; `symbol` spells (venue, instrument id) as the venue does."""
-        names = set(cls.model_fields) - {"updated_at", "positions", "balances", "differences"}
+        made = {"updated_at", "positions", "balances", "differences", "strategies"}
+        names = set(cls.model_fields) - made
         return cls(
+            strategies=[StrategyView.of(record, symbol) for record in answer.strategies],
             updated_at=iso(answer.ts),
             positions=[
                 PositionView.of(p, symbol(p.venue, p.instrument_id)) for p in answer.positions

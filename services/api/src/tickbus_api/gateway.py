@@ -54,6 +54,8 @@ class OrderFilter(NamedTuple):
     strategy_id: str = ""
     venue: str = ""
     instrument_id: str = ""
+    since_ns: int = 0
+    until_ns: int = 0
 
     def matches(self, order: Order) -> bool:
         """Whether `order` belongs on the list."""
@@ -62,6 +64,8 @@ class OrderFilter(NamedTuple):
             and self.strategy_id in ("", order.strategy_id)
             and self.venue in ("", order.venue)
             and self.instrument_id in ("", order.instrument_id)
+            and self.since_ns <= order.ts_created
+            and (not self.until_ns or order.ts_created <= self.until_ns)
         )
 
 
@@ -285,6 +289,18 @@ class Gateway:
     async def fills(self, query: ledger_api.FillsQuery) -> ledger_api.FillsAnswer:
         """A page of fills. Raises Problem."""
         return await self._ask(ledger_api.FILLS, query, ledger_api.FillsAnswer)
+
+    async def postings(self, query: ledger_api.PostingsQuery) -> ledger_api.PostingsAnswer:
+        """A page of what moved balances. Raises Problem."""
+        return await self._ask(ledger_api.POSTINGS, query, ledger_api.PostingsAnswer)
+
+    async def equity(self, query: ledger_api.EquityQuery) -> ledger_api.EquityAnswer:
+        """Points of an equity curve. Raises Problem."""
+        return await self._ask(ledger_api.EQUITY, query, ledger_api.EquityAnswer)
+
+    async def audit(self, query: ledger_api.AuditQuery) -> ledger_api.AuditAnswer:
+        """A page of the audit log. Raises Problem."""
+        return await self._ask(ledger_api.AUDIT, query, ledger_api.AuditAnswer)
 
     async def portfolio(self) -> ledger_api.PortfolioAnswer:
         """The whole account, valued now. Raises Problem."""

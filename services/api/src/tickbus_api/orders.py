@@ -10,7 +10,7 @@ from tickbus_api.books import CancelAllView, OrdersView, OrderView
 from tickbus_api.gateway import Gateway, OrderFilter
 from tickbus_api.parsing import BODY_BYTES_MAX, parse_changes, parse_order
 from tickbus_api.problems import invalid
-from tickbus_api.reading import Cursor, Limit, Operations, Venue
+from tickbus_api.reading import Cursor, Limit, Operations, Since, Until, Venue, ns_of
 
 router = APIRouter(prefix="/api/v1/orders", tags=["orders"])
 
@@ -111,12 +111,20 @@ async def listing(
     strategy: Annotated[str, Query(max_length=64)] = "",
     symbol: Annotated[str | None, Query(max_length=64)] = None,
     venue: Venue = "",
+    since: Since = "",
+    until: Until = "",
     limit: Limit = 100,
     cursor: Cursor = "",
 ) -> OrdersView:
-    """Our orders, newest first."""
-    states = _states(state or [], working)
-    wanted = OrderFilter(states, strategy, venue, _instrument_id(gateway, symbol, venue))
+    """Our orders, newest first; `since` and `until` are about when they were created."""
+    wanted = OrderFilter(
+        _states(state or [], working),
+        strategy,
+        venue,
+        _instrument_id(gateway, symbol, venue),
+        ns_of("since", since),
+        ns_of("until", until),
+    )
     orders, following = await gateway.orders(wanted, limit, cursor)
     return OrdersView(orders=[_view(gateway, o) for o in orders], next_cursor=following or None)
 

@@ -10,9 +10,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tickbus import __version__
 from tickbus.ledger_api import LIMIT_MAX, FillsQuery
+from tickbus.times import time_ns
 from tickbus_api.books import FillsView, FillView, PortfolioView
 from tickbus_api.gateway import Gateway
-from tickbus_api.problems import unavailable
+from tickbus_api.problems import invalid, unavailable
 from tickbus_api.views import (
     NS_PER_MS,
     NS_PER_S,
@@ -46,6 +47,10 @@ Symbol = Annotated[
 ]
 Venue = Annotated[str, Query(description="only this venue", max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+Since = Annotated[
+    str, Query(description="from this time on: ISO 8601 or ns; no zone is UTC", max_length=40)
+]
+Until = Annotated[str, Query(description="up to this time: ISO 8601 or ns", max_length=40)]
 Cursor = Annotated[str, Query(description="`next_cursor` of the page before", max_length=200)]
 
 
@@ -151,6 +156,8 @@ async def fills(
     venue: Venue = "",
     strategy: Annotated[str, Query(max_length=64)] = "",
     order_id: Annotated[str, Query(max_length=64)] = "",
+    since: Since = "",
+    until: Until = "",
     limit: Limit = 100,
     cursor: Cursor = "",
 ) -> FillsView:
@@ -162,11 +169,21 @@ async def fills(
         instrument_id=gateway.instrument(symbol, venue).instrument_id if symbol else "",
         limit=limit,
         cursor=cursor,
+        since_ns=ns_of("since", since),
+        until_ns=ns_of("until", until),
     )
     answer = await gateway.fills(query)
     spell = gateway.core.symbol
     views = [FillView.of(r, spell(r.venue, r.instrument_id)) for r in answer.fills]
     return FillsView(fills=views, next_cursor=answer.next_cursor or None)
+
+
+def ns_of(field: str, text: str) -> int:
+    """A time parameter as ns UTC, 0 where it is not given. Raises Problem."""
+    try:
+        return time_ns(text) if text else 0
+    except ValueError as error:
+        raise invalid(field, text, str(error), "for example 2026-11-21T18:30:00Z") from None
 
 
 def _now(gateway: Gateway) -> int:

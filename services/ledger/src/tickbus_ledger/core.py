@@ -1,93 +1,48 @@
 """The books: orders, fills, positions, balances and equity, folded from the ORDERS stream.
 
-Consumes: every event of the order path through `fold` with its sequence; BookTop and TimerFired
-through `handle`. Produces: PortfolioUpdated, SetTimer; and `take_changes`, what to write down.
-Invariants: an event at or below `position` changes nothing; a fill counts once; a balance is
-opening plus fills, and what the venue reports is only compared with it.
+Consumes: every event of the order path through `fold` with its sequence; BookTop, Instrument and
+TimerFired through `handle`. Produces: PortfolioUpdated, SetTimer; and `take_changes`, what to write
+down. Invariants: an event at or below `position` changes nothing; a fill or adjustment counts once;
+every event is in the log, chained; a balance is the sum of its postings, and what the venue reports
+is only compared with it. What the books know beyond the event (marks) is noted in the log, so that
+`apply` gives the same books from the log alone.
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
-from typing import Any, NamedTuple
-
-import msgspec
+from decimal import Decimal, localcontext
+from typing import Any, TypeGuard
 
 from tickbus.codec import Hop
 from tickbus.events import (
+    SMART_VENUE,
     AccountUpdated,
-    BalanceReport,
+    AdjustmentCause,
+    BalanceAdjusted,
     BookTop,
     EquityPoint,
     Event,
+    Instrument,
+    OrderApproved,
     OrderFilled,
     PortfolioUpdated,
-    PositionRecord,
     Recovered,
     SetTimer,
     TimerFired,
 )
 from tickbus.order import Order, Orders, client_order_id_of
-from tickbus.portfolio import Drawdown, Portfolio, Position, assets, balance_changes
-from tickbus_ledger.comparison import Comparison
+from tickbus.portfolio import Portfolio, assets, is_derivative, moves_of
+from tickbus_ledger.changes import Books, Changes, Entry, FillRow, Key
 from tickbus_ledger.config import LedgerConfig
+from tickbus_ledger.journal import COUNTER_ACCOUNTS, FILL, BookAccount, Journal
+from tickbus_ledger.log import GAP, MALFORMED, NOTHING, LogRow, Notes, head_text, odd_row, row_of
+from tickbus_ledger.profits import Profits, strategy_of
 
 ZERO = Decimal(0)
-FILL_IDS_MAX = 50_000
+KEYS_MAX = 50_000
 TIMER = "portfolio"
-
-Key = tuple[str, str]
-
-
-class Account(msgspec.Struct, kw_only=True):
-    """One asset at one venue; times are the venue's, in ns.
-
-    `ts_opened` is when the opening was read, 0 before; `ts_touched` that of the last fill that
-    moved it.
-    """
-
-    opening: Decimal = ZERO
-    ts_opened: int = 0
-    reported: Decimal | None = None
-    ts_reported: int = 0
-    ts_touched: int = 0
-
-
-class Logged(NamedTuple):
-    """One event of the stream as it is kept."""
-
-    sequence: int
-    client_order_id: str
-    event: Event
-    hops: tuple[Hop, ...]
-
-
-class Changes(msgspec.Struct, kw_only=True):
-    """What was changed since the last time, to be written in one transaction."""
-
-    position_before: int
-    position: int
-    events: list[Logged]
-    fills: list[tuple[int, OrderFilled]]
-    orders: list[tuple[int, Order]]
-    positions: list[Position]
-    balances: list[tuple[Key, Account, Decimal]]
-    equity: list[EquityPoint]
-
-    def __bool__(self) -> bool:
-        return self.position != self.position_before or bool(self.equity)
-
-
-class Books(msgspec.Struct, kw_only=True):
-    """What a database holds, to go on from."""
-
-    position: int = 0
-    orders: list[tuple[int, Order]] = []
-    fill_keys: list[tuple[str, str, str]] = []
-    positions: list[Position] = []
-    balances: list[tuple[Key, Account, Decimal]] = []
-    orders_count: int = 0
-    fills_count: int = 0
-    drawdown: Drawdown = msgspec.field(default_factory=Drawdown)
+SAMPLES_MAX = 1_000
+DIGITS = 60
+"""Carried by every sum, as in `tickbus.portfolio`."""
 
 
 class LedgerCore:
@@ -96,54 +51,49 @@ class LedgerCore:
     def __init__(self, config: LedgerConfig, instruments: Sequence[str]) -> None:
         self._config = config
         self._instruments = frozenset(instruments)
+        self._tops: dict[Key, BookTop] = {}
+        self._contracts: dict[Key, Instrument] = {}
         self.load(Books())
 
     def load(self, books: Books) -> None:
         """Go on from `books`, forgetting everything but the market."""
         self._orders = Orders()
         self._portfolio = Portfolio()
-        self._accounts: dict[Key, Account] = {}
-        self._comparisons: dict[Key, Comparison] = {}
-        self._opened: dict[str, int] = {}
+        self._journal = Journal(self._portfolio, self._config.settle_ms * 1_000_000, books)
+        self._profits = Profits(self._portfolio, self._config.currency, books)
         self._sequences: dict[str, int] = {}
-        self._fill_keys: dict[tuple[str, str, str], None] = dict.fromkeys(books.fill_keys)
-        self._tops: dict[Key, BookTop] = getattr(self, "_tops", {})
+        self._fill_keys = dict(books.fill_keys)
+        self._ts_forgotten = books.ts_forgotten
+        self._adjustment_keys = dict.fromkeys(books.adjustment_keys)
         self._orders_count, self._fills_count = books.orders_count, books.fills_count
         self._drawdown = books.drawdown
         self.position = self._written = books.position
+        self._head = books.head
+        self.audit_head = head_text(books.position, books.head)
         self._now_event = self._now_ns = self._ts_sampled = 0
-        self._events: list[Logged] = []
-        self._fills: list[tuple[int, OrderFilled]] = []
+        self._log: list[LogRow] = []
+        self._fills: list[FillRow] = []
         self._dirty_orders: dict[str, Order] = {}
-        self._dirty_positions: dict[Key, Position] = {}
-        self._dirty_accounts: dict[Key, None] = {}
         self._samples: list[EquityPoint] = []
+        self._strategy_samples: list[tuple[str, EquityPoint]] = []
         for sequence, order in books.orders:
             self._orders.add(order)
             self._sequences[order.client_order_id] = sequence
-        for position in books.positions:
-            self._portfolio.positions[position.venue, position.instrument_id] = position
-        for key, account, amount in books.balances:
-            self._accounts[key] = account
-            self._portfolio.balances[key] = amount
-            # What was traded before is in the amount, no longer one by one.
-            settle_ns = self._config.settle_ms * 1_000_000
-            self._comparisons[key] = Comparison(settle_ns, account.ts_touched)
-            if account.ts_opened:
-                self._opened[key[0]] = account.ts_opened
 
     @property
     def pending(self) -> int:
         """Events folded and not yet taken by `take_changes`."""
-        return len(self._events)
+        return len(self._log)
 
     # -- the market and the timer ------------------------------------------------------------------
 
-    def handle(self, event: Event) -> Sequence[Event]:
-        """Marks, and once per interval the portfolio."""
+    def handle(self, event: Any) -> Sequence[Event]:
+        """Marks, contracts, and once per interval the portfolio."""
         if isinstance(event, BookTop):
             self._tops[event.venue, event.instrument_id] = event
             self._see(event)
+        elif isinstance(event, Instrument):
+            self._contracts[event.venue, event.instrument_id] = event
         elif isinstance(event, Recovered):
             return (self._timer(event),)
         elif isinstance(event, TimerFired) and event.key == TIMER:
@@ -165,33 +115,110 @@ class LedgerCore:
         if not self.is_valued() or self._now_ns - self._ts_sampled < interval_ns:
             return
         self._ts_sampled = self._now_ns
-        portfolio = self._portfolio
-        self._drawdown.update(portfolio.equity(self._config.currency))
-        point = EquityPoint(
-            self._now_ns,
-            portfolio.equity(self._config.currency),
-            portfolio.net_pnl(),
-            self._drawdown.drawdown,
-        )
-        self._samples = [*self._samples[-999:], point]  # unwritten points are bounded, too
+        with localcontext(prec=DIGITS):
+            equity = self._portfolio.equity(self._config.currency)
+            self._drawdown.update(equity)
+            net_pnl = self._profits.sums().net_pnl
+            strategies = list(self._profits.sample(self._now_ns))
+        point = EquityPoint(self._now_ns, equity, net_pnl, self._drawdown.drawdown)
+        # Unwritten points are bounded, too.
+        self._samples = [*self._samples, point][-SAMPLES_MAX:]
+        self._strategy_samples = [*self._strategy_samples, *strategies][-SAMPLES_MAX:]
 
     # -- the stream --------------------------------------------------------------------------------
 
-    def fold(self, sequence: int, event: Any, hops: tuple[Hop, ...] = ()) -> None:
-        """Take in the event at `sequence`. Raises ValueError, with nothing changed, if unsound."""
+    def is_doubtful(self, event: Any) -> TypeGuard[OrderFilled]:
+        """Whether `event` is a fill so old that only the database knows if it was told before."""
+        return (
+            isinstance(event, OrderFilled)
+            and event.fill.ts_event <= self._ts_forgotten
+            and (event.venue, event.instrument_id, event.fill.fill_id) not in self._fill_keys
+        )
+
+    def fold(
+        self, sequence: int, event: Any, hops: tuple[Hop, ...] = (), *, duplicate: bool = False
+    ) -> None:
+        """Take in the event at `sequence`. Raises ValueError, with nothing changed, if unsound.
+
+        `duplicate` says that a doubtful fill was told before.
+        """
         if sequence <= self.position:
             return
-        if isinstance(event, OrderFilled):
-            _check_fill(event)
+        _check(event)
+        notes = NOTHING
+        if isinstance(event, OrderFilled | BalanceAdjusted):
+            notes = self._note(event)
+        if duplicate:
+            notes = Notes(duplicate=True)
+        self._append_gap(sequence)
+        row = row_of(self._head, sequence, client_order_id_of(event), event, hops, notes)
+        self._log.append(row)
+        self._head = row.hash
+        self.apply(sequence, event, notes)
+
+    def skip(self, sequence: int, payload: bytes, reason: str) -> None:
+        """Log a message that is no sound event; it changes nothing else."""
+        if sequence > self.position:
+            self._append_gap(sequence)
+            self._append_odd(sequence, MALFORMED, {"reason": reason, "payload": payload.hex()})
+
+    def _append_gap(self, sequence: int) -> None:
+        # What the stream no longer has must be seen to be missing, not look like tampering.
+        if sequence > self.position + 1:
+            self._append_odd(sequence - 1, GAP, {"first": self.position + 1})
+
+    def _append_odd(self, sequence: int, kind: str, body: dict[str, Any]) -> None:
+        row = odd_row(self._head, sequence, kind, body)
+        self._log.append(row)
+        self._head, self.position = row.hash, sequence
+
+    def apply(self, sequence: int, event: Any, notes: Notes) -> None:
+        """What the event at `sequence` does to the books, without the log; see `fold`."""
         self.position = sequence
         self._see(event)
-        order_id = client_order_id_of(event)
-        self._events.append(Logged(sequence, order_id, event, hops))
-        if isinstance(event, AccountUpdated):
-            self._report(event)
-            return
+        with localcontext(prec=DIGITS):
+            if isinstance(event, AccountUpdated):
+                self._journal.report(sequence, event)
+                return
+            if isinstance(event, BalanceAdjusted):
+                self._adjust(sequence, event, notes)
+                return
+            # What the router tells of an order for all venues, its parts have told before.
+            if isinstance(event, OrderFilled) and event.venue != SMART_VENUE:
+                self._fill(sequence, event, notes)
+        self._order(sequence, event)
+
+    def _note(self, event: OrderFilled | BalanceAdjusted) -> Notes:
+        if not event.instrument_id:
+            return NOTHING
+        key = (event.venue, event.instrument_id)
+        base, quote = assets(event.instrument_id)
         if isinstance(event, OrderFilled):
-            self._fill(sequence, event)
+            asset, amount, instead = event.fill.fee_asset, event.fill.fee, [quote]
+            if not is_derivative(event.instrument_id):
+                instead.append(base)  # the price of the fill itself values it
+            value = None if asset in instead else self._worth(event.venue, asset, amount, quote)
+        else:
+            value = self._worth(event.venue, event.asset, event.amount, quote)
+        size = self._profits.contract_size(*key)
+        contract = self._contracts.get(key)
+        if contract is not None:
+            if contract.inverse:
+                raise ValueError(f"{event.instrument_id}: the books keep no inverse contracts yet")
+            size = size or contract.contract_size
+        return Notes(value=value, contract_size=None if size == 1 else size)
+
+    def _worth(self, venue: str, asset: str, amount: Decimal, quote: str) -> Decimal | None:
+        if not amount:
+            return None
+        key = (venue, f"{asset}-{quote}")
+        if key in self._tops:
+            self._mark(key)
+        with localcontext(prec=DIGITS):
+            return self._portfolio.worth(venue, asset, amount, quote)
+
+    def _order(self, sequence: int, event: Any) -> None:
+        order_id = client_order_id_of(event)
         known = order_id in self._orders
         order = self._orders.fold(event)
         if order is None and not known:
@@ -201,170 +228,150 @@ class LedgerCore:
             if not known:
                 self._sequences[order_id] = sequence
                 self._orders_count += 1
+        if isinstance(event, OrderApproved) and event.order.replaces in self._orders:
+            # It is on its way out, and no event of its own says so.
+            replaced = self._orders.get(event.order.replaces)
+            if replaced is not None and replaced.client_order_id in self._sequences:
+                self._dirty_orders[replaced.client_order_id] = replaced
 
-    def _fill(self, sequence: int, event: OrderFilled) -> None:
-        fill, key = event.fill, (event.venue, event.instrument_id)
-        fill_key = (*key, fill.fill_id)
-        if fill_key in self._fill_keys:
+    def _fill(self, sequence: int, event: OrderFilled, notes: Notes) -> None:
+        fill = event.fill
+        key = (event.venue, event.instrument_id, fill.fill_id)
+        if key in self._fill_keys or notes.duplicate:
             return
-        self._fill_keys[fill_key] = None
-        if len(self._fill_keys) > FILL_IDS_MAX:
-            del self._fill_keys[next(iter(self._fill_keys))]
+        self._fill_keys[key] = fill.ts_event
+        if len(self._fill_keys) > KEYS_MAX:
+            oldest = next(iter(self._fill_keys))
+            self._ts_forgotten = max(self._ts_forgotten, self._fill_keys.pop(oldest))
         self._fills_count += 1
-        self._fills.append((sequence, event))
-        self._dirty_positions[key] = self._portfolio.apply(*key, fill)
-        for asset, amount in balance_changes(event.instrument_id, fill):
-            account = self._account((event.venue, asset))
-            account.ts_touched = max(account.ts_touched, fill.ts_event)
-            self._comparison((event.venue, asset)).change(fill.ts_event, amount)
-            if fill.ts_event <= account.ts_opened:
-                # Traded before the opening was read, and told after it: it is in there already.
-                account.opening -= amount
-                self._portfolio.add_opening(event.venue, {asset: -amount})
+        self._fills.append(FillRow(sequence, event, notes.value))
+        realized = self._profits.fill(event, notes)
+        entry = Entry(
+            sequence, FILL, fill.fill_id, event.venue, event.instrument_id, strategy_of(event),
+            event.client_order_id, fill.ts_event,
+        )  # fmt: skip
+        for move in moves_of(event.instrument_id, fill, realized):
+            counter = BookAccount.FEES if move.is_fee else BookAccount.TRADING
+            self._journal.move(entry, counter, move.asset, move.amount)
 
-    def _report(self, event: AccountUpdated) -> None:
-        if event.complete and event.venue not in self._opened:
-            self._open(event)
-        for balance in event.balances:
-            key = (event.venue, balance.asset)
-            account = self._account(key)
-            if event.ts_event >= account.ts_reported:
-                account.reported, account.ts_reported = balance.total, event.ts_event
-            if event.ts_event >= account.ts_opened > 0:
-                comparison = self._comparison(key)
-                comparison.report(event.ts_event, event.ts_recv, balance.total)
-
-    def _open(self, event: AccountUpdated) -> None:
-        # The first complete report is where the books begin; fills up to then are in it.
-        self._opened[event.venue] = event.ts_event
-        for key in {key for key in self._accounts if key[0] == event.venue}:
-            self._accounts[key].ts_opened = event.ts_event
-        for balance in event.balances:
-            key = (event.venue, balance.asset)
-            account = self._account(key)
-            later = self._comparison(key).since(event.ts_event)
-            account.opening = balance.total - (self._amount(key) - later)
-            self._portfolio.add_opening(event.venue, {balance.asset: account.opening})
-
-    def _account(self, key: Key) -> Account:
-        self._dirty_accounts[key] = None
-        if key not in self._accounts:
-            self._accounts[key] = Account(ts_opened=self._opened.get(key[0], 0))
-        return self._accounts[key]
-
-    def _comparison(self, key: Key) -> Comparison:
-        if key not in self._comparisons:
-            self._comparisons[key] = Comparison(self._config.settle_ms * 1_000_000)
-        return self._comparisons[key]
+    def _adjust(self, sequence: int, event: BalanceAdjusted, notes: Notes) -> None:
+        key = (event.venue, event.cause.value, event.reference)
+        if key in self._adjustment_keys:
+            return
+        self._adjustment_keys[key] = None
+        if len(self._adjustment_keys) > KEYS_MAX:
+            del self._adjustment_keys[next(iter(self._adjustment_keys))]
+        self._profits.adjust(event, notes)
+        entry = Entry(
+            sequence, event.cause.value, event.reference, event.venue, event.instrument_id, "", "",
+            event.ts_event,
+        )  # fmt: skip
+        is_new = not self._journal.is_before_opening(event.venue, event.ts_event)
+        counter = COUNTER_ACCOUNTS.get(event.cause, BookAccount.ADJUSTMENT)
+        self._journal.move(entry, counter, event.asset, event.amount)
+        if event.cause is AdjustmentCause.TRANSFER and is_new:
+            currency = self._config.currency
+            value = self._worth(event.venue, event.asset, event.amount, currency)
+            self._drawdown.transfer(value or ZERO)
 
     def take_changes(self) -> Changes:
         """Everything since the last call; make rows of it before anything else is folded."""
         before, self._written = self._written, self.position
+        entries, postings, balances = self._journal.take()
+        positions, strategy_positions = self._profits.take()
         changes = Changes(
             position_before=before,
             position=self.position,
-            events=self._events,
+            head=self._head,
+            log=self._log,
             fills=self._fills,
-            orders=[
-                (self._sequences[order_id], order) for order_id, order in self._dirty_orders.items()
-            ],
-            positions=list(self._dirty_positions.values()),
-            balances=[
-                (key, self._accounts[key], self._amount(key)) for key in self._dirty_accounts
-            ],
+            orders=[(self._sequences[name], order) for name, order in self._dirty_orders.items()],
+            positions=positions,
+            strategy_positions=strategy_positions,
+            balances=balances,
+            entries=entries,
+            postings=postings,
             equity=self._samples,
+            strategy_equity=self._strategy_samples,
         )
-        self._events, self._fills, self._samples = [], [], []
-        self._dirty_orders, self._dirty_positions, self._dirty_accounts = {}, {}, {}
+        self._log, self._fills, self._dirty_orders = [], [], {}
+        self._samples, self._strategy_samples = [], []
         if len(self._sequences) > 2 * len(self._orders) + 1000:
             self._sequences = {k: v for k, v in self._sequences.items() if k in self._orders}
         return changes
+
+    def written(self, position: int, head: bytes) -> None:
+        """The log is durable up to there: from now on that is what anchors it."""
+        self.audit_head = head_text(position, head)
 
     # -- what the books say ------------------------------------------------------------------------
 
     def portfolio(self) -> PortfolioUpdated:
         """Positions, balances and their sums at the newest marks."""
-        self._mark()
-        portfolio, currency = self._portfolio, self._config.currency
-        positions = tuple(self._position(position) for position in portfolio)
-        # Profits in different currencies do not add up: the sums are over those in `currency`.
-        summed = [p for p in positions if assets(p.instrument_id)[1] == currency]
+        with localcontext(prec=DIGITS):
+            return self._statement()
+
+    def _statement(self) -> PortfolioUpdated:
+        self._mark_all()
+        portfolio, currency, drawdown = self._portfolio, self._config.currency, self._drawdown
         equity = portfolio.equity(currency)
         if self.is_valued():
-            self._drawdown.update(equity)
+            drawdown.update(equity)
         return PortfolioUpdated(
             ts_event=self._now_event,
             ts_recv=self._now_ns,
             sequence=self.position,
             currency=currency,
-            positions=positions,
-            balances=tuple(self._balance(key) for key in self._accounts),
-            realized_pnl=sum((p.realized_pnl for p in summed), ZERO),
-            unrealized_pnl=sum((p.unrealized_pnl for p in summed), ZERO),
-            fees=sum((p.fees for p in summed), ZERO),
-            net_pnl=sum((p.net_pnl for p in summed), ZERO),
+            positions=self._profits.records(),
+            balances=tuple(self._journal.reports(self._now_ns)),
+            **self._profits.sums()._asdict(),
             equity=equity,
-            equity_peak=equity
-            if self._drawdown.equity_peak is None
-            else self._drawdown.equity_peak,
-            drawdown=self._drawdown.drawdown,
-            drawdown_max=self._drawdown.drawdown_max,
+            equity_peak=equity if drawdown.equity_peak is None else drawdown.equity_peak,
+            drawdown=drawdown.drawdown,
+            drawdown_max=drawdown.drawdown_max,
             orders=self._orders_count,
             working_orders=sum(1 for _ in self._orders.working()),
             fills=self._fills_count,
             unvalued=tuple(portfolio.unvalued(currency)),
+            unvalued_fees=self._profits.unvalued_fees(),
+            strategies=self._profits.strategies(),
+            audit_head=self.audit_head,
         )
 
     def is_valued(self) -> bool:
         """Whether equity is whole: the opening and the marks of all that we trade are known."""
-        self._mark()
+        self._mark_all()
         currency = self._config.currency
-        return bool(self._opened) and not any(
+        return self._journal.is_open and not any(
             f"{asset}-{currency}" in self._instruments
             for _, asset in self._portfolio.unvalued(currency)
         )
 
-    def _mark(self) -> None:
-        for key, top in self._tops.items():
-            prices = [Decimal(repr(price)) for price in (top.bid, top.ask) if price > 0]
-            if prices:
-                self._portfolio.mark(*key, sum(prices, ZERO) / len(prices))
+    def _mark_all(self) -> None:
+        for key in self._tops:
+            self._mark(key)
 
-    def _position(self, position: Position) -> PositionRecord:
-        mark = self._portfolio.mark_of(position)
-        value = mark or ZERO
-        return PositionRecord(
-            venue=position.venue,
-            instrument_id=position.instrument_id,
-            quantity=position.quantity,
-            avg_entry_price=position.avg_entry_price,
-            mark=self._portfolio.marks.get((position.venue, position.instrument_id)),
-            realized_pnl=position.realized_pnl,
-            unrealized_pnl=position.unrealized_pnl(value),
-            fees=position.fees,
-            net_pnl=position.net_pnl(value),
-            fills=position.fills,
-            ts_updated=position.ts_updated,
-        )
-
-    def _amount(self, key: Key) -> Decimal:
-        return self._portfolio.balances.get(key, ZERO)
-
-    def _balance(self, key: Key) -> BalanceReport:
-        account = self._accounts[key]
-        return BalanceReport(
-            venue=key[0],
-            asset=key[1],
-            opening=account.opening,
-            amount=self._amount(key),
-            reported=account.reported,
-            difference=self._comparison(key).settle(self._now_ns, self._amount(key)),
-        )
+    def _mark(self, key: Key) -> None:
+        top = self._tops[key]
+        prices = [Decimal(repr(price)) for price in (top.bid, top.ask) if price > 0]
+        if prices:
+            self._portfolio.mark(*key, sum(prices, ZERO) / len(prices))
 
 
-def _check_fill(event: OrderFilled) -> None:
-    assets(event.instrument_id)
-    fill = event.fill
-    numbers = (fill.price, fill.quantity, fill.fee)
-    if not all(n.is_finite() and abs(n.adjusted()) < 18 for n in numbers) or fill.quantity <= 0:
-        raise ValueError(f"fill {fill.fill_id!r} of {event.client_order_id!r}: {numbers}")
+def _check(event: Any) -> None:
+    # Whatever gets past here must be something that the books can count and Postgres can keep.
+    if isinstance(event, OrderFilled):
+        assets(event.instrument_id)
+        fill = event.fill
+        numbers: tuple[Decimal, ...] = (fill.price, fill.quantity, fill.fee)
+        if not all(_is_sound(number) for number in numbers) or fill.quantity <= 0:
+            raise ValueError(f"fill {fill.fill_id!r} of {event.client_order_id!r}: {numbers}")
+    elif isinstance(event, BalanceAdjusted):
+        if event.instrument_id:
+            assets(event.instrument_id)
+        if not _is_sound(event.amount):
+            raise ValueError(f"{event.cause} {event.reference!r}: amount = {event.amount}")
+
+
+def _is_sound(number: Decimal) -> bool:
+    return number.is_finite() and abs(number.adjusted()) < 18

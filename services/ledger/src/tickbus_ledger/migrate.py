@@ -5,6 +5,7 @@ from importlib import resources
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+TIMEOUT_S = 3600.0
 LOCK = 0x7469636B  # "tick": one migration at a time, whoever starts
 
 
@@ -25,7 +26,7 @@ async def migrate(connection: "PoolConnectionProxy[asyncpg.Record]") -> list[str
         done = []
         for file in files:
             if file.name not in applied:
-                await connection.execute(file.read_text(encoding="utf-8"))
+                await connection.execute(file.read_text(encoding="utf-8"), timeout=TIMEOUT_S)
                 await connection.execute("INSERT INTO schema_version VALUES ($1)", file.name)
                 done.append(file.name)
         return done

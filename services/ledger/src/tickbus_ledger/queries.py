@@ -1,5 +1,6 @@
 """Answers to questions about the books; a bad question gets a reason, never silence."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,8 @@ from tickbus.bus import Responder
 from tickbus.codec import MalformedMessage
 from tickbus.events import Balance
 from tickbus.ledger_api import (
+    AuditAnswer,
+    AuditQuery,
     EquityAnswer,
     EquityQuery,
     FillsAnswer,
@@ -22,11 +25,15 @@ from tickbus.ledger_api import (
     OrdersQuery,
     PortfolioAnswer,
     PortfolioQuery,
+    PostingsAnswer,
+    PostingsQuery,
 )
 from tickbus_ledger.core import LedgerCore
+from tickbus_ledger.history import History
 from tickbus_ledger.store import AWAY, Store
 
 ZERO = Decimal(0)
+_CURSOR = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?", re.ASCII)
 
 
 class Refused(Exception):
@@ -49,6 +56,8 @@ class Queries:
             ledger_api.FILLS: self._answering(FillsQuery, self._fills),
             ledger_api.PORTFOLIO: self._answering(PortfolioQuery, self._portfolio),
             ledger_api.EQUITY: self._answering(EquityQuery, self._equity),
+            ledger_api.POSTINGS: self._answering(PostingsQuery, self._postings),
+            ledger_api.AUDIT: self._answering(AuditQuery, self._audit),
         }
 
     def _answering(self, kind: Any, answer: Callable[[Any], Awaitable[Any]]) -> Responder:
@@ -66,32 +75,40 @@ class Queries:
         return respond
 
     @property
-    def _store(self) -> Store:
+    def _history(self) -> History:
         store = self._store_now()
         if store is None:
             raise Refused("the ledger waits for its database: try again")
-        return store
+        return store.history
 
     async def _orders(self, query: OrdersQuery) -> OrdersAnswer:
-        orders, cursor = await self._store.orders(query)
+        orders, cursor = await self._history.orders(query)
         return OrdersAnswer(orders=tuple(orders), next_cursor=cursor)
 
     async def _order(self, query: OrderQuery) -> OrderAnswer:
         if bool(query.client_order_id) == bool(query.venue_order_id):
             raise Refused("name one order: either client_order_id or venue_order_id")
-        order = await self._store.order(query.client_order_id, query.venue_order_id)
+        order = await self._history.order(query.client_order_id, query.venue_order_id)
         if order is None:
             return OrderAnswer(order=None)
-        steps = await self._store.steps(order.client_order_id)
+        steps = await self._history.steps(order.client_order_id)
         return OrderAnswer(order=order, steps=tuple(steps))
 
     async def _fills(self, query: FillsQuery) -> FillsAnswer:
-        fills, cursor = await self._store.fills(query)
+        fills, cursor = await self._history.fills(query)
         return FillsAnswer(fills=tuple(fills), next_cursor=cursor)
 
     async def _equity(self, query: EquityQuery) -> EquityAnswer:
-        points = await self._store.equity(query)
+        points = await self._history.equity(query)
         return EquityAnswer(currency=self._currency, points=tuple(points))
+
+    async def _postings(self, query: PostingsQuery) -> PostingsAnswer:
+        postings, cursor = await self._history.postings(query)
+        return PostingsAnswer(postings=tuple(postings), next_cursor=cursor)
+
+    async def _audit(self, query: AuditQuery) -> AuditAnswer:
+        found, cursor = await self._history.audit(query)
+        return AuditAnswer(rows=tuple(found), next_cursor=cursor)
 
     async def _portfolio(self, query: PortfolioQuery) -> PortfolioAnswer:
         p = self._core.portfolio()
@@ -120,6 +137,10 @@ class Queries:
             sequence=p.sequence,
             ts=p.ts_recv,
             differences=p.differences,
+            funding=p.funding,
+            unvalued_fees=p.unvalued_fees,
+            strategies=p.strategies,
+            audit_head=p.audit_head,
         )
 
 
@@ -128,7 +149,7 @@ def _check(query: msgspec.Struct) -> None:
     if not 1 <= limit <= ledger_api.LIMIT_MAX:
         raise Refused(f"limit = {limit}: must be 1 to {ledger_api.LIMIT_MAX}")
     cursor = getattr(query, "cursor", "")
-    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+    if cursor and not _CURSOR.fullmatch(cursor):
         raise Refused(f"cursor = {cursor!r}: use the `next_cursor` of the page before")
     for name in query.__struct_fields__:
         value = getattr(query, name)

@@ -21,6 +21,7 @@ def build(settings: Settings) -> ServiceSpec:
         core=core,
         # The order path is read by the writer, from the position that the database holds.
         subscribe=(subjects.BOOK_TOP_ALL,),
+        watch=("instruments",),
         responders=queries.responders(),
         edges=(writer,),
     )

@@ -8,6 +8,7 @@ from tickbus.backoff import delays_s
 from tickbus.bus import Message, Subscription
 from tickbus.codec import MalformedMessage
 from tickbus.config import ConfigError
+from tickbus.events import OrderFilled
 from tickbus.runtime import Context
 from tickbus_ledger.config import LedgerConfig
 from tickbus_ledger.core import LedgerCore
@@ -16,6 +17,8 @@ from tickbus_ledger.store import AWAY, Store
 
 PUBLISH_INTERVAL_S = 0.2
 SAID_EVERY_S = 10.0
+ANCHOR_INTERVAL_S = 300.0
+"""How often the log says where the audit log ends; `ledger.portfolio` says it each time."""
 
 
 class Writer:
@@ -38,7 +41,7 @@ class Writer:
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._published_s = 0.0
+        self._published_s = self._anchored_s = 0.0
         self._said_s = 0.0
 
     async def start(self, context: Context) -> None:
@@ -59,6 +62,7 @@ class Writer:
                 await self._flush(store)
         except (TimeoutError, *AWAY) as error:
             self._context.log.warning("the last batch stays in the stream: %r", error)
+        self._context.log.info("audit head %s", self._core.audit_head)
         await store.close()
 
     async def _run(self) -> None:
@@ -97,7 +101,7 @@ class Writer:
     async def _open(self) -> Store:
         for delay_s in delays_s(0.2, 5.0):
             try:
-                return await Store.open(self._dsn)
+                return await Store.open(self._dsn, self._context.log.info)
             except AWAY as error:
                 self._say("waiting for Postgres: %s", error)
             await asyncio.sleep(delay_s)
@@ -108,14 +112,33 @@ class Writer:
             self._room.clear()
             await self._room.wait()
         context = self._context
+        if message.sequence > self._core.position + 1:
+            # The stream keeps every order event, so this should not happen; the books say where.
+            missing = message.sequence - self._core.position - 1
+            context.log.error(
+                "the stream has lost %d messages before %d", missing, message.sequence
+            )
+            context.telemetry.error("stream_gap")
         try:
             envelope = codec.decode(message.payload)
             for event in envelope.events:
-                self._core.fold(message.sequence, event, envelope.hops)
+                duplicate = self._core.is_doubtful(event) and await self._has_fill(event)
+                self._core.fold(message.sequence, event, envelope.hops, duplicate=duplicate)
                 context.telemetry.count(type(event).__name__, "folded")
         except (MalformedMessage, ValueError) as error:
             context.quarantine(message.subject, message.payload, error)
+            self._core.skip(message.sequence, message.payload, str(error))
         self._work.set()
+
+    async def _has_fill(self, event: OrderFilled) -> bool:
+        assert self.store is not None
+        for delay_s in delays_s(0.1, 5.0):
+            try:
+                return await self.store.has_fill(event)
+            except AWAY as error:
+                self._say("an old fill waits for Postgres: %s", error)
+            await asyncio.sleep(delay_s)
+        raise AssertionError("delays_s is endless")
 
     async def _flush(self, store: Store) -> None:
         async with self._lock:
@@ -136,10 +159,19 @@ class Writer:
                     self._say("Postgres does not take the batch, trying again: %s", error)
                 await asyncio.sleep(delay_s)
             self._context.set_ready(True)
+            self._core.written(batch.position, batch.head)
+            self._anchor()
             telemetry = self._context.telemetry
             telemetry.observe_us("write", (time.monotonic() - started) * 1e6)
             telemetry.gauge("position", batch.position)
             telemetry.count("Batch", "written")
+
+    def _anchor(self) -> None:
+        # In a place that whoever changes the database does not write to.
+        now_s = time.monotonic()
+        if now_s - self._anchored_s > ANCHOR_INTERVAL_S:
+            self._anchored_s = now_s
+            self._context.log.info("audit head %s", self._core.audit_head)
 
     async def _publish(self) -> None:
         now_s = time.monotonic()

@@ -14,7 +14,15 @@ from tickbus.events.control import (
     TimerFired,
     TradingState,
 )
-from tickbus.events.ledger import BalanceReport, EquityPoint, PortfolioUpdated, PositionRecord
+from tickbus.events.ledger import (
+    AdjustmentCause,
+    BalanceAdjusted,
+    BalanceReport,
+    EquityPoint,
+    PortfolioUpdated,
+    PositionRecord,
+    StrategyRecord,
+)
 from tickbus.events.market import (
     BookDelta,
     BookSnapshot,
@@ -84,7 +92,9 @@ __all__ = [
     "DifferenceKind",
     "ReconciliationCause",
     "SMART_VENUE",
+    "AdjustmentCause",
     "Balance",
+    "BalanceAdjusted",
     "BalanceReport",
     "BookDelta",
     "BookDepth",
@@ -149,6 +159,7 @@ __all__ = [
     "SetTradingState",
     "Side",
     "StopCause",
+    "StrategyRecord",
     "SubmitOrder",
     "TimeInForce",
     "TimerFired",

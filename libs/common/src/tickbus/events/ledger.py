@@ -1,17 +1,50 @@
-"""What the ledger says of the books: positions, balances, equity."""
+"""What the ledger says of the books: positions, balances, equity; and what moves them but fills."""
 
 from decimal import Decimal
+from enum import StrEnum
 
 import msgspec
 
 from tickbus.events.base import Event
+
+ZERO = Decimal(0)
+
+
+class AdjustmentCause(StrEnum):
+    """Why a balance moved without a fill."""
+
+    FUNDING = "FUNDING"
+    TRANSFER = "TRANSFER"
+    COMMISSION = "COMMISSION"
+    LIQUIDATION_FEE = "LIQUIDATION_FEE"
+    REBATE = "REBATE"
+    INTEREST = "INTEREST"
+    CONVERSION = "CONVERSION"
+    ADJUSTMENT = "ADJUSTMENT"
+
+
+class BalanceAdjusted(Event, frozen=True):
+    """A balance at a venue moved, and no fill of ours is the reason.
+
+    `amount` is signed: positive when the account received. `reference` is the venue's id of the
+    fact, unique at the venue for its cause; the same (venue, cause, reference) told again is the
+    same fact. `instrument_id` names what a funding payment or fee is for, "" when nothing.
+    """
+
+    venue: str
+    asset: str
+    amount: Decimal
+    cause: AdjustmentCause
+    reference: str
+    instrument_id: str = ""
+    detail: str = ""
 
 
 class PositionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One position, valued at `mark` (None before the market was seen).
 
     Quantities in base, the rest in quote currency; `realized_pnl` and `unrealized_pnl` exclude
-    fees, `net_pnl` includes them.
+    fees, `net_pnl` includes them and what funding brought or cost.
     """
 
     venue: str
@@ -27,8 +60,27 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True):
     ts_updated: int = 0
 
 
+class StrategyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One strategy's positions and their sums, in the currency of the books.
+
+    Net P&L of all strategies adds up to that of the account. Realised and unrealised need not: what
+    one strategy closes against another's position is closed in the account and open in both.
+    """
+
+    strategy_id: str
+    positions: tuple[PositionRecord, ...]
+    realized_pnl: Decimal
+    unrealized_pnl: Decimal
+    fees: Decimal
+    funding: Decimal
+    net_pnl: Decimal
+    drawdown: Decimal
+    drawdown_max: Decimal
+    fills: int
+
+
 class BalanceReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One asset at one venue: what we reckon (`amount` = opening + fills) and what the venue says.
+    """One asset at one venue: what we reckon (`amount`, the sum of its postings) and its report.
 
     `reported` is None when the venue has not reported the asset. `difference` = reported - amount,
     None while fills that explain it may still be on their way; anything but 0 needs a person.
@@ -43,7 +95,10 @@ class BalanceReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EquityPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Equity, net P&L and drawdown at one time (ns UTC), in quote currency."""
+    """Equity, net P&L and drawdown at one time (ns UTC), in quote currency.
+
+    Of a strategy, which has no capital of its own, `equity` is its net P&L.
+    """
 
     ts: int
     equity: Decimal
@@ -54,8 +109,11 @@ class EquityPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class PortfolioUpdated(Event, frozen=True):
     """The books as of `sequence` (position in the ORDERS stream), valued at the latest marks.
 
-    Money is in `currency`. `equity` leaves out the (venue, asset) pairs in `unvalued`. `ts_event`
-    is that of the newest market or order event, `ts_recv` when it was taken in.
+    Money is in `currency`; `funding` is positive when we received, and like fees in `net_pnl`.
+    `unvalued_fees`, by asset, are those whose value nobody knew when they were paid: in no P&L.
+    `equity` leaves out the (venue, asset) pairs in `unvalued`. `ts_event` is that of the newest
+    market or order event, `ts_recv` when it was taken in. `audit_head` anchors the audit log as
+    `<sequence>:<hash>`, "" before the first event.
     """
 
     sequence: int
@@ -74,6 +132,10 @@ class PortfolioUpdated(Event, frozen=True):
     working_orders: int
     fills: int
     unvalued: tuple[tuple[str, str], ...] = ()
+    funding: Decimal = ZERO
+    unvalued_fees: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    strategies: tuple[StrategyRecord, ...] = ()
+    audit_head: str = ""
 
     @property
     def differences(self) -> tuple[BalanceReport, ...]:

@@ -7,6 +7,7 @@ import msgspec
 
 from tickbus.events.base import Event, LiquiditySide, OrderType, Side, TimeInForce
 from tickbus.events.control import Balance
+from tickbus.events.ledger import BalanceAdjusted
 from tickbus.events.risk import RiskAudit
 
 SMART_VENUE = "smart"
@@ -309,6 +310,7 @@ OrderPathEvent = (
     | OrderEvent
     | AccountUpdated
     | AccountReconciled
+    | BalanceAdjusted
 )
 
 
@@ -347,6 +349,8 @@ def message_id(event: Event) -> str:
             return f"{name}:{event.scope}:{event.audit_id}"
         case AccountUpdated():
             return f"{name}:{event.venue}:{event.ts_event}:{event.ts_recv}:{hash_of(event)}"
+        case BalanceAdjusted():
+            return f"{name}:{event.venue}:{event.cause}:{event.reference}"
     raise TypeError(f"{name} does not travel on the order path")
 
 
