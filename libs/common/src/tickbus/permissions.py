@@ -61,7 +61,7 @@ TABLE = {
     ),
     "risk": Row(
         says=("orders.approved.>", "orders.denied.>", "orders.risk.>", "orders.intent.risk",
-              subjects.RISK_STATE, "rehearsal.risk.>", "_R_.>"),
+              subjects.RISK_STATE, subjects.heartbeat("risk"), "rehearsal.risk.>", "_R_.>"),
         hears=("book.>", "md.>", "control.risk.>", "control.heartbeat.>", READERS_ALL,
                "rehearsal.risk.>"),
         reads=True, durable=True, watches=("instruments", "control", "limits"),

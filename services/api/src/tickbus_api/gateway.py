@@ -174,6 +174,14 @@ class Gateway:
             raise _unknown_order(order_id)
         if not old.is_working:
             raise _closed(old)
+        if old.strategy_id != subjects.MANUAL:
+            raise Problem(
+                HTTPStatus.CONFLICT,
+                "ORDER_OF_A_STRATEGY",
+                f"{order_id} is {old.strategy_id}'s, who would not know the order in its place",
+                remedy="cancel it, and leave the rest to the strategy",
+                extra={"order_id": order_id, "strategy": old.strategy_id},
+            )
         if changes.price is not None and not old.order_type.has_limit:
             remedy = "change its quantity alone, or cancel it and place another"
             raise invalid("price", changes.price, f"a {old.order_type} order has none", remedy)
@@ -213,7 +221,7 @@ class Gateway:
             ts_recv=now,
             command_id=f"{subjects.MANUAL}-{self._run_id}-c{self._commands}",
             client_order_id=order_id,
-            strategy_id=order.strategy_id,
+            strategy_id=subjects.MANUAL,  # who wishes it; whose order it is, risk knows
             venue=order.venue,
             instrument_id=order.instrument_id,
         )
