@@ -44,7 +44,10 @@ SETTLE_S = 60.0
 LOOK_S = 0.05
 QUIET_S = 6.0
 """No fault begins in the first and the last seconds: it would not meet the load."""
-FAULTS = ("answers", "nats", "disconnect", "postgres", "events", "wire", "exchange")
+FAULTS = (
+    "answers", "nats", "disconnect", "postgres", "events", "wire", "exchange", "errors", "delays",
+    "outage", "silence",
+)  # fmt: skip
 Say = Callable[[str], None]
 
 
@@ -133,6 +136,10 @@ class Chaos:
             "wire": self._spoil_wire,
             "answers": self._spoil_answers,
             "events": self._spoil_events,
+            "errors": self._answer_with_errors,
+            "delays": self._delay,
+            "outage": self._outage,
+            "silence": self._silence,
         }
 
     async def run(self) -> Report:
@@ -246,6 +253,23 @@ class Chaos:
     async def _spoil_events(self, seconds: float) -> None:
         rates = dict.fromkeys(("drop_user", "duplicate_user", "reorder_user"), 0.05)
         await self._faulty(rates, seconds)
+
+    async def _answer_with_errors(self, seconds: float) -> None:
+        """5xx and refusals, some of which leave open whether the request was carried out."""
+        await self._faulty({"server_error": 0.1, "refuse": 0.1}, seconds)
+
+    async def _delay(self, seconds: float) -> None:
+        """Answers and user events come late, answers sometimes after they were given up."""
+        late = {"delay": 0.3, "delay_ms": 500, "delay_jitter_ms": 3_000}
+        await self._faulty({**late, "delay_user_ms": 300, "delay_user_jitter_ms": 700}, seconds)
+
+    async def _outage(self, seconds: float) -> None:
+        await self._post("/admin/outage", {"seconds": max(1, round(seconds))})
+
+    async def _silence(self, seconds: float) -> None:
+        """The user stream is open, and says nothing; then it ends, as the venue says."""
+        await self._faulty({"silent_user": True}, seconds)
+        await self._faulty({"terminate_user": 0.2}, 1.0)
 
     async def _faulty(self, faults: dict[str, Any], seconds: float) -> None:
         self._faults |= faults  # two may overlap
