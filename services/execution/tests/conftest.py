@@ -131,6 +131,11 @@ class Bench:
         url = f"{self.exchange.health_url}/admin/faults"
         httpx.post(url, json=faults).raise_for_status()
 
+    def jolt(self, bps: int) -> None:
+        """Have the market jump by so much; what rests in its way is filled."""
+        url = f"{self.exchange.health_url}/admin/jolt"
+        httpx.post(url, json={"symbol": "BTCUSDT", "bps": bps}).raise_for_status()
+
     def disconnect(self) -> None:
         """Cut every socket at the exchange."""
         httpx.post(f"{self.exchange.health_url}/admin/disconnect").raise_for_status()

@@ -102,9 +102,9 @@ async def test_fill_during_a_disconnect(bench: Any) -> None:
     """Lean.Brokerages.InteractiveBrokers#249: fills during a disconnect were never recovered."""
     await bench.start(reconcile_interval_s=60)
     bench.fault(drop_user=1.0, seed=1)
-    price = await best_bid(bench) + Decimal("0.01")
-    order_id = await bench.order(1, str(price))
+    order_id = await bench.order(1, str(await best_bid(bench)))
     await bench.hear(OrderAccepted, order_id)
+    bench.jolt(-100)
     await bench.until(lambda: bench.truth()["fills"])
     bench.disconnect()
     bench.fault()
@@ -171,7 +171,9 @@ async def test_session_that_drops_events_is_made_whole_by_looking(bench: Any) ->
     """hummingbot#7679: the user stream said nothing for hours, and orders were stuck."""
     await bench.start(reconcile_interval_s=0.3)
     bench.fault(drop_user=1.0, seed=1)
-    order_id = await bench.order(1, str(await best_bid(bench) + Decimal("0.01")))
+    order_id = await bench.order(1, str(await best_bid(bench)))
+    await bench.hear(OrderAccepted, order_id)
+    bench.jolt(-100)
     await bench.hear(OrderFilled, order_id)
     bench.fault()
     await same_as_the_exchange(bench)

@@ -25,9 +25,9 @@ from tickbus_ledger.sql import read_numbers_as_written, write_batch
 COMMAND_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
 CONNECTIONS_MAX = 4
-AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError,
-        asyncpg.TransactionRollbackError)  # fmt: skip
+AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+        asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError, asyncpg.TransactionRollbackError)  # fmt: skip
 """What says that Postgres cannot be used now, and that trying again is right."""
 
 
@@ -104,17 +104,13 @@ class Store:
             asyncio.timeout(WRITE_TIMEOUT_S),
             # The driver bounds the giving back by it, too: a server that died may never answer.
             self._pool.acquire(timeout=COMMAND_TIMEOUT_S) as connection,
-            connection.transaction(),
         ):
-            position = await connection.fetchval("SELECT position FROM books FOR UPDATE")
-            if position == batch.position and position != batch.position_before:
-                return  # the answer to the last try was lost, not the transaction
-            if position != batch.position_before:
-                raise OtherWriter(
-                    f"the books are at {position} of the stream, this ledger left them at"
-                    f" {batch.position_before}: stop the other ledger on this database"
-                )
-            await write_batch(connection, batch)
+            try:
+                await _write(connection, batch)
+            except BaseException:
+                # What was interrupted on it may still be under way; the next try gets another.
+                connection.terminate()
+                raise
 
     async def has_fill(self, event: OrderFilled) -> bool:
         """Whether the books have this fill, told at another time. Raises one of AWAY."""
@@ -125,6 +121,19 @@ class Store:
             event.fill.fill_id,
         )
         return found is not None
+
+
+async def _write(connection: Any, batch: Batch) -> None:
+    async with connection.transaction():
+        position = await connection.fetchval("SELECT position FROM books FOR UPDATE")
+        if position == batch.position and position != batch.position_before:
+            return  # the answer to the last try was lost, not the transaction
+        if position != batch.position_before:
+            raise OtherWriter(
+                f"the books are at {position} of the stream, this ledger left them at"
+                f" {batch.position_before}: stop the other ledger on this database"
+            )
+        await write_batch(connection, batch)
 
 
 async def _load(connection: Any) -> Books:
