@@ -150,14 +150,16 @@ def test_post_only_order_that_would_cross_is_refused() -> None:
         for e in a_paper().handle(an_order(Side.BUY, "1", "101", post_only=True))
         if isinstance(e, OrderRejected)
     ]
-    assert "immediately match" in event.detail
+    assert event.reason == "POST_ONLY_WOULD_TAKE"
+    assert event.detail == "limit=101.0 value=101"
 
 
 def test_order_without_the_money_is_refused() -> None:
     (event,) = [
         e for e in a_paper().handle(an_order(Side.BUY, "50", "99")) if isinstance(e, OrderRejected)
     ]
-    assert "insufficient balance" in event.detail
+    assert event.reason == "INSUFFICIENT_BALANCE"
+    assert event.detail == "limit=1000 USDT value=4950 USDT"
 
 
 def test_resting_order_waits_behind_the_queue_at_its_price() -> None:

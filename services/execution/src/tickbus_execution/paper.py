@@ -229,12 +229,14 @@ class PaperVenue:
         if market.instrument is None or not market.replica.in_step:
             return "NO_BOOK", f"the book of {order.instrument_id} is not in step"
         if order.post_only and market.would_cross(order):
-            return "-2010", "Order would immediately match and take."
+            return "POST_ONLY_WOULD_TAKE", f"limit={market.best(order)} value={order.price}"
         if order.order_type.has_trigger and market.would_trigger(order):
-            return "-2010", "Stop price would trigger immediately."
+            limit = f"last trade {market.last_price}"
+            return "STOP_WOULD_TRIGGER", f"limit={limit} value={order.trigger_price}"
         asset, amount = self._needs(order, market, order.quantity)
-        if self._free.get(asset, ZERO) < amount:
-            return "-2010", "Account has insufficient balance for requested action."
+        free = self._free.get(asset, ZERO)
+        if free < amount:
+            return "INSUFFICIENT_BALANCE", f"limit={free} {asset} value={amount} {asset}"
         return "", ""
 
     def _rest(self, resting: Resting, market: PaperMarket, now: Event) -> Events:
@@ -257,8 +259,8 @@ class PaperVenue:
             return (
                 RequestFailed(
                     now.ts_event, now.ts_recv, Request.CANCEL, Outcome.REFUSED,
-                    cancel.client_order_id, cancel.instrument_id, "-2011", "Unknown order sent.",
-                    cancel.command_id,
+                    cancel.client_order_id, cancel.instrument_id, "ORDER_NOT_WORKING",
+                    "not in the book", cancel.command_id,
                 ),
             )  # fmt: skip
         self._lock(resting, market, -1)
@@ -274,7 +276,7 @@ class PaperVenue:
             return (
                 RequestFailed(
                     wish.ts_event, wish.ts_recv, Request.QUERY, Outcome.NOT_FOUND,
-                    wish.client_order_id, wish.instrument_id, "-2013", "Order does not exist.",
+                    wish.client_order_id, wish.instrument_id, "ORDER_NOT_FOUND", "not known here",
                 ),
             )  # fmt: skip
         return (

@@ -41,7 +41,7 @@ class PaperMarket:
     def __init__(self) -> None:
         self.instrument: Instrument | None = None
         self.replica = BookReplica()
-        self._last_price: float | None = None
+        self.last_price: float | None = None
         self._resting: dict[str, Resting] = {}
         self._armed: dict[str, Resting] = {}
         self._taken: dict[tuple[Side, float], float] = {}
@@ -78,13 +78,19 @@ class PaperMarket:
                 self._taken[key] = self._taken.get(key, 0.0) + float(quantity)
         return [(price, quantity) for _, price, quantity in found]
 
+    def best(self, order: SubmitOrder) -> float | None:
+        """The best price that `order` could take; None on an empty side."""
+        book = self.replica.book
+        level = book.best_ask if order.side is Side.BUY else book.best_bid
+        return None if level is None else level[0]
+
     def would_cross(self, order: SubmitOrder) -> bool:
         """Whether a LIMIT order would trade on arrival."""
-        best = self.replica.book.best_ask if order.side is Side.BUY else self.replica.book.best_bid
+        best = self.best(order)
         if best is None or order.price is None or order.order_type.has_trigger:
             return False
         price = float(order.price)
-        return price >= best[0] if order.side is Side.BUY else price <= best[0]
+        return price >= best if order.side is Side.BUY else price <= best
 
     # -- waiting -----------------------------------------------------------------------------------
 
@@ -105,11 +111,11 @@ class PaperMarket:
 
     def would_trigger(self, order: SubmitOrder) -> bool:
         """Whether the last trade has reached the trigger price already."""
-        return self._last_price is not None and _is_reached(order, self._last_price)
+        return self.last_price is not None and _is_reached(order, self.last_price)
 
     def triggered(self, trade: Trade) -> list[Resting]:
         """Those that `trade` sets off, oldest first; they are armed no more."""
-        self._last_price = trade.price
+        self.last_price = trade.price
         if not self._armed:
             return []
         found = [r for r in self._armed.values() if _is_reached(r.order, trade.price)]
