@@ -15,6 +15,8 @@ from tickbus.events import (
     Fill,
     Instrument,
     LiquiditySide,
+    MessageDead,
+    OrderAccepted,
     OrderApproved,
     OrderCanceled,
     OrderExpired,
@@ -100,6 +102,7 @@ def the(core: ExecutionCore, order_id: str) -> Order:
     return order
 
 
+AT = (NOW, NOW, "s-r-1", "s", "sim", "BTC-USDT")
 WORKING = (FIRST, report(VenueStatus.NEW))
 
 
@@ -225,3 +228,76 @@ def test_after_a_restart_the_time_still_counts(status: VenueStatus) -> None:
     (timer,) = core.handle(Recovered(10_000, 10_000))
     assert isinstance(timer, SetTimer)
     assert timer.at_ns == 9_000, "long past: it fires at once"
+
+
+THIRD = approved("s-r-3", replaces="s-r-1", price=Decimal(102))
+
+
+def sent(events: Iterable[Any]) -> list[str]:
+    return [event.order.client_order_id for event in events if isinstance(event, VenueSubmit)]
+
+
+def never_there(core: ExecutionCore, order_id: str) -> list[Event]:
+    """What follows when the venue has said twice that it has no such order."""
+    told = failed(Request.QUERY, Outcome.NOT_FOUND, order_id)
+    return [*core.handle(told), *core.handle(told)]
+
+
+def test_a_place_is_taken_once() -> None:
+    core = a_core(*WORKING, SECOND)
+    (rejected,) = core.handle(THIRD)
+    assert isinstance(rejected, OrderRejected)
+    assert (rejected.client_order_id, rejected.reason) == ("s-r-3", "REPLACED_ORDER_TAKEN")
+    assert sent(core.handle(report(VenueStatus.CANCELED))) == ["s-r-2"]
+
+
+def test_an_order_that_waits_can_be_replaced_and_is_never_sent() -> None:
+    core = a_core(*WORKING, SECOND)
+    third = approved("s-r-3", replaces="s-r-2", price=Decimal(102))
+    (canceled,) = core.handle(third)
+    assert isinstance(canceled, OrderCanceled)
+    assert (canceled.client_order_id, canceled.reason) == ("s-r-2", "NEVER_SENT")
+    out = core.handle(report(VenueStatus.CANCELED, "0.5"))
+    assert sent(out) == ["s-r-3"]
+    assert the(core, "s-r-3").quantity == Decimal("1.5"), "what the first filled counts"
+
+
+def test_after_a_restart_too_it_waits_for_the_order_that_works() -> None:
+    third = approved("s-r-3", replaces="s-r-2", price=Decimal(102))
+    history = [
+        FIRST, OrderSubmitted(*AT), OrderAccepted(*AT, "v-s-r-1"), SECOND, third,
+        OrderCanceled(NOW, NOW, "s-r-2", "s", "sim", "BTC-USDT", "", Decimal(0), "NEVER_SENT"),
+    ]  # fmt: skip
+    core = a_core(history=history)
+    (cancel,) = never_there(core, "s-r-3")[1:]
+    assert isinstance(cancel, VenueCancel)
+    assert cancel.cancel.client_order_id == "s-r-1"
+    assert sent(core.handle(report(VenueStatus.CANCELED))) == ["s-r-3"]
+
+
+def test_an_order_whose_time_is_over_is_not_sent_after_a_restart() -> None:
+    good_till = approved(time_in_force=TimeInForce.GTD, expires_ns=NOW)
+    core = a_core(history=[good_till], now=NOW - 1)
+    ended = never_there(core, "s-r-1")[-1]
+    assert isinstance(ended, OrderExpired)
+    assert (ended.reason, sent([ended])) == ("GTD", [])
+
+
+def test_an_order_that_was_replaced_before_it_could_be_sent_is_not_sent() -> None:
+    core = a_core(history=[FIRST], now=NOW - 1)
+    assert core.handle(SECOND) == ()
+    out = never_there(core, "s-r-1")
+    assert (sent(out), the(core, "s-r-1").reason) == (["s-r-2"], "NEVER_SENT")
+
+
+def test_what_was_sent_is_asked_for_whatever_the_clock_of_its_cause_says() -> None:
+    core = a_core(history=[OrderSubmitted(*AT)], now=NOW - 1)
+    assert kinds(core.handle(FIRST)) == [VenueQuery]
+
+
+def test_a_dead_approval_that_is_replayed_is_not_sent() -> None:
+    core = a_core(now=NOW + 1)
+    (rejected,) = core.handle(MessageDead(NOW, NOW, FIRST, "KeyError"))
+    assert isinstance(rejected, OrderRejected)
+    assert kinds(core.handle(FIRST)) == [VenueQuery]
+    assert sent(never_there(core, "s-r-1")) == []

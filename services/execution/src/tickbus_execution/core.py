@@ -42,7 +42,7 @@ from tickbus.events import (
 from tickbus.order import Order, OrderState
 from tickbus_execution.differences import explained
 from tickbus_execution.external import EXTERNAL, external_from_fill
-from tickbus_execution.memory import Memory
+from tickbus_execution.memory import NEVER_SENT, PARKED_TIMER, Memory
 from tickbus_execution.successors import Successors, cancel_for, left_of
 from tickbus_execution.venue import (
     AccountReport,
@@ -62,9 +62,6 @@ ZERO = Decimal(0)
 QUERY_FIRST_NS = 250_000_000
 QUERY_CAP_NS = 10_000_000_000
 NOT_FOUND_TWICE = 2
-PARKED_NS = 3_000_000_000
-"""For how long a fill of an order that the venue's id does not lead to waits for a better name."""
-PARKED_TIMER = "parked fills"
 Events = Sequence[Event]
 
 
@@ -152,8 +149,8 @@ class ExecutionCore(Memory):
         if event.order.instrument_id not in self._symbols:
             detail = f"no instrument {event.order.instrument_id} at {self.venue}"
             return self._emit(self._rejected(event, "INSTRUMENT_UNKNOWN", detail))
-        if event.ts_recv <= self._ts_live:
-            # Approved before this process lived: an earlier one may have sent it.
+        if event.ts_recv <= self._ts_live or order_id in self._submitted:
+            # Approved before this process lived, or said to be sent: an earlier one may have.
             self._waiting[order_id] = event
             return (self._ask(order_id, event),)
         return self._replace(event) if event.order.replaces else self._send(event)
@@ -179,15 +176,24 @@ class ExecutionCore(Memory):
     def _replace(self, event: OrderApproved) -> Events:
         """See to it that the order which `event` replaces ends; what follows waits for that."""
         self._waiting.pop(event.order.client_order_id, None)
-        self._successors.wait(event)
+        out: list[Event] = []
         old = self.orders.get(event.order.replaces)
-        if old is None or old.is_terminal or old.client_order_id in self._cancels_sent:
-            return ()
+        if old is not None and old.client_order_id in self._successors:
+            self._successors.drop(old.client_order_id)
+            out += self._emit(OrderCanceled(*self._head(event, old), "", ZERO, NEVER_SENT))
+        old = self._in_place(event.order.replaces)
+        old_id = event.order.replaces if old is None else old.client_order_id
+        if old_id in self._successors.waited_for():
+            detail = f"another order takes the place of {old_id} already"
+            return [*out, *self._emit(self._rejected(event, "REPLACED_ORDER_TAKEN", detail))]
+        self._successors.wait(event, old_id)
+        if old is None or old.is_terminal or old_id in self._cancels_sent:
+            return out
         wish = cancel_for(old, f"r-{event.order.client_order_id}", event, event.ts_recv)
-        if old.client_order_id in self._waiting:
-            self._cancels[old.client_order_id] = wish
-            return ()
-        return (self._send_cancel(wish),)
+        if old_id in self._waiting:
+            self._cancels[old_id] = wish
+            return out
+        return [*out, self._send_cancel(wish)]
 
     def _send_successors(self) -> Events:
         out: list[Event] = []
@@ -207,10 +213,6 @@ class ExecutionCore(Memory):
         return out
 
     # -- orders that end at a time -----------------------------------------------------------------
-
-    def _expiry(self, order: Order, cause: Event) -> SetTimer:
-        key = f"expire/{order.client_order_id}"
-        return SetTimer(cause.ts_event, cause.ts_recv, key, order.expires_ns)
 
     def _expire(self, order: Order, event: TimerFired) -> Events:
         order_id = order.client_order_id
@@ -247,7 +249,7 @@ class ExecutionCore(Memory):
             )  # fmt: skip
         if cancel.client_order_id in self._successors:
             self._successors.drop(cancel.client_order_id)
-            return self._emit(OrderCanceled(*self._head(event, order), "", ZERO, "NEVER_SENT"))
+            return self._emit(OrderCanceled(*self._head(event, order), "", ZERO, NEVER_SENT))
         if cancel.client_order_id in self._waiting:
             # It is not known to be at the venue; sent as soon as the answer says that it is.
             self._cancels[cancel.client_order_id] = event
@@ -369,10 +371,8 @@ class ExecutionCore(Memory):
         self._not_found.pop(order_id)
         self._queries.pop(order_id, None)
         waiting = self._waiting.pop(order_id, None)
-        if waiting is not None and order.state is OrderState.PENDING_CANCEL:
-            return self._emit(
-                OrderCanceled(*self._head(event, order), "", order.filled_quantity, "NEVER_SENT")
-            )
+        if waiting is not None and (end := self._unwanted(order, event)) is not None:
+            return self._emit(end)
         if waiting is not None and order_id not in self._submitted:
             return self._replace(waiting) if waiting.order.replaces else self._send(waiting)
         return self._emit(
@@ -457,10 +457,6 @@ class ExecutionCore(Memory):
         # still on its way; booked as somebody else's, ours would stay open for ever.
         self._parked[foreign.instrument_id, foreign.fill.fill_id] = foreign
         return (self._look_at_parked_later(cause),)
-
-    def _look_at_parked_later(self, cause: Event) -> SetTimer:
-        at_ns = cause.ts_recv + PARKED_NS
-        return SetTimer(cause.ts_event, cause.ts_recv, PARKED_TIMER, at_ns)
 
     def _look_at_parked(self, cause: Event) -> Events:
         out: list[Event] = []

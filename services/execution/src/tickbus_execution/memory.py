@@ -13,14 +13,20 @@ from tickbus.events import (
     OrderFilled,
     OrderRejected,
     OrderSubmitted,
+    SetTimer,
 )
-from tickbus.order import Order, Orders
+from tickbus.order import Order, Orders, OrderState
 from tickbus_execution.external import external_order
 from tickbus_execution.snapshot import ExecutionMemory, PaperMemory
 from tickbus_execution.venue import OrderReport
 
 IDS_MAX = 50_000
 """Ids of orders that are remembered; an order is over long before so many newer ones were sent."""
+PARKED_NS = 3_000_000_000
+"""For how long a fill of an order that the venue's id does not lead to waits for a better name."""
+PARKED_TIMER = "parked fills"
+NEVER_SENT = "NEVER_SENT"
+"""Why an order ended that the venue never saw."""
 
 Events = Sequence[Event]
 
@@ -107,8 +113,34 @@ class Memory:
             return ()
         if approved.order.client_order_id in self._submitted:
             return ()  # an earlier process may have sent it: what became of it the venue says
-        # Every attempt to handle it failed before anything was sent.
+        # Every attempt to handle it failed before anything was sent; and nothing will be, should
+        # somebody replay it: everybody takes it for rejected.
+        self._note_submitted(approved.order.client_order_id)
         return (self._rejected(approved, "INTERNAL_ERROR", event.error),)
+
+    def _in_place(self, order_id: str) -> Order | None:
+        """The order whose place is taken with that of `order_id`, which may only have waited."""
+        order = self.orders.get(order_id)
+        while order is not None and order.replaces and order.reason == NEVER_SENT:
+            order = self.orders.get(order.replaces)
+        return order
+
+    def _unwanted(self, order: Order, cause: Event) -> Event | None:
+        """How an order ends that is not to be sent any more; None where it still is."""
+        head, filled = self._head(cause, order), order.filled_quantity
+        if 0 < order.expires_ns <= cause.ts_recv:
+            return OrderExpired(*head, "", filled, "GTD")
+        if order.client_order_id in self._cancels or order.state is OrderState.PENDING_CANCEL:
+            return OrderCanceled(*head, "", filled, NEVER_SENT)
+        return None
+
+    def _expiry(self, order: Order, cause: Event) -> SetTimer:
+        key = f"expire/{order.client_order_id}"
+        return SetTimer(cause.ts_event, cause.ts_recv, key, order.expires_ns)
+
+    def _look_at_parked_later(self, cause: Event) -> SetTimer:
+        at_ns = cause.ts_recv + PARKED_NS
+        return SetTimer(cause.ts_event, cause.ts_recv, PARKED_TIMER, at_ns)
 
     def _find_or_adopt(self, report: OrderReport, out: list[Event]) -> Order:
         known = self._by_venue_id.get(report.venue_order_id)

@@ -25,9 +25,9 @@ class Successors:
         """Whether this order waits to take another's place."""
         return any(e.order.client_order_id == client_order_id for e in self._by_old.values())
 
-    def wait(self, event: OrderApproved) -> None:
-        """Keep the order of `event` until the one that it replaces is over."""
-        self._by_old[event.order.replaces] = event
+    def wait(self, event: OrderApproved, old_id: str) -> None:
+        """Keep the order of `event` until `old_id` is over, for which nothing may wait yet."""
+        self._by_old[old_id] = event
 
     def drop(self, client_order_id: str) -> None:
         """It is not wanted any more."""
