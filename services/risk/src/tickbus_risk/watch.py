@@ -37,6 +37,8 @@ from tickbus_risk.losses import Breach
 from tickbus_risk.state import RiskBook
 
 ZERO = Decimal(0)
+STRICTER = (TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED)
+"""Each lets less pass than the one before."""
 TIMER = "risk-watch"
 SECOND_NS = 1_000_000_000
 MARKS_WAIT_NS = 30 * SECOND_NS
@@ -246,13 +248,24 @@ class Watch:
             if limit_wish.ts_recv > self._limits_told.get(key, 0):
                 out.append(changed)
         for change in list(self.stops.values()):
-            if change.after is not TradingState.ACTIVE:
+            # As when it was done: to reduce by hand leaves working orders alone.
+            by_risk = change.after is TradingState.REDUCING and change.actor == subjects.RISK
+            if change.after is TradingState.HALTED or by_risk:
                 out += self._cancel(change)
         for scope, wish in self._desired.items():
-            if wish.ts_recv > self._states_told.get(scope, 0):
+            if self._is_news(scope, wish):
                 out += self._change_state(scope, wish)
         self._book.losses.begin(event.ts_recv, self.config)
         return (*out, *self.beat(event), self._timer(event))
+
+    def _is_news(self, scope: str, wish: SetTradingState) -> bool:
+        """Whether a wish from the bucket came while risk was down."""
+        change, before = self.stops.get(scope), self.state_of(scope)
+        loosens = STRICTER.index(wish.state) < STRICTER.index(before)
+        if loosens and change is not None and change.ts_recv >= wish.ts_recv:
+            return False  # a stop that came after it stays, also if the wish had changed nothing
+        # Not by which is later: whoever stops us may have a clock that is behind.
+        return wish.ts_recv != self._states_told.get(scope, 0)
 
     def fired(self, event: TimerFired) -> Events:
         """Value everything, and see to losses and silences."""
