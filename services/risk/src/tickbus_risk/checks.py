@@ -115,10 +115,14 @@ def trading_state(r: Request) -> Denial | None:
         return None
     position = r.book.positions.get((order.venue, order.instrument_id), ZERO)
     working = r.book.working_quantity(order.venue, order.instrument_id, order.side)
+    wanted, old = order.quantity, r.book.order(order.replaces) if order.replaces else None
+    if old is not None:  # that one works no more, and what it filled counts towards this one
+        working -= old.leaves_quantity
+        wanted -= old.filled_quantity
     reducible = max(ZERO, -order.side.sign * position - working)
-    if order.quantity.is_finite() and order.quantity <= reducible:
+    if order.quantity.is_finite() and wanted <= reducible:
         return None
-    return deny(R.TRADING_REDUCING_ONLY, reducible, order.quantity, scope)
+    return deny(R.TRADING_REDUCING_ONLY, reducible, wanted, scope)
 
 
 def instrument_known(r: Request) -> Denial | None:
@@ -254,8 +258,8 @@ def position_limit(r: Request) -> Denial | None:
 
 
 def order_count(r: Request) -> Denial | None:
-    """Working orders of the strategy, this one included."""
-    count = r.book.open_orders.get(r.order.strategy_id, 0) + 1
+    """Working orders of the strategy, this one included; it may be in the place of another."""
+    count = r.book.open_orders.get(r.order.strategy_id, 0) + (not r.order.replaces)
     limit = r.limits.open_orders_max
     if count <= limit:
         return None

@@ -19,7 +19,7 @@ from tickbus.events import (
     TradingState,
 )
 from tickbus.order import Order, Orders
-from tickbus.portfolio import assets
+from tickbus.portfolio import assets, is_derivative
 from tickbus_risk.balances import Balances
 from tickbus_risk.exposure import Exposures
 from tickbus_risk.heartbeats import Heartbeats
@@ -185,7 +185,8 @@ class RiskBook:
         if len(self._fills) > FILL_IDS_MAX:
             del self._fills[next(iter(self._fills))]
         change = fill.side.sign * fill.quantity
-        if fill.fee_asset == assets(event.instrument_id)[0]:
+        in_base = fill.fee_asset == assets(event.instrument_id)[0]
+        if in_base and not is_derivative(event.instrument_id):
             change -= fill.fee
         self.positions[key] = self.positions.get(key, ZERO) + change
         self.exposures.fill(owner_of(event.client_order_id, event.strategy_id), *key, fill)

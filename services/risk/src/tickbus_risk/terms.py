@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from tickbus.events import DenialReason as R
 from tickbus.events import Side, TimeInForce
+from tickbus.order import OrderState
 from tickbus_risk.denial import Denial, deny
 
 if TYPE_CHECKING:
@@ -71,12 +72,12 @@ def expiry(r: "Request") -> Denial | None:
 
 
 def replaced(r: "Request") -> Denial | None:
-    """Only a working order of the same strategy, instrument and side can be replaced."""
+    """Only a working order of the same strategy, instrument and side can be replaced, and once."""
     order = r.order
     if not order.replaces:
         return None
     old = r.book.order(order.replaces)
-    if old is None or not old.is_working:
+    if old is None or not old.is_working or old.state is OrderState.PENDING_REPLACE:
         state = "unknown" if old is None else old.state
         return deny(R.REPLACED_ORDER_NOT_WORKING, "working", f"{order.replaces}:{state}")
     theirs = (old.strategy_id, old.venue, old.instrument_id, old.side)
