@@ -287,3 +287,39 @@ def test_parts_are_never_for_more_than_the_whole(outcomes: list[tuple[int, bool]
         for event in events:
             timers += take(core.handle(event))
     assert bought <= 3
+
+
+def recalled(*words: Any) -> tuple[RouterCore, list[Any]]:
+    """A router that finds its own words of before, then gets the approval again."""
+    core = RouterCore(RouterConfig(), {"a": FREE, "b": FREE})
+    for word in words:
+        assert core.handle(word) == (), "history is silent"
+    core.handle(Recovered(NOW, NOW))
+    return core, list(core.handle(approved()))
+
+
+def test_a_part_sent_before_the_approval_could_be_acknowledged_is_still_a_part() -> None:
+    said = a_core().handle(approved())
+    core, out = recalled(*said)
+    assert kinds(out) == [OrderSubmitted], "neither a second part nor an end"
+    assert kinds(core.handle(filled("s-r-1-1", "a", "2", "100"))) == [OrderFilled]
+
+
+def test_an_order_that_had_ended_is_not_begun_again() -> None:
+    said = a_core().handle(approved())
+    core, _ = recalled(*said, expired("s-r-1", "smart"))
+    market = (an_instrument("a"), a_book("a", A))
+    for event in (*market, expired("s-r-1-1", "a"), expired("s-r-1-2", "b")):
+        assert parts(core.handle(event)) == []
+    assert core.handle(TimerFired(NOW, NOW, "route/s-r-1")) == (), "nothing goes out again"
+
+
+def test_a_derivative_can_be_sold_without_owning_its_base() -> None:
+    name = "BTC-USDT-PERP"
+    core = a_core(
+        msgspec.structs.replace(an_instrument("a"), instrument_id=name),
+        AccountUpdated(NOW, NOW, "a", (Balance("USDT", D(1000), D(0)),), True),
+        BookDepth(NOW, NOW, "a", name, ((100.0, 2.0),), ((101.0, 2.0),), 1, 1),
+    )
+    out = core.handle(approved(side=Side.SELL, quantity=D(1), instrument_id=name))
+    assert parts(out) == [("s-r-1-1", "a", D(1), D(100))]

@@ -43,7 +43,7 @@ from tickbus.events import (
     TimeInForce,
     TimerFired,
 )
-from tickbus.order import Order, Orders, client_order_id_of
+from tickbus.order import Order, Orders, OrderState, client_order_id_of
 from tickbus_router.config import RouterConfig
 from tickbus_router.markets import Markets
 from tickbus_router.parent import Parent
@@ -52,6 +52,8 @@ from tickbus_router.planning import best_price, split
 ID_MAX = 36
 PART_DIGITS = 4
 """Room that ids of parts take behind that of the whole: a dash and a number."""
+EARLY_MAX = 10_000
+ENDED = (OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED)
 
 Events = Sequence[Any]
 
@@ -65,6 +67,8 @@ class RouterCore:
         self._wholes = Orders()
         self._parents: dict[str, Parent] = {}
         self._of_part: dict[str, str] = {}
+        # Our own words on orders whose approval an earlier process could not acknowledge any more.
+        self._early: dict[str, list[Event]] = {}
         self._live = False
         self._handlers: dict[type, Callable[[Any], Events]] = {
             OrderApproved: self._approved,
@@ -95,15 +99,17 @@ class RouterCore:
         if event.order.venue != SMART_VENUE or order_id in self._wholes:
             return ()
         self._wholes.fold(event)
-        self._parents[order_id] = Parent(event)
+        parent = self._parents[order_id] = Parent(event)
+        for word in self._early.pop(order_id, ()):
+            self._own_part(word) if isinstance(word, SubmitOrder) else self._wholes.fold(word)
         if not self._live:
             return ()
         refusal = self._refusal(event.order)
         if refusal:
-            self._forget(self._parents[order_id])
+            self._forget(parent)
             return self._emit(OrderRejected(*self._head(event, event.order), *refusal))
         submitted = self._emit(OrderSubmitted(*self._head(event, event.order)))
-        return (*submitted, *self._go_on(self._parents[order_id], event))
+        return (*submitted, *self._go_on(parent, event))
 
     def _refusal(self, order: SubmitOrder) -> tuple[str, str] | None:
         """(reason, detail) why an order cannot be split; None when it can."""
@@ -123,6 +129,10 @@ class RouterCore:
         if parent.is_waiting:
             return ()
         order = parent.order
+        whole = self._wholes.get(order.client_order_id)
+        if whole is not None and whole.state in ENDED:
+            self._forget(parent)  # an earlier process has said so
+            return ()
         if parent.canceling or not parent.left:
             return self._end(parent, cause)
         legs = []
@@ -199,6 +209,7 @@ class RouterCore:
         """A part that an earlier process sent, or that the stream kept in place of ours."""
         parent = self._parents.get(part.parent_id)
         if parent is None:
+            self._keep_early(part.parent_id, part)
             return ()
         known = parent.parts.get(part.client_order_id)
         if known is not None and known.quantity != part.quantity:
@@ -208,6 +219,13 @@ class RouterCore:
         self._add(parent, part)
         return ()
 
+    def _keep_early(self, order_id: str, word: Event) -> None:
+        if self._live or not order_id or order_id in self._wholes:
+            return
+        self._early.setdefault(order_id, []).append(word)
+        if len(self._early) > EARLY_MAX:
+            del self._early[next(iter(self._early))]
+
     def _add(self, parent: Parent, part: SubmitOrder) -> None:
         parent.add(part)
         self._of_part[part.client_order_id] = parent.order.client_order_id
@@ -215,8 +233,9 @@ class RouterCore:
     def _order_event(self, event: Any) -> Events:
         order_id = client_order_id_of(event)
         if getattr(event, "venue", "") == SMART_VENUE:
-            if not self._live:
-                self._wholes.fold(event)  # our own words of before
+            if not self._live:  # our own words of before
+                self._wholes.fold(event)
+                self._keep_early(order_id, event)
             return ()
         parent = self._parents.get(self._of_part.get(order_id, ""))
         if parent is None:

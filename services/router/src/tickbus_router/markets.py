@@ -15,6 +15,7 @@ from tickbus.events import (
     Instrument,
     Side,
 )
+from tickbus.portfolio import is_derivative
 from tickbus_router.planning import ZERO, VenueMarket
 
 CONFIRM_NS = 1_000_000_000
@@ -43,7 +44,11 @@ class Markets:
                 continue
             asset = instrument.quote if side is Side.BUY else instrument.base
             free = self._free.get(venue)
-            money = None if free is None else free.get(asset, ZERO)
+            # What a derivative needs is margin, and that only the venue knows.
+            if free is None or is_derivative(instrument_id):
+                money = None
+            else:
+                money = free.get(asset, ZERO)
             found.append(VenueMarket(instrument, depth, self._fees[venue], money))
         return found
 
