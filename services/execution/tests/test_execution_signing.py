@@ -16,7 +16,8 @@ from tickbus_execution.binance import BinanceSpot
 from tickbus_execution.calls import Calls
 from tickbus_execution.rest import Rest
 from tickbus_execution.signing import HmacSigner, signer
-from tickbus_execution.wire import Ask
+from tickbus_execution.venue import Request
+from tickbus_execution.wire import Answer, Ask, Lane
 
 HMAC_SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
 
@@ -149,3 +150,25 @@ def test_configured_type_wins_over_what_the_secret_looks_like() -> None:
     seed = base64.b64encode(bytes(32)).decode()
     assert isinstance(signer("k", seed, "hmac"), HmacSigner)
     assert isinstance(signer("k", HMAC_SECRET), HmacSigner)
+
+
+@pytest.mark.parametrize("kind", list(Request))
+async def test_without_the_lease_nothing_but_questions_goes_over_rest(kind: Request) -> None:
+    connections: list[object] = []
+    server = await asyncio.start_server(lambda _, w: connections.append(w), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    clock = ManualClock(0)
+    tasks: list[asyncio.Task[None]] = []
+    answers: list[Answer | None] = []
+    calls = Calls(
+        BinanceSpot(), signer("key", "secret"), url, timeout_s=0.2, recv_window_ms=500,
+        clock=clock, budget=WeightBudget(MemoryBus(), clock, "x"),
+        spawn=lambda coroutine, _: tasks.append(asyncio.create_task(coroutine)),
+        on_refusal=lambda *_: None, on_usage=lambda _: None, may_act=lambda: False,
+    )  # fmt: skip
+    calls.send(kind, Ask("", "POST", "/order", {}, Lane.NEW), answers.append)
+    await asyncio.gather(*tasks)
+    assert answers == [None], "nothing is said of it: another process may have sent it"
+    assert bool(connections) is (kind is Request.QUERY)
+    await calls.close()
+    server.close()

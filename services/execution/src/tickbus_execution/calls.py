@@ -25,6 +25,10 @@ REST_WAITING_MAX = 500
 """Requests under way over REST; past that one is given up unsent."""
 
 
+def _always() -> bool:
+    return True
+
+
 class VenueRefused(Exception):
     """The venue answered a `call` with an error; `refusal` is what that means."""
 
@@ -53,8 +57,8 @@ class Calls:
     A request goes one way, once: over REST only if not a byte of it was written to the stream.
     Whoever reads the stream calls `answered`. `offset_ms` is the venue's clock minus ours.
     `on_refusal` is told of every error answer, `on_usage` of every count the venue gives, `may_act`
-    is asked before an order or a cancel is sent once more. A request without an answer after
-    `timeout_s` is given up by `expire`.
+    is asked before an order or a cancel goes over REST or is sent once more. A request without an
+    answer after `timeout_s` is given up by `expire`.
     """
 
     def __init__(
@@ -113,12 +117,13 @@ class Calls:
             done(answer)
 
         if not self._write(ask, answered):
-            self._spawn(self._ask_rest(ask, answered), "a request over REST")
+            may_act = self._may_act if kind is not Request.QUERY else _always
+            self._spawn(self._ask_rest(ask, answered, may_act), "a request over REST")
 
     async def _once_more(self, kind: Request, ask: Ask, done: Done) -> None:
         await self.measure_clock()
         if kind is not Request.QUERY and not self._may_act():
-            done(Answer(unsent="refused for its time, and another process may be in our place"))
+            done(None)  # another process may have sent it: nothing can be said of it here
             return
         self.send(kind, ask, done, again=False)
 
@@ -144,7 +149,7 @@ class Calls:
             params["signature"] = self._signer.sign(wire.sorted_payload(params))
         return wire.request(number, ask.method, params)
 
-    async def _ask_rest(self, ask: Ask, done: Done) -> None:
+    async def _ask_rest(self, ask: Ask, done: Done, may_act: Callable[[], bool]) -> None:
         if not ask.path:
             done(Answer(unsent=f"{ask.method}: no session"))
             return
@@ -153,7 +158,7 @@ class Calls:
             return
         self._rest_waiting += 1
         try:
-            answer = await self._rest.ask(ask)
+            answer = await self._rest.ask(ask, may_act)
         finally:
             self._rest_waiting -= 1
         done(answer)

@@ -52,12 +52,18 @@ class Rest:
             text += "&" + query({"signature": self._signer.sign(text.encode())})
         return f"{self._base_url}{ask.path}" + (f"?{text}" if text else "")
 
-    async def ask(self, ask: Ask) -> Answer | None:
-        """The answer; None when the request may have left and nothing came back."""
+    async def ask(self, ask: Ask, may_act: Callable[[], bool] = lambda: True) -> Answer | None:
+        """The answer; None when the request may have left and nothing came back.
+
+        None, too, where `may_act` says no when its turn comes: then another process may have sent
+        it, and nothing can be said of it here.
+        """
         left = False
         try:
             async with asyncio.timeout(self._timeout_s), self._places[ask.lane]:
                 left = True
+                if not may_act():
+                    return None
                 headers = {"X-MBX-APIKEY": self._signer.key} if ask.keyed else {}
                 response = await self._client.request(ask.verb, self.url(ask), headers=headers)
         except UNSENT as error:
