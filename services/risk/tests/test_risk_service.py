@@ -26,6 +26,7 @@ from tickbus.events import (
     Side,
     SubmitOrder,
     TradingState,
+    TradingStateChanged,
 )
 from tickbus.events.orders import message_id
 from tickbus.runtime.shell import Shell
@@ -156,3 +157,22 @@ def test_a_limit_that_nobody_set_stops_the_start(name: str) -> None:
     limits = {key: value for key, value in LIMITS.items() if key != name}
     with pytest.raises(ConfigError, match=name):
         build(Settings({"risk": limits, "venue": VENUE}))
+
+
+async def test_a_strategy_cannot_resume_what_is_halted() -> None:
+    bus = MemoryBus()
+    halted = SetTradingState(S, S, TradingState.HALTED, "halt", "ann")
+    await bus.kv_put("control", "trading", codec.encode_value(halted))
+    resume = SetTradingState(2 * S, 2 * S, TradingState.ACTIVE, "resume", "pp")
+    resumed = TradingStateChanged(
+        2 * S, 2 * S, "global", TradingState.HALTED, TradingState.ACTIVE, "pp", "resume"
+    )
+    async with a_risk(bus) as shell:
+        for number, forged in enumerate((resume, resumed)):
+            await bus.publish_durable("orders.intent.pp", codec.encode([forged]), f"x{number}")
+        heard = await heard_on(bus)
+        await put(bus, an_order(1))
+        assert [e.reason for e in heard if isinstance(e, OrderDenied)] == [
+            DenialReason.TRADING_HALTED
+        ]
+        assert shell.telemetry.errors["malformed"] == 2

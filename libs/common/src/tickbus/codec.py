@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tickbus import subjects
 from tickbus.events.base import Event
 from tickbus.events.book import BookEvent
 from tickbus.events.control import PlatformEvent
@@ -14,6 +15,7 @@ from tickbus.events.orders import OrderPathEvent
 from tickbus.events.risk import RiskEvent
 
 T = TypeVar("T")
+ORDER_PATH = "orders."
 
 
 class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -56,6 +58,26 @@ def decode(payload: bytes) -> Envelope:
         return _envelope.decode(payload)
     except (msgspec.DecodeError, ValueError, ArithmeticError) as error:
         raise MalformedMessage(f"not an event envelope: {error}") from error
+
+
+def decode_said(subject: str, payload: bytes) -> Envelope:
+    """The events of a message on `subject`. Raises MalformedMessage.
+
+    Also for an event of the order path that belongs on another subject: who may speak on one may
+    not say what only somebody else may, such as a strategy that it was filled.
+    """
+    envelope = decode(payload)
+    if subject.startswith(ORDER_PATH):
+        for event in envelope.events:
+            try:
+                own = subjects.of(event)
+            except (TypeError, ValueError):
+                own = "no subject at all"
+            if own != subject:
+                raise MalformedMessage(
+                    f"{type(event).__name__} on {subject!r}: it belongs on {own!r}"
+                )
+    return envelope
 
 
 def encode_value(value: Any) -> bytes:

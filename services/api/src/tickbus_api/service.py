@@ -33,7 +33,7 @@ class HttpEdge:
 
         async def follow(message: Message) -> None:
             try:
-                envelope = codec.decode(message.payload)
+                envelope = codec.decode_said(message.subject, message.payload)
             except MalformedMessage as error:
                 context.quarantine(message.subject, message.payload, error)
                 return

@@ -120,7 +120,7 @@ class Writer:
             )
             context.telemetry.error("stream_gap")
         try:
-            envelope = codec.decode(message.payload)
+            envelope = codec.decode_said(message.subject, message.payload)
             for event in envelope.events:
                 duplicate = self._core.is_doubtful(event) and await self._has_fill(event)
                 self._core.fold(message.sequence, event, envelope.hops, duplicate=duplicate)

@@ -22,7 +22,6 @@ from tickbus.events import (
     SetTradingState,
     TimerFired,
 )
-from tickbus.events.orders import message_id
 from tickbus.instruments import Instrument
 from tickbus.runtime.context import Context
 from tickbus.runtime.deadletters import DeadLetters
@@ -30,6 +29,7 @@ from tickbus.runtime.quarantine import Quarantine
 from tickbus.runtime.snapshots import Remembering, code_of
 from tickbus.runtime.snapshotter import Snapshotter
 from tickbus.runtime.spec import ServiceSpec, Sink
+from tickbus.runtime.storing import store
 from tickbus.runtime.telemetry import Telemetry
 from tickbus.seal import Seal
 
@@ -343,7 +343,7 @@ class Shell:
             if not self._is_proven(message):
                 self.telemetry.error("approval_without_proof")
                 raise MalformedMessage("an approval without risk's proof: it is not obeyed")
-            return codec.decode(message.payload)
+            return codec.decode_said(message.subject, message.payload)
         except MalformedMessage as error:
             self.quarantine.add(message.subject, message.payload, error)
             return None
@@ -466,15 +466,9 @@ class Shell:
         subject, payload = subjects.of(event), codec.encode([event], hops)
         if self._seal is not None and self._seal.covers(subject):
             payload = self._seal.put(subject, payload)
-        stored = await self.bus.publish_durable(subject, payload, message_id(event))
-        if not stored.duplicate:
-            self.telemetry.count(type(event).__name__, "published")
-            return
         # Said before, by a process that died or had been thought dead; what was stored then counts,
         # whatever we would say today.
-        self.telemetry.count(type(event).__name__, "repeated")
-        envelope = self._decode(await self.bus.read(stored.sequence))
-        for earlier in envelope.events if envelope else ():
+        for earlier in await store(self.bus, event, subject, payload, self.telemetry, self.log):
             self._call(earlier)
 
     def _set_timer(self, timer: SetTimer) -> None:

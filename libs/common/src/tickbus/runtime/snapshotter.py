@@ -172,7 +172,7 @@ class Snapshotter:
         if self._skips(message):
             return
         try:
-            envelope = codec.decode(message.payload)
+            envelope = codec.decode_said(message.subject, message.payload)
         except MalformedMessage:
             return  # the service has quarantined it
         for event in envelope.events:
