@@ -35,6 +35,9 @@ def test_each_family_has_its_subject() -> None:
     accepted = OrderAccepted(1, 1, "mom-r-1", "mom", "sim", "BTC-USDT", "9")
     assert subjects.of(accepted) == "orders.event.sim.mom"
     assert subjects.of(CancelAllOrders(1, 1, "c1")) == "orders.intent.manual"
+    assert subjects.of(CancelAllOrders(1, 1, "c1", strategy_id="pp")) == "orders.intent.pp"
+    by_hand = CancelAllOrders(1, 1, "c1", strategy_id="pp", wisher="manual")
+    assert subjects.of(by_hand) == "orders.intent.manual"
 
 
 def test_only_the_order_path_is_durable() -> None:

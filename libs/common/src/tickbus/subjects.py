@@ -177,7 +177,7 @@ def of(event: Event) -> str:
         case SubmitOrder() | CancelOrder():
             return f"orders.intent.{token(event.strategy_id)}"
         case CancelAllOrders():
-            return f"orders.intent.{token(event.strategy_id or MANUAL)}"
+            return f"orders.intent.{token(event.wisher or event.strategy_id or MANUAL)}"
         case OrderApproved():
             return approved(event.order.venue)
         case CancelApproved():

@@ -257,7 +257,13 @@ class Gateway:
         now = self._context.clock.now_ns()
         command_id = f"{subjects.MANUAL}-{self._run_id}-c{self._commands}"
         command = CancelAllOrders(
-            now, now, command_id, wanted.venue, wanted.strategy_id, wanted.instrument_id
+            now,
+            now,
+            command_id,
+            wanted.venue,
+            wanted.strategy_id,
+            wanted.instrument_id,
+            subjects.MANUAL,
         )
 
         def decided(_: OrderChanged | None) -> bool:

@@ -53,12 +53,16 @@ class CancelOrder(Event, frozen=True):
 
 
 class CancelAllOrders(Event, frozen=True):
-    """A wish to cancel every working order; an empty filter field matches everything."""
+    """A wish to cancel every working order; an empty filter field matches everything.
+
+    `wisher` is who wishes it, where that is not the strategy whose orders they are.
+    """
 
     command_id: str
     venue: str = ""
     strategy_id: str = ""
     instrument_id: str = ""
+    wisher: str = ""
 
 
 class DenialReason(StrEnum):
