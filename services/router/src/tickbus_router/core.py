@@ -195,7 +195,7 @@ class RouterCore:
             return ()
         out: list[Event] = [
             CancelOrder(
-                event.ts_event, event.ts_recv, f"c-{part.client_order_id}"[:ID_MAX],
+                event.ts_event, event.ts_recv, f"c-{part.client_order_id}",
                 part.client_order_id, part.strategy_id, part.venue, part.instrument_id,
             )
             for part in parent.parts
