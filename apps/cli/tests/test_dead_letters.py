@@ -1,17 +1,21 @@
 """`tickbus dead-letters`: what is shown of a message that was given up, and what can be done."""
 
 import argparse
+import asyncio
 import json
 from decimal import Decimal
 
 import pytest
 
-from tickbus import codec
-from tickbus.bus import MemoryBus, Message
+from tickbus import codec, permissions
+from tickbus.bus import MemoryBus, Message, NatsBus
 from tickbus.events import OrderType, Side, SubmitOrder
 from tickbus.runtime.deadletters import BUCKET, DeadLetter, LetterState, letters
 from tickbus_cli import dead_letters
 from tickbus_cli.errors import CliError
+from tickbus_cli.main import main
+from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.users import NEIGHBOR, Users
 
 ORDER = SubmitOrder(
     1, 2, "s-r-1", "s", "sim", "BTC-USDT", Side.BUY, OrderType.MARKET, Decimal("0.1")
@@ -88,3 +92,17 @@ async def test_unknown_letter_is_named_with_those_there_are() -> None:
     for name in ("risk.8", "risk.9"):
         with pytest.raises(CliError, match=name):
             await asked(bus, "replay", name)
+
+
+async def test_a_platform_with_accounts_shows_its_letters_to_the_operator(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    users = Users()
+    async with nats_server(users) as server:
+        bus = await NatsBus.connect(server.url, "test", users.login(NEIGHBOR))
+        await bus.kv_put(BUCKET, a_letter().key, codec.encode_value(a_letter()))
+        for name, value in users.environment(permissions.OPERATOR).items():
+            monkeypatch.setenv(name, value)
+        code = await asyncio.to_thread(main, ["dead-letters", "--nats", server.url])
+        assert (code, "risk.7" in capsys.readouterr().out) == (1, True)
+        await bus.close()

@@ -21,6 +21,7 @@ from tickbus import codec, ledger_client
 from tickbus.bus import Bus, BusError, NatsBus
 from tickbus.ledger_api import LIMIT_MAX
 from tickbus.times import time_ns
+from tickbus_cli import logins
 from tickbus_cli.errors import CliError
 from tickbus_cli.status import find
 
@@ -83,8 +84,11 @@ async def the_bus(arguments: argparse.Namespace) -> AsyncIterator[Bus]:
     logging.getLogger().addHandler(logging.NullHandler())
     url = arguments.bus
     if arguments.data_dir or not url:
-        url = find(arguments.data_dir)[1]["nats_url"]
-    bus = await NatsBus.connect(url, f"tickbus-cli-{os.getpid()}")
+        path, facts = find(arguments.data_dir)
+        url, login = facts["nats_url"], logins.operator(path)
+    else:
+        login = logins.for_url(url)
+    bus = await NatsBus.connect(url, f"tickbus-cli-{os.getpid()}", login)
     try:
         yield bus
     finally:

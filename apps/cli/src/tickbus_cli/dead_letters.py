@@ -14,9 +14,10 @@ from tickbus import codec
 from tickbus.bus import Bus, NatsBus
 from tickbus.codec import MalformedMessage
 from tickbus.events import OrderApproved, SubmitOrder
+from tickbus.login import Login
 from tickbus.runtime import deadletters
 from tickbus.runtime.deadletters import DeadLetter, LetterState
-from tickbus_cli import status
+from tickbus_cli import logins, status
 from tickbus_cli.errors import CliError
 
 ACTIONS = ("list", "show", "replay", "drop")
@@ -44,12 +45,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise CliError(
             f"{arguments.action} needs the name of a letter", "See `tickbus dead-letters list`."
         )
-    url = arguments.nats or status.find(arguments.data_dir)[1]["nats_url"]
-    return asyncio.run(_with(url, lambda bus: act(bus, arguments)))
+    if arguments.nats:
+        url, login = arguments.nats, logins.for_url(arguments.nats)
+    else:
+        path, facts = status.find(arguments.data_dir)
+        url, login = facts["nats_url"], logins.operator(path)
+    return asyncio.run(_with(url, login, lambda bus: act(bus, arguments)))
 
 
-async def _with(url: str, do: Callable[[Bus], Awaitable[int]]) -> int:
-    bus = await NatsBus.connect(url, "tickbus-dead-letters")
+async def _with(url: str, login: Login | None, do: Callable[[Bus], Awaitable[int]]) -> int:
+    bus = await NatsBus.connect(url, "tickbus-dead-letters", login)
     try:
         return await do(bus)
     finally:
