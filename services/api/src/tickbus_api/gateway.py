@@ -256,15 +256,8 @@ class Gateway:
         self._commands += 1
         now = self._context.clock.now_ns()
         command_id = f"{subjects.MANUAL}-{self._run_id}-c{self._commands}"
-        command = CancelAllOrders(
-            now,
-            now,
-            command_id,
-            wanted.venue,
-            wanted.strategy_id,
-            wanted.instrument_id,
-            subjects.MANUAL,
-        )
+        where = (wanted.venue, wanted.strategy_id, wanted.instrument_id)
+        command = CancelAllOrders(now, now, command_id, *where, wisher=subjects.MANUAL)
 
         def decided(_: OrderChanged | None) -> bool:
             return not any(order.is_working for order in orders)
