@@ -42,6 +42,17 @@ async def test_processes_together_stay_within_the_one_limit() -> None:
     assert spent == 1000 * SHARE
 
 
+async def test_what_others_spent_in_a_new_minute_counts_though_less_than_we_in_the_last() -> None:
+    bus, clock = MemoryBus(), StoppedClock()
+    ours, theirs = (WeightBudget(bus, clock, "venue.default", 1000) for _ in range(2))
+    await ours.acquire(700)
+    clock.ns += 60 * 10**9
+    await ours.learn_used(600)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await theirs.acquire(300)
+
+
 async def test_traded_books_do_not_wait_behind_all_the_others() -> None:
     budget = WeightBudget(MemoryBus(), StoppedClock(), "venue.default", 1000)
     rest = RestClient("http://venue", budget)

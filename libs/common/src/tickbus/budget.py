@@ -52,6 +52,7 @@ class WeightBudget:
         self._alone = Account()
         self.limit = limit
         self.used = 0
+        self._minute = 0
 
     @staticmethod
     def key(rest_url: str, egress: str) -> str:
@@ -100,7 +101,7 @@ class WeightBudget:
             self.limit = account.limit
         if used and used + weight > self.limit * share:
             return account, 60 - now_ns / SECOND_NS % 60 + 0.05
-        self.used = used + weight
+        self.used, self._minute = used + weight, minute
         return Account(minute, used + weight, account.silent_until_ns, self.limit), 0.0
 
     async def learn(self, headers: Mapping[str, str]) -> None:
@@ -111,15 +112,15 @@ class WeightBudget:
 
     async def learn_used(self, used: int) -> None:
         """As `learn`, of a count that the venue gave in another way."""
-        if used <= self.used:
-            return
         minute = self._clock.now_ns() // (60 * SECOND_NS)
+        if used <= self.used and minute == self._minute:
+            return
         await self._change(
             lambda a: Account(
                 minute, max(used, a.used if a.minute == minute else 0), a.silent_until_ns, a.limit
             )
         )
-        self.used = used
+        self.used, self._minute = used, minute
 
     async def pause(self, seconds: float) -> None:
         """Nobody sends anything for `seconds`: the venue said so (429, 418)."""
