@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,12 +15,16 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
-from tickbus import subjects
+from tickbus import codec, subjects
 from tickbus.bus import BusDenied, BusError, BusRefused, Message, NatsBus
 from tickbus.bus import door as doors
 from tickbus.bus.consumers import Wish
+from tickbus.events import Fill, LiquiditySide, OrderFilled, Side
+from tickbus.events.orders import message_id
 from tickbus.login import Login
 from tickbus.permissions import SLOTS, StrategyUser
+from tickbus.runtime.storing import store
+from tickbus.runtime.telemetry import Telemetry
 from tickbus_testkit.brokers import nats_server
 from tickbus_testkit.users import NEIGHBOR, Users
 
@@ -186,6 +192,26 @@ async def test_publishing_where_it_may_not_is_refused_aloud(scene: Scene) -> Non
         await evil.settled()
     await nothing_happened(scene, before)
     assert await scene.streams() == before
+
+
+async def test_taking_the_message_id_of_a_fill_keeps_it_from_nobody(scene: Scene) -> None:
+    """The server drops what has an id that it has seen, whoever used it and wherever."""
+    fill = Fill("7", Side.BUY, Decimal(1), Decimal(1), Decimal(0), "X", LiquiditySide.TAKER, 1)
+    filled = OrderFilled(
+        1, 1, "beta-r-1", "beta", "sim", "BTC-USDT", "v", fill, Decimal(1), Decimal(0)
+    )
+    subject, payload = subjects.of(filled), codec.encode([filled])
+    execution = await NatsBus.connect(scene.url, "execution", scene.users.login("execution"))
+    async with attacker(scene) as evil:
+        taken = {"Nats-Msg-Id": message_id(filled)}
+        await evil.client.publish("orders.intent.alpha", payload, headers=taken)
+        await evil.settled()
+    log, telemetry = logging.getLogger("test"), Telemetry("test")
+    assert await store(execution, filled, subject, payload, telemetry, log) == ()
+    await scene.platform._client.flush()
+    await asyncio.sleep(0.1)
+    assert subject in [message.subject for message in scene.heard]
+    await execution.close()
 
 
 async def test_answers_of_the_server_cannot_be_aimed_at_the_platform(scene: Scene) -> None:
