@@ -24,6 +24,7 @@ from tickbus.events import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderSubmitted,
     OrderType,
     Recovered,
     SetTimer,
@@ -297,6 +298,14 @@ ORDERS = st.tuples(
     st.none() | st.sampled_from(["98", "99", "100", "101", "102"]),
     st.sampled_from(list(TimeInForce)),
 )
+
+
+def test_order_of_a_process_that_died_over_it_is_gone_and_never_called_rejected() -> None:
+    wish = an_order(Side.BUY, "1", "99", ts=NOW - 5)
+    order_id = wish.order.client_order_id
+    names = (NOW - 5, NOW - 5, order_id, "s", "sim", "BTC-USDT")
+    core = a_paper(history=[OrderSubmitted(*names), OrderAccepted(*names, "p1")])
+    assert ends(core.handle(wish)) == [OrderCanceled]
 
 
 @given(st.lists(st.one_of(ORDERS, st.sampled_from([98.0, 99.0, 101.0, 102.0])), max_size=25))

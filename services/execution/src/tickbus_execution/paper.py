@@ -29,6 +29,7 @@ from tickbus.events import (
     LiquiditySide,
     OrderApproved,
     OrderFilled,
+    OrderSubmitted,
     OrderType,
     Recovered,
     SetTimer,
@@ -78,6 +79,8 @@ class PaperVenue:
         self._markets: dict[str, PaperMarket] = {}
         self._delayed: list[VenueSubmit | VenueCancel] = []
         self._history: dict[str, tuple[SubmitOrder, Decimal]] = {}
+        # What an earlier process did and died over: its approval comes again, behind its words.
+        self._early: dict[str, Decimal] = {}
         self._orders: dict[str, OrderReport] = {}
         self._number = 0
         self._live = False
@@ -126,6 +129,8 @@ class PaperVenue:
                 return ()
             case Recovered():
                 return self._open(event)
+            case OrderApproved() if event.order.client_order_id in self._early:
+                return self._remember(event)
             case _:
                 return () if self._live else self._remember(event)
 
@@ -141,14 +146,19 @@ class PaperVenue:
                 for balance in event.balances:
                     self._free[balance.asset] = balance.total
             case OrderApproved():
-                self._history[event.order.client_order_id] = (event.order, ZERO)
+                order_id = event.order.client_order_id
+                self._history[order_id] = (event.order, self._early.pop(order_id, ZERO))
                 if len(self._history) > IDS_MAX:
                     del self._history[next(iter(self._history))]
+            case OrderSubmitted() if event.client_order_id not in self._history:
+                self._early[event.client_order_id] = ZERO
             case OrderFilled():
-                order, filled = self._history.get(event.client_order_id, (None, ZERO))
+                order_id = event.client_order_id
+                order, filled = self._history.get(order_id, (None, ZERO))
                 if order is not None:
-                    total = filled + event.fill.quantity
-                    self._history[event.client_order_id] = (order, total)
+                    self._history[order_id] = (order, filled + event.fill.quantity)
+                elif order_id in self._early:
+                    self._early[order_id] += event.fill.quantity
         return ()
 
     def _open(self, event: Recovered) -> Events:
