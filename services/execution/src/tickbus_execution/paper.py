@@ -59,6 +59,7 @@ from tickbus_execution.venue import (
 
 ZERO = Decimal(0)
 Events = Sequence[Event]
+Amounts = list[tuple[str, Decimal]]
 
 
 class PaperVenue:
@@ -87,16 +88,17 @@ class PaperVenue:
 
     # -- snapshots ---------------------------------------------------------------------------------
 
-    def snapshot(self) -> tuple[list[tuple[str, Decimal]], list[tuple[SubmitOrder, Decimal]]]:
+    def snapshot(self) -> tuple[Amounts, list[tuple[SubmitOrder, Decimal]], Amounts]:
         """What folding the history gave: holdings by asset, and what was filled of each order."""
-        return list(self._free.items()), list(self._history.values())
+        return list(self._free.items()), list(self._history.values()), list(self._early.items())
 
     def restore(
-        self, free: list[tuple[str, Decimal]], filled: list[tuple[SubmitOrder, Decimal]]
+        self, free: Amounts, filled: list[tuple[SubmitOrder, Decimal]], early: Amounts
     ) -> None:
         """Take over what `snapshot` gave."""
         self._free = dict(free)
         self._history = {order.client_order_id: (order, done) for order, done in filled}
+        self._early = dict(early)
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -421,14 +423,14 @@ class PaperExecution:
 
     def snapshot(self) -> PaperMemory:
         """All that folding the order path gave."""
-        free, filled = self._paper.snapshot()
+        free, filled, early = self._paper.snapshot()
         known = msgspec.structs.asdict(self._core.snapshot())
-        return PaperMemory(**known, free=free, filled=filled)
+        return PaperMemory(**known, free=free, filled=filled, early=early)
 
     def restore(self, memory: PaperMemory, /) -> None:
         """Know what `memory` says."""
         self._core.restore(memory)
-        self._paper.restore(memory.free, memory.filled)
+        self._paper.restore(memory.free, memory.filled, memory.early)
 
     @staticmethod
     def _settle(events: Events, out: list[Event]) -> list[Event]:

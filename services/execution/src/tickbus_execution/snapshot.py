@@ -37,3 +37,4 @@ class PaperMemory(msgspec.Struct, frozen=True):
     ts_opened: int
     free: list[tuple[str, Decimal]]
     filled: list[tuple[SubmitOrder, Decimal]]
+    early: list[tuple[str, Decimal]]
