@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from tickbus.events import OrderApproved, Recovered, SetTradingState, Side, TradingState
+import msgspec
+
+from tickbus.events import (
+    OrderApproved,
+    Recovered,
+    SetTradingState,
+    Side,
+    TimeInForce,
+    TradingState,
+)
 from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import RiskCore
 from tickbus_testkit.trading import LIMITS, D, S, a_fill, a_top, an_instrument, an_order, verdict
@@ -61,3 +70,12 @@ def test_a_fee_in_the_base_asset_is_no_part_of_a_derivative_position() -> None:
     core.handle(a_fill(bought, 1, fee="0.01", asset="BTC"))
     order = an_order(2, Side.SELL, instrument_id="BTC-USDT-PERP", reduce_only=True)
     assert "TRADING_REDUCING_ONLY" not in verdict(core, order)
+
+
+def test_what_is_split_over_venues_reduces_what_is_held_at_all_of_them() -> None:
+    core = holding_one()
+    core.handle(msgspec.structs.replace(an_instrument("BTC-USDT"), venue="smart"))
+    core.handle(msgspec.structs.replace(a_top(), venue="smart"))
+    terms = {"venue": "smart", "time_in_force": TimeInForce.IOC, "reduce_only": True}
+    assert verdict(core, an_order(2, Side.SELL, "1.5", **terms)).startswith("TRADING_REDUCING_ONLY")
+    assert verdict(core, an_order(3, Side.SELL, "1", **terms)) == ""

@@ -113,7 +113,7 @@ def trading_state(r: Request) -> Denial | None:
         return deny(reason, TradingState.ACTIVE, state, scope)
     if state is TradingState.ACTIVE and not order.reduce_only:
         return None
-    position = r.book.positions.get((order.venue, order.instrument_id), ZERO)
+    position = r.book.position(order.venue, order.instrument_id)
     working = r.book.working_quantity(order.venue, order.instrument_id, order.side)
     wanted, old = order.quantity, r.book.order(order.replaces) if order.replaces else None
     if old is not None:  # that one works no more, and what it filled counts towards this one

@@ -191,6 +191,13 @@ class RiskBook:
         self.positions[key] = self.positions.get(key, ZERO) + change
         self.exposures.fill(owner_of(event.client_order_id, event.strategy_id), *key, fill)
 
+    def position(self, venue: str, instrument_id: str) -> Decimal:
+        """What the account holds there, in base; for orders that are split, at all venues."""
+        if venue != SMART_VENUE:
+            return self.positions.get((venue, instrument_id), ZERO)
+        held = (q for (_, name), q in self.positions.items() if name == instrument_id)
+        return sum(held, ZERO)
+
     def _recount(self, order: Order, gone: bool = False) -> None:
         order_id, key = order.client_order_id, (order.venue, order.instrument_id, order.side)
         counted = self._counted.get(order_id)
