@@ -25,6 +25,7 @@ from tickbus_killswitch.account import Account, Say
 from tickbus_killswitch.config import KillConfig
 from tickbus_killswitch.halt import halt
 from tickbus_killswitch.rest import Rest
+from tickbus_killswitch.signing import BadSecretError, signer
 
 ADAPTERS: dict[str, tuple[type[spot.Spot] | type[usdm.Usdm], str]] = {
     "binance": (spot.Spot, spot.TIME_PATH),
@@ -52,6 +53,8 @@ class Target(NamedTuple):
     secret: str
     bus_url: str
     bus_login: Login | None = None
+    key_type: str = "auto"
+    """As execution's: `hmac`, `ed25519`, or `auto`."""
 
 
 def target_of(settings: Settings, venue: VenueConfig) -> Target:
@@ -62,7 +65,8 @@ def target_of(settings: Settings, venue: VenueConfig) -> Target:
     """
     mode, own = settings.platform.mode, own_keys(venue.name)
     section = settings.raw.get("execution")
-    chosen = section.get("mode", "auto") if isinstance(section, dict) else "auto"
+    section = section if isinstance(section, dict) else {}
+    chosen = section.get("mode", "auto")
     orders = (mode if mode in PRETENDED else "venue") if chosen == "auto" else str(chosen)
     key = settings.secret(f"{own}_api_key")
     if venue.adapter not in ADAPTERS and not key and venue.name != settings.venues[0].name:
@@ -78,6 +82,7 @@ def target_of(settings: Settings, venue: VenueConfig) -> Target:
         secret=settings.secret(f"{own}_api_secret") or settings.secret("venue_api_secret"),
         bus_url=settings.bus_url,
         bus_login=settings.bus_login,
+        key_type=str(section.get("key_type", "auto")),
     )
 
 
@@ -154,17 +159,22 @@ def _account(
             account=name, verified=True, exposure_known=True,
             detail=f"no order of the platform is at this venue ({target.orders})",
         )  # fmt: skip
-    problem = ""
+    problem, sign = "", None
     if target.adapter not in ADAPTERS:
         known = ", ".join(ADAPTERS)
         problem = f"venue.adapter {target.adapter!r}: the kill switch knows {known}; cancel there"
     elif not (target.key and target.secret):
         problem = KEYS_MISSING.format(f"TICKBUS_{own_keys(name)}")
-    if problem:
+    else:
+        try:
+            sign = signer(target.secret, target.key_type)
+        except BadSecretError as error:
+            problem = f"TICKBUS_{own_keys(name)}_API_SECRET or TICKBUS_VENUE_API_SECRET: {error}"
+    if sign is None:
         say(f"{name}: {problem}")
         return AccountReport(account=name, verified=False, unverified=(problem,))
     kind, time_path = ADAPTERS[target.adapter]
-    rest = Rest(target.rest_url, target.key, target.secret, time_path, config.request_timeout_s)
+    rest = Rest(target.rest_url, target.key, sign, time_path, config.request_timeout_s)
     tag = f"{time.time_ns() // 1_000_000:x}"
     venue = kind(rest, target.instruments, tag)
     return Account(name, venue, say, config.timeout_s, config.settle_s, began)

@@ -5,15 +5,15 @@ Binance's `rest-api.md`, `errors.md`, and the general info of the USD-M futures.
 """
 
 import asyncio
-import hashlib
-import hmac
 import time
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
+
+from tickbus_killswitch.signing import Sign
 
 RECV_WINDOW_MS = 5_000
 CONNECTIONS_MAX = 8
@@ -68,10 +68,10 @@ class Rest:
     fit before `deadline` is a NotReached at once.
     """
 
-    def __init__(self, url: str, key: str, secret: str, time_path: str, timeout_s: float) -> None:
+    def __init__(self, url: str, key: str, sign: Sign, time_path: str, timeout_s: float) -> None:
         self.deadline = Deadline(0)
         self._time_path = time_path
-        self._secret = secret.encode()
+        self._sign = sign
         self._offset_ms = 0
         self._paused_until = 0.0
         self._turns = asyncio.Semaphore(CONNECTIONS_MAX)
@@ -125,8 +125,7 @@ class Rest:
     def _signed(self, params: dict[str, Any]) -> str:
         now_ms = time.time_ns() // 1_000_000 + self._offset_ms
         query = urlencode({**params, "recvWindow": RECV_WINDOW_MS, "timestamp": now_ms})
-        mac = hmac.new(self._secret, query.encode(), hashlib.sha256)
-        return f"{query}&signature={mac.hexdigest()}"
+        return f"{query}&signature={quote(self._sign(query.encode()), safe='')}"
 
     def _failure(self, what: str, answer: httpx.Response, body: Any) -> VenueFailure:
         status = answer.status_code
