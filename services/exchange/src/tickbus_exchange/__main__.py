@@ -51,7 +51,7 @@ def parse_arguments(arguments: list[str]) -> ExchangeConfig:
     add("--accounts", type=Path, default=os.environ.get("TICKBUS_EXCHANGE_ACCOUNTS") or None,
         help="JSON file of further accounts and API keys ($TICKBUS_EXCHANGE_ACCOUNTS)")  # fmt: skip
     add("--fees-in-bnb", action="store_true",
-        help="list BNBUSDT and and take fees in it, 25 %% off, from who holds enough")  # fmt: skip
+        help="list BNBUSDT and take fees in it, 25 %% off, from who holds enough")  # fmt: skip
     add("--maker-fee", default="0.001", help="fraction of what a maker receives (%(default)s)")
     add("--taker-fee", default="0.001", help="fraction of what a taker receives (%(default)s)")
     limits = RateLimits()
