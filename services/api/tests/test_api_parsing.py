@@ -156,6 +156,19 @@ def test_time_of_expiry_makes_a_gtd_order() -> None:
     assert (order.time_in_force, order.expires_ns) == (TimeInForce.GTD, 1_893_456_000_000_000_000)
 
 
+def test_a_time_beyond_all_clocks_is_refused() -> None:
+    problem = refused(
+        '{"symbol":"BTCUSDT","side":"Buy","quantity":1,"price":1,"expires_at":"9999-12-31T00:00:00Z"}'
+    )
+    assert (problem.field, problem.value) == ("expires_at", "9999-12-31T00:00:00Z")
+
+
+def test_a_field_that_is_given_twice_is_refused() -> None:
+    problem = refused('{"symbol":"BTCUSDT","side":"Buy","quantity":1,"price":1,"quantity":2}')
+    assert problem.code == "MALFORMED_JSON"
+    assert "'quantity' is given twice" in problem.detail
+
+
 def test_changes_name_what_is_to_be_changed() -> None:
     assert parse_changes(b'{"price":"1.5"}') == (Decimal("1.5"), None)
     for body, field in ((b"{}", "price"), (b'{"side":"buy"}', "side"), (b'{"price":0}', "price")):

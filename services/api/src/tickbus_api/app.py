@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from tickbus import __version__
 from tickbus_api import candles, history, killing, orders, reading, risk
 from tickbus_api.gateway import Gateway
+from tickbus_api.guarding import guard
 from tickbus_api.problems import PROBLEM_JSON, Problem
 from tickbus_api.views import ProblemView
 
@@ -30,6 +31,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         redoc_url=None,
+        dependencies=[Depends(guard)],
         responses={"4XX": {"model": ProblemView}, "5XX": {"model": ProblemView}},
     )
     app.state.gateway = gateway

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable
 from http import HTTPStatus
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,16 +17,15 @@ from tickbus.events import (
     CancelOrder,
     Event,
     Instrument,
-    OrderType,
     ServiceStatus,
     SubmitOrder,
-    TimeInForce,
 )
 from tickbus.order import WORKING, Order, OrderState
 from tickbus.runtime import Context
 from tickbus_api.config import ApiConfig
 from tickbus_api.core import ApiCore, OrderChanged
 from tickbus_api.killswitch import KillSwitch
+from tickbus_api.outcomes import closed, is_decided, outcome, same, unknown_order
 from tickbus_api.parsing import Changes, OrderRequest, nearest
 from tickbus_api.problems import Problem, invalid, shown, unavailable
 from tickbus_api.waiting import Waiters, until
@@ -34,16 +33,6 @@ from tickbus_api.waiting import Waiters, until
 IDEMPOTENCY_KEY_MAX = 255
 STATUS_WAIT_S = 0.3
 BOOK_TIMEOUT_S = 0.5
-_DENIED_FIELDS = {
-    "QUANTITY": "quantity",
-    "NOTIONAL": "quantity",
-    "POSITION": "quantity",
-    "PRICE": "price",
-    "INSTRUMENT": "symbol",
-}
-"""What to change in the request, by the category of risk's reason."""
-_RESTING = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
-
 A = TypeVar("A", bound=ledger_api.Answer)
 
 
@@ -94,6 +83,7 @@ class Gateway:
     def instrument(self, symbol: str, venue: str = "") -> Instrument:
         """The instrument meant by `symbol`, at the configured venue first. Raises Problem."""
         core = self.core
+        self.require_venue(venue)
         found = core.find(symbol, venue or self._venue) or (None if venue else core.find(symbol))
         if found is not None:
             return found
@@ -115,6 +105,14 @@ class Gateway:
             remedy=f"{'did you mean' if near else 'known are'} {listed}{'?' if near else ''}",
             extra={"nearest": near},
         )
+
+    def require_venue(self, venue: str) -> None:
+        """Refuse a venue that nobody here knows; "" is any. Raises Problem."""
+        known = sorted({self._venue, *(key[0] for key in self.core.instruments)})
+        if venue and self.core.instruments and venue not in known:
+            near = nearest(venue, known, 1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise invalid("venue", venue, f"there is no {shown(venue)!r} here", remedy)
 
     async def depth(self, instrument: Instrument, levels: int) -> BookDepth:
         """At least `levels` levels per side where the book has them. Raises Problem."""
@@ -162,18 +160,18 @@ class Gateway:
             expires_ns=request.expires_ns,
         )
         if idempotency_key and (earlier := await self._find(order_id)) is not None:
-            return HTTPStatus.OK, _same(earlier, submit)
-        outcome = await self._submitted(submit)
+            return HTTPStatus.OK, same(earlier, submit)
+        answer = await self._submitted(submit)
         self._context.telemetry.observe_ns("post_order", self._context.clock.now_ns() - now)
-        return outcome
+        return answer
 
     async def replace(self, order_id: str, changes: Changes) -> tuple[HTTPStatus, Order]:
         """Put a changed order in the place of a working one; the new order. Raises Problem."""
         old = await self._find(order_id)
         if old is None:
-            raise _unknown_order(order_id)
+            raise unknown_order(order_id)
         if not old.is_working:
-            raise _closed(old)
+            raise closed(old)
         if old.strategy_id != subjects.MANUAL:
             raise Problem(
                 HTTPStatus.CONFLICT,
@@ -199,21 +197,21 @@ class Gateway:
 
         def decided(_: OrderChanged | None) -> bool:
             order = self.core.orders.get(order_id)
-            return order is not None and _is_decided(order)
+            return order is not None and is_decided(order)
 
         with self.waiters.watch([order_id]) as changes:
             await self._send(submit, order_id)
             await until(changes, decided, self.config.order_wait_s)
         order = self.core.orders.get(order_id) or Order.from_submit(submit)
-        return _outcome(order)
+        return outcome(order)
 
     async def cancel(self, order_id: str) -> tuple[HTTPStatus, Order]:
         """Cancel one order and wait for what becomes of it. Raises Problem."""
         order = await self._find(order_id)
         if order is None:
-            raise _unknown_order(order_id)
+            raise unknown_order(order_id)
         if order.is_terminal:
-            raise _closed(order)
+            raise closed(order)
         self._commands += 1
         now = self._context.clock.now_ns()
         cancel = CancelOrder(
@@ -236,7 +234,7 @@ class Gateway:
             await self._send(cancel, order_id)
             await until(changes, decided, self.config.order_wait_s)
         if order.is_terminal and order.state is not OrderState.CANCELED:
-            raise _closed(order)
+            raise closed(order)
         if order.state is OrderState.CANCELED:
             return HTTPStatus.OK, order
         if refusals:
@@ -251,6 +249,7 @@ class Gateway:
 
     async def cancel_all(self, wanted: OrderFilter) -> tuple[HTTPStatus, str, list[Order]]:
         """Cancel every working order that matches, and wait; the orders are as they are then."""
+        self.require_venue(wanted.venue)
         working = (await self.orders(wanted._replace(states=tuple(WORKING)), 1000, ""))[0]
         orders = [self.core.learn(order) for order in working]
         self._commands += 1
@@ -288,7 +287,7 @@ class Gateway:
         answer = await self._ask(ledger_api.ORDER, query, ledger_api.OrderAnswer)
         order = self.core.orders.get(order_id) or answer.order
         if order is None:
-            raise _unknown_order(order_id)
+            raise unknown_order(order_id)
         return order, answer.steps
 
     # -- books and status --------------------------------------------------------------------------
@@ -421,75 +420,3 @@ class Gateway:
                 f"the ledger's answer could not be read: {error}",
                 "run the same version of every service",
             ) from error
-
-
-def _is_decided(order: Order) -> bool:
-    # What is to trade at once is waited for to its end; what may rest, until it rests.
-    stays = order.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
-    rests = order.order_type.has_trigger or (order.order_type is OrderType.LIMIT and stays)
-    return order.is_terminal or (rests and order.state in _RESTING)
-
-
-def _outcome(order: Order) -> tuple[HTTPStatus, Order]:
-    facts: dict[str, Any] = {"order_id": order.client_order_id, "state": order.state}
-    if order.state is OrderState.DENIED:
-        field = _DENIED_FIELDS.get(order.reason.partition("_")[0], "")
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            order.reason,
-            f"risk denied the order: {order.reason} ({order.detail})",
-            field=field,
-            value=getattr(order, field) if field in ("quantity", "price") else None,
-            remedy="change the order, or the limit in the risk section of the configuration",
-            extra={**facts, "denied_by": "risk", "reason_detail": order.detail},
-        )
-    if order.state is OrderState.REJECTED:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "VENUE_REJECTED",
-            f"{order.venue} rejected the order: {order.detail or order.reason} ({order.reason})",
-            remedy="change the order as the venue says",
-            extra={**facts, "denied_by": order.venue, "reason_detail": order.detail,
-                   "venue_reason": order.reason},
-        )  # fmt: skip
-    known = order.is_terminal or order.state in _RESTING
-    return HTTPStatus.CREATED if known else HTTPStatus.ACCEPTED, order
-
-
-def _same(earlier: Order, submit: SubmitOrder) -> Order:
-    wanted = Order.from_submit(submit)
-    for name in (
-        "instrument_id", "venue", "side", "order_type", "quantity", "price", "trigger_price",
-    ):  # fmt: skip
-        if getattr(earlier, name) != getattr(wanted, name):
-            raise Problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                "IDEMPOTENCY_KEY_REUSED",
-                f"this Idempotency-Key belongs to another order (its {name} differs)",
-                field=name,
-                value=getattr(wanted, name),
-                remedy="use a new key for a new order",
-                extra={"order_id": earlier.client_order_id},
-            )
-    return earlier
-
-
-def _unknown_order(order_id: str) -> Problem:
-    return Problem(
-        HTTPStatus.NOT_FOUND,
-        "UNKNOWN_ORDER",
-        f"there is no order {shown(order_id)!r}",
-        field="id",
-        value=order_id,
-        remedy="GET /api/v1/orders lists them",
-    )
-
-
-def _closed(order: Order) -> Problem:
-    return Problem(
-        HTTPStatus.CONFLICT,
-        "ORDER_CLOSED",
-        f"{order.client_order_id} is {order.state} and can no longer be cancelled or replaced",
-        remedy="nothing is left of it in the market",
-        extra={"order_id": order.client_order_id, "state": order.state},
-    )

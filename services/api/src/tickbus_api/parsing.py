@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from http import HTTPStatus
@@ -15,6 +15,10 @@ from tickbus_api.problems import Problem, invalid, shown
 BODY_BYTES_MAX = 16 * 1024
 DIGITS_MAX = 40
 """Decimals outside of 10^±40 or with more digits are no price or quantity of anything."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+YEAR_MAX = 2200
+"""Nanoseconds since 1970 fit into 64 bits until 2262."""
 
 E = TypeVar("E", bound=StrEnum)
 _FIELDS = (
@@ -139,7 +143,10 @@ def json_object(body: bytes) -> dict[str, Any]:
             remedy="send one order per request",
         )
     try:
-        fields = json.loads(body, parse_float=Decimal, parse_int=_integer, parse_constant=_refuse)
+        fields = json.loads(
+            body, parse_float=Decimal, parse_int=_integer, parse_constant=_refuse,
+            object_pairs_hook=_once,
+        )  # fmt: skip
     except (ValueError, RecursionError, InvalidOperation) as error:
         raise Problem(
             HTTPStatus.BAD_REQUEST,
@@ -160,6 +167,16 @@ def json_object(body: bytes) -> dict[str, Any]:
 def _integer(digits: str) -> Decimal:
     # Not int(): its time grows with the square of the digits.
     return Decimal(digits)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Of two quantities nobody can say which was meant.
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shown(twice)!r} is given twice")
+    return fields
 
 
 def _refuse(name: str) -> Any:
@@ -260,7 +277,14 @@ def _moment(field: str, value: Any) -> int:
     except (TypeError, ValueError):
         remedy = "write it as 2026-01-31T12:00:00Z"
         raise invalid(field, value, "is no ISO 8601 time with a zone", remedy) from None
-    return int(moment.timestamp() * 1000) * 1_000_000
+    if moment.year > YEAR_MAX:
+        raise invalid(
+            field,
+            value,
+            f"is after the year {YEAR_MAX}",
+            "leave it out for an order without an end",
+        )
+    return (moment - EPOCH) // timedelta(milliseconds=1) * 1_000_000
 
 
 def _flag(field: str, value: Any) -> bool:
