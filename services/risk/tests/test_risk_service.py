@@ -170,9 +170,10 @@ async def test_a_strategy_cannot_resume_what_is_halted() -> None:
     async with a_risk(bus) as shell:
         for number, forged in enumerate((resume, resumed)):
             await bus.publish_durable("orders.intent.pp", codec.encode([forged]), f"x{number}")
+            await bus.publish("control.heartbeat.pp", codec.encode([forged]))
         heard = await heard_on(bus)
         await put(bus, an_order(1))
         assert [e.reason for e in heard if isinstance(e, OrderDenied)] == [
             DenialReason.TRADING_HALTED
         ]
-        assert shell.telemetry.errors["malformed"] == 2
+        assert shell.telemetry.errors["malformed"] == 4

@@ -15,7 +15,7 @@ from tickbus.events.orders import OrderPathEvent
 from tickbus.events.risk import RiskEvent
 
 T = TypeVar("T")
-ORDER_PATH = "orders."
+MARKET = ("md.", "book.")
 
 
 class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -63,11 +63,12 @@ def decode(payload: bytes) -> Envelope:
 def decode_said(subject: str, payload: bytes) -> Envelope:
     """The events of a message on `subject`. Raises MalformedMessage.
 
-    Also for an event of the order path that belongs on another subject: who may speak on one may
-    not say what only somebody else may, such as a strategy that it was filled.
+    Also for an event that belongs on another subject: who may speak on one may not say what only
+    somebody else may, such as a strategy that it was filled, or in a heartbeat that trading goes
+    on. Market data is not compared: only feed and book may publish it, and it is much.
     """
     envelope = decode(payload)
-    if subject.startswith(ORDER_PATH):
+    if not subject.startswith(MARKET):
         for event in envelope.events:
             try:
                 own = subjects.of(event)
