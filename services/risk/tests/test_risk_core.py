@@ -374,6 +374,18 @@ def test_cancel_all_becomes_one_cancel_per_matching_working_order() -> None:
     assert len(core.handle(CancelAllOrders(S, S, "all"))) == 3
 
 
+def test_no_strategy_takes_the_orders_of_another_out_of_the_market() -> None:
+    core = a_core()
+    core.handle(an_order(1))
+    assert core.handle(CancelOrder(S, S, "c1", "pp-r-1", "x", "sim", "BTC-USDT")) == ()
+    assert core.handle(CancelAllOrders(S, S, "all", strategy_id="pp", wisher="x")) == ()
+    assert core.handle(CancelAllOrders(S, S, "all", wisher="x")) == ()
+    for n, wisher in enumerate(("pp", "manual", "risk")):
+        wish = CancelOrder(S, S, f"c{n}", "pp-r-1", wisher, "sim", "BTC-USDT")
+        assert len(core.handle(wish)) == 1
+    assert len(core.handle(CancelAllOrders(S, S, "all", strategy_id="pp", wisher="manual"))) == 1
+
+
 def test_a_cancel_of_an_unknown_order_passes_and_one_that_leads_nowhere_is_dropped() -> None:
     wish = CancelOrder(S, S, "c1", "unknown-1", "pp", "sim", "BTC-USDT")
     assert a_core().handle(wish) == (CancelApproved(S, S, wish),)

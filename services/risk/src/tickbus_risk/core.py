@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from tickbus import subjects
 from tickbus.events import (
     GLOBAL,
     AccountUpdated,
@@ -244,11 +245,13 @@ class RiskCore:
             asset, needed = book.balances.needed(order, instrument, price)
             book.balances.hold(order.client_order_id, asset, needed)
 
-    # -- cancels: never refused --------------------------------------------------------------------
+    # -- cancels: only one of another strategy's order is refused ---------------------------------
 
     def _cancel(self, cancel: CancelOrder) -> Events:
         order = self._book.order(cancel.client_order_id)
         if order is not None:  # what risk knows outranks what the wish says
+            if not _may_cancel(cancel.strategy_id, order):
+                return ()
             cancel = _cancel_of(order, cancel, cancel.command_id)
         elif not all(map(_is_plain, (cancel.venue, cancel.command_id, cancel.client_order_id))):
             return ()  # names neither an order nor a place to send it
@@ -261,6 +264,7 @@ class RiskCore:
             if wish.venue in ("", order.venue)
             and wish.strategy_id in ("", order.strategy_id)
             and wish.instrument_id in ("", order.instrument_id)
+            and _may_cancel(wish.wisher or wish.strategy_id or subjects.MANUAL, order)
             for out in self._pass(_cancel_of(order, wish, wish.command_id))
         )
 
@@ -371,6 +375,11 @@ def _is_plain(text: str) -> bool:
 
 def _plain(text: str) -> str:
     return _NOT_PLAIN.sub("_", text)[:64] or "_"
+
+
+def _may_cancel(wisher: str, order: Order) -> bool:
+    # A strategy takes none of another's orders out of the market.
+    return wisher in (order.strategy_id, subjects.MANUAL, subjects.RISK)
 
 
 def _cancel_of(order: Order, cause: Event, command_id: str) -> CancelOrder:
