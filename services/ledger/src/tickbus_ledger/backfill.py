@@ -12,6 +12,7 @@ from tickbus_ledger.changes import Account, Key
 from tickbus_ledger.config import LedgerConfig
 from tickbus_ledger.core import LedgerCore
 from tickbus_ledger.log import GAP, GENESIS, NOTHING, LogRow, chained, event_from, odd_row
+from tickbus_ledger.migrate import TIMEOUT_S
 from tickbus_ledger.rows import batch_of
 from tickbus_ledger.sql import insert, write_money
 
@@ -30,7 +31,10 @@ async def backfill(connection: Any, say: Callable[[str], None]) -> bool:
         books = await connection.fetchrow("SELECT position, head FROM books FOR UPDATE")
         if books is None or books["head"] is not None:
             return False
-        count = await connection.fetchval("SELECT count(*) FROM order_events")
+        count = await connection.fetchval(
+            "SELECT count(*) FROM order_events",
+            timeout=TIMEOUT_S,  # it reads all of a long log
+        )
         say(f"the books are of an older version: folding {count} events again")
         before = {
             (row["venue"], row["asset"]): rows.balance_from(row)
