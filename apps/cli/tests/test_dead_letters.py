@@ -5,10 +5,11 @@ import asyncio
 import json
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tickbus import codec, permissions
-from tickbus.bus import MemoryBus, Message, NatsBus
+from tickbus.bus import Bus, MemoryBus, Message, NatsBus
 from tickbus.events import OrderType, Side, SubmitOrder
 from tickbus.runtime.deadletters import BUCKET, DeadLetter, LetterState, letters
 from tickbus_cli import dead_letters
@@ -36,7 +37,7 @@ async def a_bus(*kept: DeadLetter) -> MemoryBus:
     return bus
 
 
-async def asked(bus: MemoryBus, *arguments: str) -> int:
+async def asked(bus: Bus, *arguments: str) -> int:
     parser = argparse.ArgumentParser()
     dead_letters.configure(parser)
     return await dead_letters.act(bus, parser.parse_args(arguments))
@@ -105,4 +106,18 @@ async def test_a_platform_with_accounts_shows_its_letters_to_the_operator(
             monkeypatch.setenv(name, value)
         code = await asyncio.to_thread(main, ["dead-letters", "--nats", server.url])
         assert (code, "risk.7" in capsys.readouterr().out) == (1, True)
+        await bus.close()
+
+
+@pytest.mark.parametrize(
+    "subject", ["orders.intent.s", "orders.event.sim.s", "orders.account.sim", "orders.denied.s"]
+)
+async def test_the_operator_may_put_back_what_a_service_gave_up(subject: str) -> None:
+    users = Users()
+    async with nats_server(users) as server:
+        bus = await NatsBus.connect(server.url, "operator", users.login(permissions.OPERATOR))
+        letter = msgspec.structs.replace(a_letter(), subject=subject)
+        await bus.kv_put(BUCKET, letter.key, codec.encode_value(letter))
+        assert await asked(bus, "replay", letter.key) == 0
+        assert (await bus.read(1)).subject == subject
         await bus.close()

@@ -246,10 +246,14 @@ def _stream_api(row: Row) -> Iterable[str]:
 
 
 def _operator() -> dict[str, Any]:
-    """A person at the command line: looks at everything, keeps the streams, orders by hand."""
+    """A person at the command line: looks at everything, keeps the streams, replays dead letters.
+
+    A letter goes back where it came from: anywhere on the order path but among the approvals.
+    """
     return {
         "publish": {"allow": [
-            "control.>", f"orders.intent.{subjects.MANUAL}", "$JS.API.>", "$JS.ACK.>",
+            "control.>", "orders.intent.*", "orders.event.>", "orders.account.>",
+            "orders.denied.>", "orders.risk.>", "$JS.API.>", "$JS.ACK.>",
             *(f"$KV.{bucket}.>" for bucket in BUCKETS), "deadletter.>",
         ]},
         "subscribe": {"allow": [
