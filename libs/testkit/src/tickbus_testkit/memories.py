@@ -133,7 +133,7 @@ def known(thing: Any, seen: frozenset[int] = frozenset()) -> Any:
     if isinstance(thing, str | int | float | bytes | None):
         return thing
     if isinstance(thing, Decimal):
-        return str(thing)
+        return "Decimal", thing  # compared by its value, exactly, and with nothing else
     if id(thing) in seen:
         return "..."
     seen |= {id(thing)}

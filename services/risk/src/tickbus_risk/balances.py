@@ -24,6 +24,7 @@ from tickbus.events import (
     SubmitOrder,
 )
 from tickbus_risk.exposure import add, mul, sub
+from tickbus_risk.snapshot import BalancesMemory, HoldMemory
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -58,6 +59,32 @@ class Balances:
         self._holds: dict[str, Hold] = {}
         self._held: dict[Key, Decimal] = {}
         self._noted: dict[Key, dict[str, Hold]] = {}
+
+    def snapshot(self) -> BalancesMemory:
+        """All of it but the fees."""
+        return BalancesMemory(
+            [(*key, free.amount, free.ts) for key, free in self._free.items()],
+            list(self._complete.items()),
+            [HoldMemory(i, *h.key, h.amount, h.ts_venue, h.traded) for i, h in self._holds.items()],
+            [(*key, amount) for key, amount in self._held.items()],
+            [(*key, list(noted)) for key, noted in self._noted.items()],
+        )
+
+    def restore(self, memory: BalancesMemory) -> None:
+        """Know what `memory` says."""
+        self._free = {(v, a): Free(amount=amount, ts=ts) for v, a, amount, ts in memory.free}
+        self._complete = dict(memory.complete)
+        self._holds = {
+            h.order_id: Hold(
+                key=(h.venue, h.asset), amount=h.amount, ts_venue=h.ts_venue, traded=h.traded
+            )
+            for h in memory.holds
+        }
+        self._held = {(venue, asset): amount for venue, asset, amount in memory.held}
+        self._noted = {
+            (venue, asset): {order_id: self._holds[order_id] for order_id in noted}
+            for venue, asset, noted in memory.noted
+        }
 
     def needed(
         self, order: SubmitOrder, instrument: Instrument, price: Decimal

@@ -63,6 +63,7 @@ from tickbus_risk.checks import Request, decimal
 from tickbus_risk.config import Limits, RiskConfig
 from tickbus_risk.denial import Denial
 from tickbus_risk.gate import first_denial
+from tickbus_risk.snapshot import RatesMemory, RiskMemory
 from tickbus_risk.state import Rate, RiskBook
 from tickbus_risk.watch import Watch
 
@@ -77,7 +78,10 @@ Events = Sequence[Event]
 class RiskCore:
     """Judges intents; see the module's first lines."""
 
+    memory = RiskMemory
+
     def __init__(self, config: RiskConfig, taker_fees: Mapping[str, Decimal] | None = None) -> None:
+        self._basis = repr((config, taker_fees))
         self._book = RiskBook(config.currency, taker_fees or {})
         self._watch = Watch(config, self._book, self._cancel_all, self._limits_changed)
         self._limits: dict[tuple[str, str, str], Limits] = {}
@@ -122,7 +126,7 @@ class RiskCore:
     def handle(self, event: Event | Instrument) -> Events:
         """The verdict on an intent, the news of the trading state, or nothing."""
         if isinstance(event, Instrument):
-            self._book.instruments[event.venue, event.instrument_id] = event
+            self._book.instrument(event)
             return ()
         handler = self._handlers.get(type(event))
         if handler is None:
@@ -133,6 +137,29 @@ class RiskCore:
             self._take(approved)
         self._book.see(event)
         return handler(event)
+
+    def snapshot(self) -> RiskMemory:
+        """All that folding the order path gave."""
+        rates = RatesMemory(
+            self._total_rate.times(),
+            [(name, rate.limit, rate.times()) for name, rate in self._rates.items()],
+            [(name, rate.times()) for name, rate in self._venue_rates.items()],
+        )
+        return RiskMemory(self._basis, rates, self._book.snapshot(), self._watch.snapshot())
+
+    def restore(self, memory: RiskMemory, /) -> None:
+        """Know what `memory` says. Raises ValueError when it was made under other limits."""
+        if memory.basis != self._basis:
+            # Rates and holds were folded under them, and would not be what they are under ours.
+            raise ValueError("made under other limits or fees")
+        self._book.restore(memory.book)
+        self._watch.restore(memory.watch)
+        self._total_rate.restore(memory.rates.total)
+        for name, times in memory.rates.venues:
+            self._venue_rates[name].restore(times)
+        for name, limit, times in memory.rates.strategies:
+            self._rates[name] = Rate(limit, f"strategy:{name}")
+            self._rates[name].restore(times)
 
     # -- intents -----------------------------------------------------------------------------------
 

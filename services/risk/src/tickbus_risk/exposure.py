@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from tickbus.events import GLOBAL, BookTop, Fill, Instrument, Side
 from tickbus.portfolio import Position, assets
+from tickbus_risk.snapshot import ExposuresMemory
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -132,6 +133,29 @@ class Exposures:
         self._from_book: dict[Key, None] = {}
         self._marks: dict[Key, Decimal] = {}
 
+    def snapshot(self) -> ExposuresMemory:
+        """What is held and works, with the marks of trades; what it is worth follows from that."""
+        return ExposuresMemory(
+            list(self._sums),
+            [(*key, mark) for key, mark in self._marks.items()],
+            [
+                (*key, owner, slot.position, slot.buying, slot.selling)
+                for key, slots in self._slots.items()
+                for owner, slot in slots.items()
+            ],
+        )
+
+    def restore(self, memory: ExposuresMemory) -> None:
+        """Know what `memory` says, and value it at the instruments that are known."""
+        self._sums = {scope: Sums() for scope in memory.scopes}
+        self._marks = {(venue, name): mark for venue, name, mark in memory.marks}
+        self._slots = {}
+        for venue, name, owner, position, buying, selling in memory.slots:
+            key = (venue, name)
+            slot = self._slots.setdefault(key, {})[owner] = Slot(*key, self._sums_of(key, owner))
+            slot.position, slot.buying, slot.selling = position, buying, selling
+            self._value(key, slot)
+
     def sums(self, scope: str) -> Sums:
         """The sums of `global`, `venue:<name>` or `strategy:<id>`; of a stranger, zeros."""
         return self._sums.get(scope) or Sums()
@@ -168,7 +192,7 @@ class Exposures:
         """Take in one of our fills; the caller sees to it that each comes once."""
         key = (venue, instrument_id)
         if key not in self._marks:
-            self._marks[key] = fill.price
+            self._mark(key, fill.price)
         for slot in self._both(owner, key):
             slot.position.apply(fill)
             self._value(key, slot)
@@ -178,7 +202,7 @@ class Exposures:
     ) -> None:
         """What works on one side has changed by `change`."""
         if key not in self._marks and price is not None:
-            self._marks[key] = price
+            self._mark(key, price)
         for slot in self._both(owner, key):
             if side is Side.BUY:
                 slot.buying = add(slot.buying, change)
@@ -214,9 +238,12 @@ class Exposures:
         mark = middle(top)
         self._from_book[key] = None
         if mark != self._marks.get(key):
-            self._marks[key] = mark
-            for slot in self._slots.get(key, {}).values():
-                self._value(key, slot)
+            self._mark(key, mark)
+
+    def revalue(self, key: Key) -> None:
+        """Value one instrument anew: what one of it is has become known or has changed."""
+        for slot in self._slots.get(key, {}).values():
+            self._value(key, slot)
 
     def refresh_all(self) -> None:
         """Value everything at the books as they are now: once per interval, not per order."""
@@ -240,12 +267,20 @@ class Exposures:
     def _both(self, owner: str, key: Key) -> tuple[Slot, Slot]:
         slots = self._slots.get(key)
         if slots is None:
-            sums = (self._sums[GLOBAL], self._sum(f"venue:{key[0]}"))
-            slots = self._slots[key] = {"": Slot(*key, sums)}
+            slots = self._slots[key] = {"": Slot(*key, self._sums_of(key, ""))}
         slot = slots.get(owner)
         if slot is None:
-            slot = slots[owner] = Slot(*key, (self._sum(f"strategy:{owner}"),))
+            slot = slots[owner] = Slot(*key, self._sums_of(key, owner))
         return slots[""], slot
+
+    def _sums_of(self, key: Key, owner: str) -> tuple[Sums, ...]:
+        if owner:
+            return (self._sum(f"strategy:{owner}"),)
+        return (self._sums[GLOBAL], self._sum(f"venue:{key[0]}"))
+
+    def _mark(self, key: Key, mark: Decimal) -> None:
+        self._marks[key] = mark
+        self.revalue(key)
 
     def _sum(self, scope: str) -> Sums:
         return self._sums.setdefault(scope, Sums())

@@ -13,6 +13,7 @@ import msgspec
 from tickbus.events import GLOBAL, Event, PnlRecorded, StopCause
 from tickbus_risk.config import RiskConfig
 from tickbus_risk.exposure import Exposures, sub
+from tickbus_risk.snapshot import TrackMemory
 
 ZERO = Decimal(0)
 HOUR_NS = 3_600_000_000_000
@@ -52,6 +53,20 @@ class Losses:
         self.tracks: dict[str, Track] = {}
         self.trusted = False
         """Whether the P&L is known well enough to refuse orders by it."""
+
+    def snapshot(self) -> list[TrackMemory]:
+        """Every track that is on record."""
+        return [
+            TrackMemory(scope, track.day, track.day_start, track.peak, track.recorded)
+            for scope, track in self.tracks.items()
+        ]
+
+    def restore(self, tracks: list[TrackMemory]) -> None:
+        """Measure from what `tracks` say."""
+        self.tracks = {
+            t.scope: Track(day=t.day, day_start=t.day_start, peak=t.peak, recorded=t.recorded)
+            for t in tracks
+        }
 
     def day_of(self, now_ns: int, config: RiskConfig) -> int:
         """The trading day, days since 1970."""

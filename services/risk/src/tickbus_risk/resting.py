@@ -5,9 +5,7 @@ from decimal import Decimal
 
 from tickbus.events import OrderType, Side
 from tickbus.order import Order
-
-Place = tuple[str, str, Side]
-"""(venue, instrument_id, side)."""
+from tickbus_risk.snapshot import Place, RestingMemory
 
 
 class Resting:
@@ -16,6 +14,16 @@ class Resting:
     def __init__(self) -> None:
         self._prices: dict[Place, list[Decimal]] = {}
         self._orders: dict[str, tuple[Place, Decimal]] = {}
+
+    def snapshot(self) -> RestingMemory:
+        """All of it."""
+        orders = [(order_id, *known) for order_id, known in self._orders.items()]
+        return RestingMemory(orders, list(self._prices.items()))
+
+    def restore(self, memory: RestingMemory) -> None:
+        """Know what `memory` says."""
+        self._orders = {order_id: (place, price) for order_id, place, price in memory.orders}
+        self._prices = dict(memory.prices)
 
     def follow(self, order: Order, working: bool) -> None:
         """Take in what became of an order."""

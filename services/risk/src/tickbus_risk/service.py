@@ -1,5 +1,7 @@
 """What risk listens to and speaks of."""
 
+from functools import partial
+
 from tickbus import subjects
 from tickbus.config import Settings
 from tickbus.runtime import DoorEdge, ServiceSpec
@@ -10,10 +12,12 @@ from tickbus_risk.core import RiskCore
 def build(settings: Settings) -> ServiceSpec:
     """The declaration of the service. Raises ConfigError, in particular for a missing limit."""
     fees = {venue.name: venue.fees.taker for venue in settings.venues}
-    core = RiskCore(settings.section("risk", RiskConfig), fees)
+    make = partial(RiskCore, settings.section("risk", RiskConfig), fees)
+    core = make()
     return ServiceSpec(
         name="risk",
         core=core,
+        twin=make,
         rehearse=core.rehearse,
         subscribe=(subjects.BOOK_TOP_ALL, subjects.market("status"), subjects.HEARTBEATS_ALL),
         consume=(

@@ -25,9 +25,12 @@ from tickbus_risk.exposure import Exposures
 from tickbus_risk.heartbeats import Heartbeats
 from tickbus_risk.losses import Losses
 from tickbus_risk.resting import Resting
+from tickbus_risk.snapshot import BookMemory, IdsMemory
 
 ZERO = Decimal(0)
 ORDER_IDS_MAX = 200_000
+FLOORS_MAX = 10_000
+"""Prefixes of forgotten ids: one for each run of each strategy."""
 FILL_IDS_MAX = 50_000
 SECOND_NS = 1_000_000_000
 STATUS_LOST_NS = 2 * SECOND_NS
@@ -40,11 +43,13 @@ class SeenIds:
 
     The last `ids_max` are remembered one by one. Of older ones, which rise (`<prefix>-<n>`), only
     the highest number per prefix stays, so those are still recognised; an older id of another form
-    is forgotten.
+    is forgotten. At most `floors_max` prefixes are kept: the one whose ids were forgotten longest
+    ago goes first, and an id of that run would count as new.
     """
 
-    def __init__(self, ids_max: int = ORDER_IDS_MAX) -> None:
+    def __init__(self, ids_max: int = ORDER_IDS_MAX, floors_max: int = FLOORS_MAX) -> None:
         self._ids_max = ids_max
+        self._floors_max = floors_max
         self._recent: dict[str, None] = {}
         self._floors: dict[str, int] = {}
 
@@ -63,7 +68,19 @@ class SeenIds:
             del self._recent[oldest]
             prefix, _, number = oldest.rpartition("-")
             if prefix and number.isdecimal():
-                self._floors[prefix] = max(self._floors.get(prefix, 0), int(number))
+                # Put last again: dicts are in the order of putting.
+                self._floors[prefix] = max(self._floors.pop(prefix, 0), int(number))
+                if len(self._floors) > self._floors_max:
+                    del self._floors[next(iter(self._floors))]
+
+    def snapshot(self) -> IdsMemory:
+        """All of it."""
+        return IdsMemory(list(self._recent), list(self._floors.items()))
+
+    def restore(self, memory: IdsMemory) -> None:
+        """Know what `memory` says."""
+        self._recent = dict.fromkeys(memory.recent)
+        self._floors = dict(memory.floors)
 
 
 class Rate:
@@ -82,6 +99,14 @@ class Rate:
     def note(self, now_ns: int) -> None:
         """One order was let through."""
         self._times.append(now_ns)
+
+    def times(self) -> list[int]:
+        """When the last ones were let through, ns UTC."""
+        return list(self._times)
+
+    def restore(self, times: list[int]) -> None:
+        """Take over what `times` gave."""
+        self._times = deque(times, self.limit)
 
     def with_limit(self, limit: int) -> "Rate":
         """The same with another limit; what was let through lately still counts."""
@@ -113,9 +138,51 @@ class RiskBook:
         self.resting = Resting()
         self.heartbeats = Heartbeats()
 
+    def snapshot(self) -> BookMemory:
+        """All that folding the order path gave."""
+        return BookMemory(
+            self.now_ns,
+            self.trading_state,
+            list(self.strategy_states.items()),
+            [(*key, quantity) for key, quantity in self.positions.items()],
+            list(self.open_orders.items()),
+            self._orders.snapshot(),
+            list(self._counted.items()),
+            list(self._leaves.items()),
+            list(self._fills),
+            self.ids.snapshot(),
+            self.resting.snapshot(),
+            self.exposures.snapshot(),
+            self.losses.snapshot(),
+            self.balances.snapshot(),
+        )
+
+    def restore(self, memory: BookMemory) -> None:
+        """Know what `memory` says."""
+        self.now_ns = max(self.now_ns, memory.now_ns)
+        self.trading_state = memory.trading_state
+        self.strategy_states = dict(memory.strategy_states)
+        self.positions = {(venue, name): held for venue, name, held in memory.positions}
+        self.open_orders = dict(memory.open_orders)
+        self._orders.restore(memory.orders)
+        self._counted = dict(memory.counted)
+        self._leaves = dict(memory.leaves)
+        self._fills = dict.fromkeys(memory.fills)
+        self.ids.restore(memory.ids)
+        self.resting.restore(memory.resting)
+        self.exposures.restore(memory.exposures)
+        self.losses.restore(memory.tracks)
+        self.balances.restore(memory.balances)
+
     def see(self, event: Event) -> None:
         """Move "now" on; time never runs backwards."""
         self.now_ns = max(self.now_ns, event.ts_recv)
+
+    def instrument(self, instrument: Instrument) -> None:
+        """Take in an instrument; what is held of it may be worth something else now."""
+        key = (instrument.venue, instrument.instrument_id)
+        self.instruments[key] = instrument
+        self.exposures.revalue(key)
 
     def market(self, event: BookTop | FeedStatus) -> None:
         """Take in what is known of a market; `feeds` holds only those that are not LIVE."""

@@ -34,6 +34,7 @@ from tickbus_risk.config import RiskConfig
 from tickbus_risk.denial import plain
 from tickbus_risk.flatten import Flattening
 from tickbus_risk.losses import Breach
+from tickbus_risk.snapshot import WatchMemory
 from tickbus_risk.state import RiskBook
 
 ZERO = Decimal(0)
@@ -73,6 +74,26 @@ class Watch:
         self._live = False
         self._live_since = 0
         self._ts_heartbeat = 0
+
+    def snapshot(self) -> WatchMemory:
+        """All that folding the order path gave; wishes are in buckets."""
+        return WatchMemory(
+            list(self.stops.values()),
+            [(*key, ts) for key, ts in self._limits_told.items()],
+            list(self._states_told.items()),
+            list(self._tripped),
+            list(self.flattening.closing),
+        )
+
+    def restore(self, memory: WatchMemory) -> None:
+        """Know what `memory` says."""
+        self.stops = {change.scope: change for change in memory.stops}
+        self._limits_told = {(scope, name): ts for scope, name, ts in memory.limits_told}
+        self._states_told = dict(memory.states_told)
+        self._tripped = dict.fromkeys(memory.tripped)
+        self.flattening.closing.clear()
+        for scope in memory.closing:
+            self.flattening.begin(scope)
 
     # -- limits ------------------------------------------------------------------------------------
 

@@ -12,8 +12,9 @@ import logging
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import msgspec
 
@@ -36,8 +37,8 @@ KEPT = 2
 class Remembering(Protocol):
     """A core whose memory of the order path can be written down and read back.
 
-    `memory` is the struct that `snapshot` makes: its fields are plain data, large ones are lists.
-    What comes from a bucket or from the market is not part of it.
+    `memory` is the struct that `snapshot` makes: its fields are plain data, large ones are lists,
+    or structs of such fields again. What comes from a bucket or from the market is not part of it.
     """
 
     @property
@@ -89,8 +90,8 @@ class SnapshotTooLarge(Exception):
 def slices_of(memory: msgspec.Struct) -> Iterator[bytes]:
     """`memory` encoded a little at a time; it must not change in between."""
     encoder = msgspec.msgpack.Encoder()
-    for name in memory.__struct_fields__:
-        value = getattr(memory, name)
+    for name in _fields(type(memory)):
+        value = attrgetter(name)(memory)
         if not isinstance(value, list):
             yield encoder.encode((name, value))
             continue
@@ -98,11 +99,24 @@ def slices_of(memory: msgspec.Struct) -> Iterator[bytes]:
             yield encoder.encode((name, value[start : start + SLICE_ITEMS]))
 
 
+def _fields(kind: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
+    """The types of all fields, those of a part under `<part>.<field>`."""
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        if _is_part(field.type):
+            found |= _fields(field.type, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = field.type
+    return found
+
+
+def _is_part(kind: Any) -> TypeGuard[type[msgspec.Struct]]:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
 def memory_of(slices: Sequence[bytes], kind: type[msgspec.Struct]) -> Any:
     """The struct that `slices` are of. Raises msgspec.ValidationError, TypeError, ValueError."""
-    decoders = {
-        field.name: msgspec.msgpack.Decoder(field.type) for field in msgspec.structs.fields(kind)
-    }
+    decoders = {name: msgspec.msgpack.Decoder(kind) for name, kind in _fields(kind).items()}
     outer = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
     values: dict[str, Any] = {}
     for piece in slices:
@@ -114,7 +128,18 @@ def memory_of(slices: Sequence[bytes], kind: type[msgspec.Struct]) -> Any:
             values[name].extend(value)
         else:
             values[name] = value
-    return kind(**values)
+    return _made(kind, values, "")
+
+
+def _made(kind: type[msgspec.Struct], values: dict[str, Any], prefix: str) -> msgspec.Struct:
+    given = {}
+    for field in msgspec.structs.fields(kind):
+        name = prefix + field.name
+        if _is_part(field.type):
+            given[field.name] = _made(field.type, values, f"{name}.")
+        elif name in values:
+            given[field.name] = values[name]
+    return kind(**given)
 
 
 def code_of(core: object, *more: object) -> str:
