@@ -8,6 +8,7 @@ is only compared with it. What the books know beyond the event (marks) is noted 
 `apply` gives the same books from the log alone.
 """
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from typing import Any, TypeGuard
@@ -23,7 +24,10 @@ from tickbus.events import (
     Event,
     Instrument,
     OrderApproved,
+    OrderCanceled,
+    OrderExpired,
     OrderFilled,
+    OrderReplaced,
     PortfolioUpdated,
     Recovered,
     SetTimer,
@@ -34,7 +38,17 @@ from tickbus.portfolio import Portfolio, assets, is_derivative, moves_of
 from tickbus_ledger.changes import Books, Changes, Entry, FillRow, Key
 from tickbus_ledger.config import LedgerConfig
 from tickbus_ledger.journal import COUNTER_ACCOUNTS, FILL, BookAccount, Journal
-from tickbus_ledger.log import GAP, MALFORMED, NOTHING, LogRow, Notes, head_text, odd_row, row_of
+from tickbus_ledger.log import (
+    GAP,
+    MALFORMED,
+    NOTHING,
+    LogRow,
+    Notes,
+    head_text,
+    odd_row,
+    row_of,
+    time,
+)
 from tickbus_ledger.profits import Profits, strategy_of
 
 ZERO = Decimal(0)
@@ -45,8 +59,15 @@ DIGITS = 60
 """Carried by every sum, as in `tickbus.portfolio`."""
 
 
+class TaintedBooks(Exception):
+    """An event could be taken in only in part: the books in memory must be loaded anew."""
+
+
 class LedgerCore:
-    """Keeps the books; see the module's first lines."""
+    """Keeps the books; see the module's first lines.
+
+    `tainted` says that an event failed half-way: until `load` they give nothing to write.
+    """
 
     def __init__(self, config: LedgerConfig, instruments: Sequence[str]) -> None:
         self._config = config
@@ -57,6 +78,7 @@ class LedgerCore:
 
     def load(self, books: Books) -> None:
         """Go on from `books`, forgetting everything but the market."""
+        self.tainted = False
         self._orders = Orders()
         self._portfolio = Portfolio()
         self._journal = Journal(self._portfolio, self._config.settle_ms * 1_000_000, books)
@@ -97,6 +119,8 @@ class LedgerCore:
         elif isinstance(event, Recovered):
             return (self._timer(event),)
         elif isinstance(event, TimerFired) and event.key == TIMER:
+            if self.tainted:
+                return (self._timer(event),)
             self._see(event)
             self._sample()
             return (self.portfolio(), self._timer(event))
@@ -107,8 +131,8 @@ class LedgerCore:
         return SetTimer(event.ts_event, event.ts_recv, TIMER, at_ns)
 
     def _see(self, event: Event) -> None:
-        self._now_event = max(self._now_event, event.ts_event)
-        self._now_ns = max(self._now_ns, event.ts_recv)
+        self._now_event = max(self._now_event, time(event.ts_event))
+        self._now_ns = max(self._now_ns, time(event.ts_recv))
 
     def _sample(self) -> None:
         interval_ns = int(self._config.equity_interval_s * 1e9)
@@ -138,9 +162,10 @@ class LedgerCore:
     def fold(
         self, sequence: int, event: Any, hops: tuple[Hop, ...] = (), *, duplicate: bool = False
     ) -> None:
-        """Take in the event at `sequence`. Raises ValueError, with nothing changed, if unsound.
+        """Take in the event at `sequence`.
 
-        `duplicate` says that a doubtful fill was told before.
+        `duplicate` says that a doubtful fill was told before. Raises TaintedBooks when it failed
+        half-way, anything else (ValueError for what is unsound) with nothing changed.
         """
         if sequence <= self.position:
             return
@@ -154,7 +179,11 @@ class LedgerCore:
         row = row_of(self._head, sequence, client_order_id_of(event), event, hops, notes)
         self._log.append(row)
         self._head = row.hash
-        self.apply(sequence, event, notes)
+        try:
+            self.apply(sequence, event, notes)
+        except Exception as error:
+            self.tainted = True
+            raise TaintedBooks(f"{type(error).__name__}: {error}") from error
 
     def skip(self, sequence: int, payload: bytes, reason: str) -> None:
         """Log a message that is no sound event; it changes nothing else."""
@@ -276,6 +305,7 @@ class LedgerCore:
 
     def take_changes(self) -> Changes:
         """Everything since the last call; make rows of it before anything else is folded."""
+        assert not self.tainted, "half of an event must not be written"
         before, self._written = self._written, self.position
         entries, postings, balances = self._journal.take()
         positions, strategy_positions = self._profits.take()
@@ -353,7 +383,7 @@ class LedgerCore:
 
     def _mark(self, key: Key) -> None:
         top = self._tops[key]
-        prices = [Decimal(repr(price)) for price in (top.bid, top.ask) if price > 0]
+        prices = [Decimal(repr(price)) for price in (top.bid, top.ask) if 0 < price < math.inf]
         if prices:
             self._portfolio.mark(*key, sum(prices, ZERO) / len(prices))
 
@@ -366,6 +396,17 @@ def _check(event: Any) -> None:
         numbers: tuple[Decimal, ...] = (fill.price, fill.quantity, fill.fee)
         if not all(_is_sound(number) for number in numbers) or fill.quantity <= 0:
             raise ValueError(f"fill {fill.fill_id!r} of {event.client_order_id!r}: {numbers}")
+    if isinstance(event, OrderFilled | OrderCanceled | OrderExpired):
+        if not _is_sound(event.filled_quantity):
+            told = event.filled_quantity
+            raise ValueError(f"report on {event.client_order_id!r}: filled_quantity = {told}")
+    elif isinstance(event, OrderReplaced):
+        if not _is_sound(event.quantity):
+            raise ValueError(f"replacing {event.replaced_id!r}: quantity = {event.quantity}")
+    elif isinstance(event, AccountUpdated):
+        for balance in event.balances:
+            if not (_is_sound(balance.free) and _is_sound(balance.locked)):
+                raise ValueError(f"balance of {balance.asset}: {balance.free}, {balance.locked}")
     elif isinstance(event, BalanceAdjusted):
         if event.instrument_id:
             assets(event.instrument_id)
@@ -374,4 +415,4 @@ def _check(event: Any) -> None:
 
 
 def _is_sound(number: Decimal) -> bool:
-    return number.is_finite() and abs(number.adjusted()) < 18
+    return number.is_finite() and (not number or abs(number.adjusted()) < 18)

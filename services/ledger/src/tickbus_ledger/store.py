@@ -17,7 +17,7 @@ from tickbus_ledger.comparison import KEPT_MAX
 from tickbus_ledger.core import KEYS_MAX
 from tickbus_ledger.history import History
 from tickbus_ledger.journal import FILL, OPENING
-from tickbus_ledger.log import GENESIS
+from tickbus_ledger.log import GENESIS, text
 from tickbus_ledger.migrate import migrate
 from tickbus_ledger.rows import Batch
 from tickbus_ledger.sql import read_numbers_as_written, write_batch
@@ -116,9 +116,9 @@ class Store:
         """Whether the books have this fill, told at another time. Raises one of AWAY."""
         found = await self._pool.fetchval(
             "SELECT 1 FROM fills WHERE venue = $1 AND instrument_id = $2 AND fill_id = $3",
-            event.venue,
-            event.instrument_id,
-            event.fill.fill_id,
+            text(event.venue),
+            text(event.instrument_id),
+            text(event.fill.fill_id),
         )
         return found is not None
 

@@ -2,21 +2,23 @@
 
 import asyncio
 import time
+from functools import partial
 
 from tickbus import codec, subjects
 from tickbus.backoff import delays_s
 from tickbus.bus import Message, Subscription
-from tickbus.codec import MalformedMessage
+from tickbus.codec import Hop, MalformedMessage
 from tickbus.config import ConfigError
-from tickbus.events import OrderFilled
+from tickbus.events import Event, OrderFilled
 from tickbus.runtime import Context
 from tickbus_ledger.config import LedgerConfig
-from tickbus_ledger.core import LedgerCore
+from tickbus_ledger.core import LedgerCore, TaintedBooks
 from tickbus_ledger.rows import batch_of
 from tickbus_ledger.store import AWAY, Store
 
 PUBLISH_INTERVAL_S = 0.2
 SAID_EVERY_S = 10.0
+REASON_CHARS_MAX = 500
 ANCHOR_INTERVAL_S = 300.0
 """How often the log says where the audit log ends; `ledger.portfolio` says it each time."""
 
@@ -27,6 +29,9 @@ class Writer:
     Postgres away: it tries again with back-off for ever, one batch in hand; meanwhile at most
     `buffer_events_max` more events wait in memory, then the stream is not read any further. The
     stream keeps what is not written, and the next start goes on from the position in the database.
+
+    A message that the books cannot take in becomes a row that says so, with all of it. If it failed
+    half-way, the books are loaded anew from the database first, and it is passed over then.
     """
 
     def __init__(
@@ -40,6 +45,8 @@ class Writer:
         self._subscription: Subscription | None = None
         self._work = asyncio.Event()
         self._room = asyncio.Event()
+        self._over = asyncio.Event()
+        self._refused: dict[int, str] = {}
         self._lock = asyncio.Lock()
         self._published_s = self._anchored_s = 0.0
         self._said_s = 0.0
@@ -52,6 +59,7 @@ class Writer:
 
     async def stop(self) -> None:
         """Write what was read, as far as Postgres lets us within a few seconds."""
+        self._over.set()
         if self._subscription is not None:
             await self._subscription.stop()
         store, self.store = self.store, None
@@ -68,6 +76,19 @@ class Writer:
     async def _run(self) -> None:
         store = await self._open()
         await store.claim(*self._books)
+        while True:
+            await self._begin(store)
+            while not self._core.tainted:
+                await self._wait()
+                # Retries hold the lock: stop() flushes the same batch or none.
+                await self._flush(store)
+                await self._publish()
+            self._over.set()
+            if self._subscription is not None:
+                await self._subscription.stop()
+
+    async def _begin(self, store: Store) -> None:
+        """Follow the stream from where the books in the database end."""
         books = await store.load()
         self._core.load(books)
         last = await self._context.bus.last_sequence()
@@ -79,15 +100,11 @@ class Writer:
             )
         self.store = store
         self._context.log.info("the books are at %d of %d", books.position, last)
+        self._over = asyncio.Event()
         self._subscription = await self._context.bus.follow(
-            [subjects.ORDERS_ALL], books.position + 1, self._on_message
+            [subjects.ORDERS_ALL], books.position + 1, partial(self._on_message, self._over)
         )
         self._context.set_ready(True)
-        while True:
-            await self._wait()
-            # Retries hold the lock: stop() flushes the same batch or none.
-            await self._flush(store)
-            await self._publish()
 
     async def _wait(self) -> None:
         # Events make a batch; without any, samples of equity are written every few seconds.
@@ -107,10 +124,12 @@ class Writer:
             await asyncio.sleep(delay_s)
         raise AssertionError("delays_s is endless")
 
-    async def _on_message(self, message: Message) -> None:
-        while self._core.pending >= self._config.buffer_events_max:
+    async def _on_message(self, over: asyncio.Event, message: Message) -> None:
+        while self._core.pending >= self._config.buffer_events_max and not over.is_set():
             self._room.clear()
             await self._room.wait()
+        if over.is_set():
+            return  # read again from where the books begin anew
         context = self._context
         if message.sequence > self._core.position + 1:
             # The stream keeps every order event, so this should not happen; the books say where.
@@ -120,14 +139,46 @@ class Writer:
             )
             context.telemetry.error("stream_gap")
         try:
-            envelope = codec.decode_said(message.subject, message.payload)
-            for event in envelope.events:
-                duplicate = self._core.is_doubtful(event) and await self._has_fill(event)
-                self._core.fold(message.sequence, event, envelope.hops, duplicate=duplicate)
-                context.telemetry.count(type(event).__name__, "folded")
+            event, hops = self._read(message)
         except (MalformedMessage, ValueError) as error:
-            context.quarantine(message.subject, message.payload, error)
-            self._core.skip(message.sequence, message.payload, str(error))
+            self._refuse(message, error)
+            return
+        duplicate = self._core.is_doubtful(event) and await self._has_fill(event)
+        try:
+            self._core.fold(message.sequence, event, hops, duplicate=duplicate)
+        except TaintedBooks as error:
+            self._refused[message.sequence] = str(error)
+            context.log.critical(
+                "the books cannot take in the message at %d, and are loaded anew without it: %r",
+                message.sequence, error, exc_info=error,
+            )  # fmt: skip
+            self._work.set()
+            await over.wait()  # nothing behind it may be folded
+        except Exception as error:  # noqa: BLE001 - it would fail again after every restart
+            self._refuse(message, error)
+        else:
+            context.telemetry.count(type(event).__name__, "folded")
+            self._work.set()
+
+    def _read(self, message: Message) -> tuple[Event, tuple[Hop, ...]]:
+        """The event in `message`. Raises MalformedMessage, or ValueError for one that failed."""
+        why = self._refused.pop(message.sequence, "")
+        if why:
+            raise ValueError(why)
+        envelope = codec.decode_said(message.subject, message.payload)
+        if len(envelope.events) != 1:
+            # A second one would have no place of its own in the log.
+            raise MalformedMessage(f"{len(envelope.events)} events in a message: expected one")
+        return envelope.events[0], envelope.hops
+
+    def _refuse(self, message: Message, error: Exception) -> None:
+        context, sequence = self._context, message.sequence
+        context.quarantine(message.subject, message.payload, error)
+        context.telemetry.error("message_refused")
+        context.log.error(
+            "the books have a hole: they refuse the message at %d: %s", sequence, error
+        )
+        self._core.skip(sequence, message.payload, str(error)[:REASON_CHARS_MAX])
         self._work.set()
 
     async def _has_fill(self, event: OrderFilled) -> bool:
@@ -143,6 +194,8 @@ class Writer:
     async def _flush(self, store: Store) -> None:
         async with self._lock:
             self._work.clear()
+            if self._core.tainted:
+                return
             changes = self._core.take_changes()
             self._room.set()
             if not changes:
@@ -175,7 +228,7 @@ class Writer:
 
     async def _publish(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._published_s < PUBLISH_INTERVAL_S:
+        if now_s - self._published_s < PUBLISH_INTERVAL_S or self._core.tainted:
             return  # the timer tells it within a second
         self._published_s = now_s
         portfolio = self._core.portfolio()
