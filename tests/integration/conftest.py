@@ -7,16 +7,22 @@ as in continuous integration, that is a failure.
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import docker
 import pytest
+from contracts import Start
 from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import ExecWaitStrategy, LogMessageWaitStrategy
 
+from tickbus_testkit.neighbours import Neighbours
+from tickbus_testkit.processes import ServiceProcess, free_port
 from tickbus_testkit.users import Users
 
+ROOT = Path(__file__).parents[2]
 NATS_IMAGE = "nats:2-alpine"
 POSTGRES_IMAGE = "postgres:17-alpine"
 START_TIMEOUT_S = 60
@@ -67,3 +73,68 @@ def postgres_dsn(engine: None) -> Iterator[str]:
     with container:
         host, port = container.get_container_host_ip(), container.get_exposed_port(5432)
         yield f"postgresql://tickbus:{password}@{host}:{port}/tickbus"
+
+
+@pytest.fixture
+def bus_url(engine: None) -> Iterator[str]:
+    """A NATS server of the test's own: no history but its own."""
+    ready = LogMessageWaitStrategy("Server is ready").with_startup_timeout(60)
+    container = DockerContainer("nats:2-alpine", command="-js", ports=[4222]).waiting_for(ready)
+    with container:
+        yield f"nats://{container.get_container_host_ip()}:{container.get_exposed_port(4222)}"
+
+
+@pytest.fixture
+async def bus(bus_url: str) -> AsyncIterator[Neighbours]:
+    neighbours = await Neighbours.connect(bus_url)
+    yield neighbours
+    await neighbours.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, bus_url: str) -> Iterator[Start]:
+    """Starts one service, ready or not; stops it afterwards and looks at its exit code."""
+    with ExitStack() as stack:
+
+        def begin(name: str, *, ready: bool = True, **environment: str) -> ServiceProcess:
+            port = free_port()
+            process = ServiceProcess(
+                name, tmp_path, {
+                    "TICKBUS_NATS_URL": bus_url,
+                    "TICKBUS_CONFIG": str(ROOT / "config" / "default.yaml"),
+                    "TICKBUS_METRICS_PORT": str(port),
+                    **environment,
+                }, port,
+            )  # fmt: skip
+            process.start()
+            stack.callback(_ends_well, process)
+            return process.until_ready() if ready else process
+
+        yield begin
+
+
+def _ends_well(process: ServiceProcess) -> None:
+    code = process.stop()
+    assert code in (0, -9), f"{process.name} ended with {code}: {process.tail()}"
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> Iterator[tuple[ServiceProcess, dict[str, str]]]:
+    """The simulated exchange, with the environment that leads a service to it."""
+    port = free_port()
+    state = tmp_path / "exchange"
+    state.mkdir()
+    arguments = ("--port", str(port), "--seed", "3", "--state-dir", str(state))
+    process = ServiceProcess("exchange", tmp_path, {}, port, arguments).start().until_ready()
+    address = f"127.0.0.1:{port}"
+    yield (
+        process,
+        {
+            "TICKBUS_VENUE_REST_URL": f"http://{address}",
+            "TICKBUS_VENUE_WS_URL": f"ws://{address}",
+            "TICKBUS_VENUE_WS_API_URL": f"ws://{address}/ws-api/v3",
+            "TICKBUS_VENUE_API_KEY": "sim-key",
+            "TICKBUS_VENUE_API_SECRET": "sim-secret",
+        },
+    )
+    process.stop()
