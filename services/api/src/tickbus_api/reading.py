@@ -10,10 +10,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tickbus import __version__
 from tickbus.ledger_api import LIMIT_MAX, FillsQuery
+from tickbus.runtime.deadletters import LetterState
 from tickbus.times import time_ns
 from tickbus_api.books import FillsView, FillView, PortfolioView
 from tickbus_api.gateway import Gateway
-from tickbus_api.problems import invalid, unavailable
+from tickbus_api.letters import dead_letters
+from tickbus_api.problems import Problem, invalid, unavailable
 from tickbus_api.views import (
     NS_PER_MS,
     NS_PER_S,
@@ -86,11 +88,16 @@ async def metrics(gateway: Operations) -> Response:
 
 @router.get("/api/v1/status", tags=["operations"])
 async def status(gateway: Operations) -> StatusView:
-    """What every running service says of itself, and what risk lets pass."""
+    """What every running service says of itself, what risk lets pass, what was given up."""
     risk = gateway.core.risk
+    try:
+        dead = sum(each.state is LetterState.DEAD for each in await dead_letters(gateway))
+    except Problem:
+        dead = None  # the rest is worth as much without it
     return StatusView(
         services=[ServiceView.of(status) for status in await gateway.services()],
         risk=RiskView.of(risk) if risk else None,
+        dead_letters=dead,
     )
 
 

@@ -246,6 +246,9 @@ class StatusView(View):
 
     services: list[ServiceView]
     risk: RiskView | None
+    dead_letters: int | None = Field(
+        description="messages given up that nobody has seen to: GET /api/v1/dead-letters"
+    )
 
 
 class CheckView(View):

@@ -71,13 +71,19 @@ class HttpServer:
             await asyncio.wait_for(self._task, STOP_TIMEOUT_S)
 
 
-def health_app(registry: CollectorRegistry, waiting: Callable[[], dict[str, str]]) -> Any:
-    """ASGI app with /healthz (the process lives), /readyz (it does its job) and /metrics."""
+def health_app(
+    registry: CollectorRegistry, waiting: Callable[[], dict[str, str]],
+    notes: Callable[[], dict[str, str]] = dict,
+) -> Any:  # fmt: skip
+    """ASGI app with /healthz (the process lives), /readyz (it does its job) and /metrics.
+
+    `notes` are what somebody should look at although the service is ready.
+    """
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        status, kind, body = _answer(scope["path"], registry, waiting)
+        status, kind, body = _answer(scope["path"], registry, waiting, notes)
         headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -86,7 +92,10 @@ def health_app(registry: CollectorRegistry, waiting: Callable[[], dict[str, str]
 
 
 def _answer(
-    path: str, registry: CollectorRegistry, waiting: Callable[[], dict[str, str]]
+    path: str,
+    registry: CollectorRegistry,
+    waiting: Callable[[], dict[str, str]],
+    notes: Callable[[], dict[str, str]],
 ) -> tuple[int, bytes, bytes]:
     if path == "/metrics":
         return 200, b"text/plain; version=0.0.4; charset=utf-8", generate_latest(registry)
@@ -94,7 +103,7 @@ def _answer(
         return 200, b"application/json", b'{"status":"alive"}'
     if path == "/readyz":
         reasons = waiting()
-        body = {"ready": not reasons, "waiting_for": reasons}
+        body = {"ready": not reasons, "waiting_for": reasons, "notes": notes()}
         return 503 if reasons else 200, b"application/json", json.dumps(body).encode()
     text = b'{"error":"not found; there are /healthz, /readyz and /metrics"}'
     return 404, b"application/json", text

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,14 @@ def metrics_server(
     waiting: Callable[[], dict[str, str]],
 ) -> HttpServer:
     """The server for /metrics, /healthz and /readyz, on the port the environment names."""
-    return HttpServer(health_app(telemetry.registry, waiting), *metrics_address(name, environment))
+    app = health_app(telemetry.registry, waiting, partial(notes_of, telemetry))
+    return HttpServer(app, *metrics_address(name, environment))
+
+
+def notes_of(telemetry: Telemetry) -> dict[str, str]:
+    """What somebody should look at although the service is ready."""
+    dead = int(telemetry.gauges.get("dead_letters", 0))
+    return {"dead_letters": f"{dead} given up: see `tickbus dead-letters`"} if dead else {}
 
 
 def metrics_address(name: str, environment: Mapping[str, str]) -> tuple[str, int]:
