@@ -56,7 +56,7 @@ class Memory:
         return ExecutionMemory(
             self.orders.snapshot(),
             list(self._submitted),
-            list(self._by_venue_id.items()),
+            self._by_venue_id,
             list(self._cancels.values()),
             list(self._waiting.values()),
             list(self.fill_cursor.items()),
@@ -67,7 +67,7 @@ class Memory:
         """Know what `memory` says."""
         self.orders.restore(memory.orders)
         self._submitted = dict.fromkeys(memory.submitted)
-        self._by_venue_id = dict(memory.venue_ids)
+        self._by_venue_id = memory.venue_ids
         self._cancels = {event.cancel.client_order_id: event for event in memory.cancels}
         self._waiting = {event.order.client_order_id: event for event in memory.waiting}
         self.fill_cursor = dict(memory.fill_cursor)

@@ -18,7 +18,7 @@ class ExecutionMemory(msgspec.Struct, frozen=True):
 
     orders: list[Order]
     submitted: list[str]
-    venue_ids: list[tuple[str, str]]
+    venue_ids: dict[str, str]
     cancels: list[CancelApproved]
     waiting: list[OrderApproved]
     fill_cursor: list[tuple[str, str]]
@@ -30,7 +30,7 @@ class PaperMemory(msgspec.Struct, frozen=True):
 
     orders: list[Order]
     submitted: list[str]
-    venue_ids: list[tuple[str, str]]
+    venue_ids: dict[str, str]
     cancels: list[CancelApproved]
     waiting: list[OrderApproved]
     fill_cursor: list[tuple[str, str]]

@@ -12,6 +12,7 @@ import logging
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
@@ -37,8 +38,9 @@ KEPT = 2
 class Remembering(Protocol):
     """A core whose memory of the order path can be written down and read back.
 
-    `memory` is the struct that `snapshot` makes: its fields are plain data, large ones are lists,
-    or structs of such fields again. What comes from a bucket or from the market is not part of it.
+    `memory` is the struct that `snapshot` makes: its fields are plain data, large ones are lists or
+    dicts, or structs of such fields again. What comes from a bucket or from the market is not part
+    of it.
     """
 
     @property
@@ -92,11 +94,12 @@ def slices_of(memory: msgspec.Struct) -> Iterator[bytes]:
     encoder = msgspec.msgpack.Encoder()
     for name in _fields(type(memory)):
         value = attrgetter(name)(memory)
-        if not isinstance(value, list):
+        if not isinstance(value, list | dict):
             yield encoder.encode((name, value))
             continue
-        for start in range(0, max(1, len(value)), SLICE_ITEMS):
-            yield encoder.encode((name, value[start : start + SLICE_ITEMS]))
+        items = iter(value.items() if isinstance(value, dict) else value)
+        for _ in range(0, max(1, len(value)), SLICE_ITEMS):
+            yield encoder.encode((name, type(value)(islice(items, SLICE_ITEMS))))
 
 
 def _fields(kind: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
@@ -124,10 +127,12 @@ def memory_of(slices: Sequence[bytes], kind: type[msgspec.Struct]) -> Any:
         if name not in decoders:
             raise ValueError(f"{kind.__name__} has no field {name!r}")
         value = decoders[name].decode(raw)
-        if name in values:
-            values[name].extend(value)
-        else:
+        if name not in values:
             values[name] = value
+        elif isinstance(value, dict):
+            values[name].update(value)
+        else:
+            values[name].extend(value)
     return _made(kind, values, "")
 
 
