@@ -1,7 +1,9 @@
-"""How long execution takes to restart behind a long history, with and without a snapshot.
+"""How long execution and risk take to restart behind a long history, with and without a snapshot.
 
 `python benchmarks/restart.py [--orders 200000]`: a NATS server of its own is filled with so many
-orders of five messages each, then execution, without its venue, is started on it three ways.
+orders of five messages each. Then each service, without a venue, is started on it in turns: reading
+the whole history, and from a snapshot of it. What making the snapshot costs is measured beside the
+same service doing nothing, right before and right after.
 """
 
 import argparse
@@ -11,10 +13,11 @@ import logging
 import resource
 import tempfile
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -35,10 +38,24 @@ from tickbus.events import (
 )
 from tickbus.runtime import ServiceSpec, Shell
 from tickbus.runtime.snapshots import slices_of
+from tickbus.runtime.snapshotter import Snapshotter
 from tickbus_embedded import EmbeddedNats
 from tickbus_execution.service import build as build_execution
+from tickbus_risk.service import build as build_risk
 
 BATCH = 1_000
+TURNS = 3
+
+
+class Subject(NamedTuple):
+    """A service to restart; `news` is which event of an order's story it consumes."""
+
+    name: str
+    build: Callable[[Settings], ServiceSpec]
+    news: int
+
+
+SERVICES = (Subject("execution", build_execution, 1), Subject("risk", build_risk, 0))
 
 
 def main() -> None:
@@ -69,28 +86,38 @@ async def measure(orders: int) -> None:
             last = await fill(bus, orders)
             print(f"{orders} orders, {last} messages, stored in {time.monotonic() - began:.0f} s")
             await read_from(bus, last - 10)
-            await acknowledge(bus, settings, last)
-            without = msgspec.structs.replace(settings.platform, snapshot_every_s=0)
-            seconds, shell = await restart(bus, settings, without)
-            print(f"restart without a snapshot: {seconds:.2f} s")
-            await shell.stop()
-            kept = msgspec.structs.replace(
-                settings.platform, snapshot_every_s=3600, snapshot_every_events=1_000_000_000
-            )
-            seconds, shell = await restart(bus, settings, kept)
-            print(f"first start that may keep one: {seconds:.2f} s")
-            await keep(bus, shell, last + 1)
-            await shell.stop()
-            for _ in range(3):
-                seconds, shell = await restart(bus, settings, kept)
-                print(f"restart with a snapshot: {seconds:.3f} s")
-                await shell.stop()
+            for number, service in enumerate(SERVICES):
+                await compare(bus, settings, service, last, orders + 1 + number)
             await bus.close()
+            peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"memory: {peak_mb:.0f} MB at most, with the cores and twins of all of it")
 
 
-def build(settings: Settings) -> ServiceSpec:
-    """Execution without its connection to the venue."""
-    return replace(build_execution(settings), edges=(), sinks={}, rehearse=None)
+async def compare(bus: NatsBus, settings: Settings, service: Subject, last: int, news: int) -> None:
+    """One service: a snapshot made, then restarts without and with it in turns."""
+    await acknowledge(bus, settings, service, last)
+    without = msgspec.structs.replace(settings.platform, snapshot_every_s=0)
+    kept = msgspec.structs.replace(
+        settings.platform, snapshot_every_s=3600, snapshot_every_events=1_000_000_000
+    )
+    seconds, shell = await restart(bus, settings, service, kept)
+    print(f"{service.name}: first start that may keep a snapshot {seconds:.2f} s")
+    await keep(bus, service, shell, news)
+    await shell.stop()
+    for _ in range(TURNS):
+        slow, shell = await restart(bus, settings, service, without)
+        await shell.stop()
+        fast, shell = await restart(bus, settings, service, kept)
+        await shell.stop()
+        print(
+            f"{service.name}: restart by the whole history {slow:.2f} s, from the snapshot"
+            f" {fast:.3f} s: {slow / fast:.0f} times"
+        )
+
+
+def build(settings: Settings, service: Subject) -> ServiceSpec:
+    """The service without what leads out of it."""
+    return replace(service.build(settings), edges=(), sinks={}, rehearse=None)
 
 
 def story(n: int) -> Iterator[Event]:
@@ -140,48 +167,70 @@ async def read_from(bus: NatsBus, sequence: int) -> None:
     await reader.stop()
 
 
-async def acknowledge(bus: NatsBus, settings: Settings, last: int) -> None:
-    """As if execution had handled all of it and were gone."""
+async def acknowledge(bus: NatsBus, settings: Settings, service: Subject, last: int) -> None:
+    """As if the service had handled all of it and were gone."""
 
     async def ignore(_: Message) -> None:
         return
 
-    reader = await bus.consume("execution", build(settings).consume, ignore, after=last)
+    spec = build(settings, service)
+    reader = await bus.consume(spec.durable or spec.name, spec.consume, ignore, after=last)
     await reader.stop()
 
 
 async def restart(
-    bus: NatsBus, settings: Settings, platform: PlatformConfig
+    bus: NatsBus, settings: Settings, service: Subject, platform: PlatformConfig
 ) -> tuple[float, Shell]:
-    """Seconds until execution is live."""
-    shell = Shell(build(settings), bus, platform=platform)
+    """Seconds until the service is live."""
+    shell = Shell(build(settings, service), bus, platform=platform)
     began = time.monotonic()
     await shell.start()
     return time.monotonic() - began, shell
 
 
-async def keep(bus: NatsBus, shell: Shell, n: int) -> None:
+async def keep(bus: NatsBus, service: Subject, shell: Shell, n: int) -> None:
     """Have one more order handled and a snapshot made, and say what else had to wait for it."""
     snapshotter = shell._snapshotter
     assert snapshotter is not None
-    event = list(story(n))[1]  # its approval
+    event = list(story(n))[service.news]
     stored = await bus.publish_durable(subjects.of(event), codec.encode([event]), f"bench-{n}")
     while snapshotter.position < stored.sequence:  # noqa: ASYNC110 - a look is enough here
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
-    idle = await lateness(asyncio.sleep(2.0))
+    before = await lateness(asyncio.sleep(2.0))
     began = time.monotonic()
     busy = await lateness(snapshotter.make())
     took_s, gauges = time.monotonic() - began, shell.telemetry.gauges
+    after = await lateness(asyncio.sleep(2.0))
     print(
-        f"snapshot: {took_s:.2f} s with the whole history, {gauges['snapshot_bytes'] / 1e6:.2f} MB,"
-        f" slowest slice {gauges['snapshot_slice_seconds'] * 1000:.2f} ms"
+        f"{service.name}: snapshot with the whole history to fold {took_s:.2f} s,"
+        f" {gauges['snapshot_bytes'] / 1e6:.2f} MB"
     )
-    print(f"the loop was late meanwhile by {busy}; when idle by {idle}")
-    began = time.monotonic()
-    size = sum(map(len, slices_of(snapshotter._twin.snapshot())))
-    print(f"encoding alone: {(time.monotonic() - began) * 1000:.0f} ms, {size / 1e6:.1f} MB raw")
-    print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at most")
+    print(f"  the loop was late by {before} before, {busy} meanwhile, {after} after")
+    encode(snapshotter)
+
+
+def encode(snapshotter: Snapshotter) -> None:
+    """What nothing else can run beside: listing what is known, and each slice. Alone, ten times."""
+    listing, whole, slices = [], [], []
+    for _ in range(10):
+        began = before = time.monotonic()
+        memory = snapshotter._write_down()
+        listing.append(time.monotonic() - began)
+        size, before = 0, time.monotonic()
+        for piece in slices_of(memory):
+            slices.append(time.monotonic() - before)
+            size += len(piece)
+            before = time.monotonic()
+        whole.append(time.monotonic() - began)
+    slices.sort()
+    listing_ms, whole_ms = (sorted(x)[5] * 1000 for x in (listing, whole))
+    print(
+        f"  alone: listing {listing_ms:.1f} ms at the median, {max(listing) * 1000:.1f} at most;"
+        f" {len(slices) // 10} slices of {slices[len(slices) // 2] * 1e6:.0f} us at the median,"
+        f" {slices[len(slices) * 99 // 100] * 1000:.2f} ms at p99, {slices[-1] * 1000:.2f} at most;"
+        f" all {whole_ms:.0f} ms, {size / 1e6:.1f} MB raw"
+    )
 
 
 async def lateness(doing: Awaitable[None]) -> str:

@@ -15,6 +15,8 @@ from tickbus.runtime.telemetry import Telemetry
 from tickbus_testkit.brokers import nats_server
 from tickbus_testkit.users import Users
 
+pytest_plugins = ("api_platform",)
+
 ORDER = SubmitOrder(
     NOW, NOW, "pp-r-1", "pp", "sim", "BTC-USDT", Side.BUY, OrderType.LIMIT, Decimal("0.10"),
     Decimal("100.5"),

@@ -17,6 +17,8 @@ from tickbus.events import (
     Trade,
 )
 
+pytest_plugins = ("api_platform",)
+
 
 async def test_prices_show_what_is_known_and_null_for_the_rest(platform: Platform) -> None:
     await platform.publish(

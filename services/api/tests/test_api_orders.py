@@ -10,6 +10,8 @@ from tickbus.events import (
 )
 from tickbus.order import Order, Orders, OrderState
 
+pytest_plugins = ("api_platform",)
+
 
 async def test_a_manual_market_order_is_sent_exactly_and_answered_when_filled(
     platform: Platform,

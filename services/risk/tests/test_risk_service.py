@@ -1,5 +1,6 @@
 """Risk on a bus: what goes in and what comes out, and what a restart remembers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from tickbus import codec, subjects
-from tickbus.bus import MemoryBus, Message
+from tickbus.bus import MemoryBus, Message, NatsBus
 from tickbus.config import ConfigError, Settings
 from tickbus.events import (
     BookTop,
@@ -30,7 +31,10 @@ from tickbus.events import (
 )
 from tickbus.events.orders import message_id
 from tickbus.runtime.shell import Shell
+from tickbus_risk.core import RiskCore
 from tickbus_risk.service import build
+from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.users import NEIGHBOR, Users
 
 D = Decimal
 S = 1_000_000_000
@@ -177,3 +181,29 @@ async def test_a_strategy_cannot_resume_what_is_halted() -> None:
             DenialReason.TRADING_HALTED
         ]
         assert shell.telemetry.errors["malformed"] == 4
+
+
+async def test_restart_from_a_snapshot_with_no_more_permissions_than_risk_has() -> None:
+    users = Users()
+    async with nats_server(users) as server:
+        desk = await NatsBus.connect(server.url, "desk", login=users.login(NEIGHBOR))
+        bus = await NatsBus.connect(server.url, "risk", login=users.login("risk"))
+        for n in range(1, 6):
+            event = an_order(n)  # nobody knows the market: each is denied
+            await desk.publish_durable(subjects.of(event), codec.encode([event]), message_id(event))
+        for restart in range(2):
+            shell = Shell(build(Settings({"risk": LIMITS, "venue": VENUE})), bus)
+            await shell.start()
+            await shell.caught_up()
+            core, snapshotter = shell.spec.core, shell._snapshotter
+            assert isinstance(core, RiskCore)
+            assert snapshotter is not None
+            assert all(f"pp-r-{n}" in core._book.ids for n in range(1, 6))
+            assert ("SubmitOrder", "folded") not in shell.telemetry.counts
+            assert (shell.telemetry.gauges.get("snapshot_sequence", 0) > 0) == bool(restart)
+            await asyncio.sleep(0.1)  # the last message is being finished, and acknowledged
+            await snapshotter.make()
+            await shell.stop()
+            assert shell.failure is None
+        await bus.close()
+        await desk.close()
