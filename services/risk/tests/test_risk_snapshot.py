@@ -33,9 +33,11 @@ from tickbus.events import (
     TradingStateChanged,
 )
 from tickbus.limits import InstrumentLimits, StrategyLimits, VenueLimits
+from tickbus.runtime.snapshots import memory_of, slices_of
 from tickbus_risk import state, watch
 from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import TIMER, RiskCore
+from tickbus_risk.snapshot import IdsMemory
 from tickbus_risk.state import SeenIds
 from tickbus_testkit.memories import assert_snapshot_is_history, order_path, restored
 from tickbus_testkit.trading import (
@@ -143,7 +145,7 @@ def what_comes() -> list[Event | Instrument]:
     """Wishes, the start, the market, and then everything that makes risk speak."""
     orders = [
         an_order(client_order_id=f"{s}-r1-{n}", strategy_id=s, ts_recv=LATER, instrument_id=name,
-                 quantity=D("0.01"))
+                 quantity="0.01")
         for s in ("pp", "mo") for name in INSTRUMENTS for n in (1, 5, 6)
     ]  # fmt: skip
     ticks = [
@@ -189,7 +191,7 @@ def test_forgotten_ids_are_known_by_their_floor_after_a_restart(ids: list[str]) 
     whole, again = SeenIds(5), SeenIds(5)
     for order_id in ids:
         whole.add(order_id)
-    again.restore(whole.snapshot())
+    again.restore(memory_of(list(slices_of(whole.snapshot())), IdsMemory))
     assert all(order_id in again for order_id in ids)
 
 
@@ -199,7 +201,7 @@ def test_floors_have_a_bound_and_the_run_that_trades_keeps_its_own() -> None:
         seen.add(f"pp-r{run}-1")
         seen.add(f"pp-mine-{run}")
     seen.add("x")
-    assert [prefix for prefix, _ in seen.snapshot().floors] == ["pp-r48", "pp-r49", "pp-mine"]
+    assert list(seen.snapshot().floors) == ["pp-r48", "pp-r49", "pp-mine"]
     assert "pp-mine-49" in seen
     assert "pp-r0-1" not in seen
 

@@ -30,8 +30,8 @@ class RatesMemory(msgspec.Struct, frozen=True):
 class IdsMemory(msgspec.Struct, frozen=True):
     """Ids of orders: the last ones, and the highest number of older ones by prefix."""
 
-    recent: list[str]
-    floors: list[tuple[str, int]]
+    recent: dict[str, None]
+    floors: dict[str, int]
 
 
 class RestingMemory(msgspec.Struct, frozen=True):

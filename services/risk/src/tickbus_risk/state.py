@@ -75,12 +75,11 @@ class SeenIds:
 
     def snapshot(self) -> IdsMemory:
         """All of it."""
-        return IdsMemory(list(self._recent), list(self._floors.items()))
+        return IdsMemory(self._recent, self._floors)
 
     def restore(self, memory: IdsMemory) -> None:
         """Know what `memory` says."""
-        self._recent = dict.fromkeys(memory.recent)
-        self._floors = dict(memory.floors)
+        self._recent, self._floors = memory.recent, memory.floors
 
 
 class Rate:
