@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import msgspec
-import pytest
 
 from tickbus import codec, ledger_api, subjects
 from tickbus.bus import MemoryBus, Message
@@ -204,8 +204,9 @@ class Platform:
         )
 
 
-@pytest.fixture
-async def platform() -> AsyncIterator[Platform]:
+@asynccontextmanager
+async def a_platform() -> AsyncIterator[Platform]:
+    """A platform that has started, stopped afterwards."""
     platform = Platform()
     await platform.start()
     yield platform

@@ -1,10 +1,12 @@
 """What services gave up, over HTTP."""
 
 import json
+from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import httpx
-from api_platform import NOW, Platform
+import pytest
+from api_platform import NOW, Platform, a_platform
 
 from tickbus import codec
 from tickbus.bus import Bus, NatsBus
@@ -14,8 +16,6 @@ from tickbus.runtime.main import metrics_server
 from tickbus.runtime.telemetry import Telemetry
 from tickbus_testkit.brokers import nats_server
 from tickbus_testkit.users import Users
-
-pytest_plugins = ("api_platform",)
 
 ORDER = SubmitOrder(
     NOW, NOW, "pp-r-1", "pp", "sim", "BTC-USDT", Side.BUY, OrderType.LIMIT, Decimal("0.10"),
@@ -35,6 +35,12 @@ def a_letter(
 async def kept(bus: Bus, *found: DeadLetter) -> None:
     for letter in found:
         await bus.kv_put(BUCKET, letter.key, codec.encode_value(letter))
+
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Platform]:
+    async with a_platform() as platform:
+        yield platform
 
 
 async def test_letters_are_listed_newest_first_and_counted(platform: Platform) -> None:

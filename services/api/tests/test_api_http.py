@@ -1,11 +1,12 @@
 """The gateway over HTTP: the market, the books, health, and problems as answers."""
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
-from api_platform import LIMIT_BUY, NOW, Platform
+from api_platform import LIMIT_BUY, NOW, Platform, a_platform
 
 from tickbus import codec, ledger_api, subjects
 from tickbus.events import (
@@ -17,7 +18,11 @@ from tickbus.events import (
     Trade,
 )
 
-pytest_plugins = ("api_platform",)
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Platform]:
+    async with a_platform() as platform:
+        yield platform
 
 
 async def test_prices_show_what_is_known_and_null_for_the_rest(platform: Platform) -> None:

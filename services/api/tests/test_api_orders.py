@@ -1,8 +1,19 @@
 """Orders over HTTP: sent, answered, replaced, cancelled, listed."""
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
 
-from api_platform import LIMIT_BUY, MARKET_BUY, Platform, approved, denied, filled, rejected
+import pytest
+from api_platform import (
+    LIMIT_BUY,
+    MARKET_BUY,
+    Platform,
+    a_platform,
+    approved,
+    denied,
+    filled,
+    rejected,
+)
 
 from tickbus.events import (
     Side,
@@ -10,7 +21,11 @@ from tickbus.events import (
 )
 from tickbus.order import Order, Orders, OrderState
 
-pytest_plugins = ("api_platform",)
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Platform]:
+    async with a_platform() as platform:
+        yield platform
 
 
 async def test_a_manual_market_order_is_sent_exactly_and_answered_when_filled(

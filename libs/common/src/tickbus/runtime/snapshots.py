@@ -156,8 +156,10 @@ def code_of(core: object, *more: object) -> str:
     package = type(core).__module__.partition(".")[0]
     shared = Path(__file__).parents[1]
     files = [
+        shared / "codec.py",  # says what is believed of whom
         shared / "order.py",
         shared / "portfolio.py",
+        shared / "subjects.py",
         *sorted((shared / "events").glob("*.py")),
     ]
     origin = getattr(sys.modules.get(package), "__file__", None)
