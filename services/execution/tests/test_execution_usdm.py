@@ -82,6 +82,7 @@ def a_futures_account(venue: ScriptedVenue) -> None:
         "GET /fapi/v1/openAlgoOrders": [],
         "GET /fapi/v1/allAlgoOrders": [],
         "GET /fapi/v1/userTrades": [],
+        "GET /fapi/v1/income": [],
         "GET /fapi/v3/account": {
             "assets": [{"asset": "USDT", "walletBalance": "100", "updateTime": 5}],
             "positions": [],

@@ -1,15 +1,21 @@
-"""Looking at an account as it stands: working orders, balances, what was traded lately."""
+"""Looking at an account as it stands: working orders, balances, what was traded and paid lately."""
 
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from tickbus.clock import Clock
 from tickbus.events import Event, ReconciliationCause
 from tickbus_execution.calls import Calls, VenueRefused
 from tickbus_execution.core import ExecutionCore
+from tickbus_execution.payments import PAYMENTS_PAGE
 from tickbus_execution.protocol import VenueProtocol
-from tickbus_execution.venue import ForeignFill, OrderReport, VenueSnapshot
+from tickbus_execution.symbols import Symbols
+from tickbus_execution.venue import ForeignFill, OrderReport, Payment, VenueSnapshot
 from tickbus_execution.wire import MS_NS, entries
 
+PAYMENTS_KEPT_MS = 89 * 86_400_000
+"""The venue tells of nothing that was paid longer ago."""
 OVERLAP_MS = 60_000
 """How far each look reaches back before the one before: the venue's lists may lag."""
 
@@ -19,11 +25,12 @@ class Account:
 
     def __init__(
         self, protocol: VenueProtocol, calls: Calls, core: ExecutionCore,
-        instruments: Sequence[str], clock: Clock,
+        symbols: Symbols, instruments: Sequence[str], clock: Clock,
     ) -> None:  # fmt: skip
         self._protocol = protocol
         self._calls = calls
         self._core = core
+        self._symbols = symbols
         self._instruments = frozenset(instruments)
         self._clock = clock
         self._cursor: dict[str, str] | None = None
@@ -35,13 +42,14 @@ class Account:
         Not since the newest fill known: one that was missed may be older than one that was not.
         Raises what `Calls.call` raises: half a look is none.
         """
+        for name in sorted(self._core.strange() - self._instruments):
+            await self._symbols.learn(self._protocol.symbol_of(name))
         cursor = dict(self._core.fill_cursor)
         since = cursor if self._cursor is None else self._cursor
         looked_ms: dict[str, int] = {}
         open_orders: list[OrderReport] = []
         fills: list[ForeignFill] = []
-        for name in sorted(self._core.instrument_ids() & self._instruments):
-            symbol = self._core.symbol(name)
+        for name, symbol in self._known():
             await self._learn_triggered(name, symbol)
             open_orders += await self._open_orders(name, symbol)
             looked_ms[name] = self._calls.now_ms()
@@ -49,11 +57,59 @@ class Account:
         asked = self._calls.now_ms() * MS_NS
         body = await self._calls.call(self._protocol.account)
         now = self._clock.now_ns()
-        account = self._protocol.read_account(body, now, asked, self._core.instrument_of)
-        snapshot = VenueSnapshot(now, now, tuple(open_orders), tuple(fills), cause)
+        if await self._learn_held(body):
+            return await self.look(cause)  # with what it missed
+        account = self._protocol.read_account(body, now, asked, self._symbols.name_of)
+        payments, until = await self.payments()
+        snapshot = VenueSnapshot(now, now, tuple(open_orders), tuple(fills), cause, payments, until)
         self._cursor, self._looked_ms = cursor, looked_ms
         # The very first look: opening balances come before anything that changes them.
         return [snapshot, account] if self._core.ts_opened else [account, snapshot]
+
+    def _known(self) -> list[tuple[str, str]]:
+        configured = self._core.instrument_ids() & self._instruments
+        symbols = {name: self._core.symbol(name) for name in configured}
+        return sorted({**self._symbols.foreign, **symbols}.items())
+
+    async def _learn_held(self, body: dict[str, Any]) -> bool:
+        """Name the symbols that are held and that nobody described; whether there were any."""
+        strange = [
+            symbol
+            for symbol in self._protocol.symbols_held(body)
+            if self._symbols.name_of(symbol) is None
+        ]
+        found = [await self._symbols.learn(symbol) for symbol in strange]
+        return any(name is not None for name in found)
+
+    async def payments(self) -> tuple[tuple[Payment, ...], int]:
+        """What moved balances beside fills since the last look, and until when that is (venue, ns).
+
+        Raises as `look`. The venue's list may lag: each time it is read from a minute before.
+        """
+        until_ms = self._calls.now_ms()
+        opened_ms = self._core.ts_opened // MS_NS
+        if not opened_ms or self._protocol.payments(0, 0, 1) is None:
+            return (), 0
+        since_ms = max(opened_ms, self._core.ts_payments // MS_NS - OVERLAP_MS)
+        since_ms = max(since_ms, until_ms - PAYMENTS_KEPT_MS) + 1
+        found: list[Payment] = []
+        while since_ms <= until_ms:
+            end_ms = min(until_ms, since_ms + self._protocol.trades_window_ms - 1)
+            found += await self._payments_of(since_ms, end_ms)
+            since_ms = end_ms + 1
+        return tuple(found), until_ms * MS_NS
+
+    async def _payments_of(self, start_ms: int, end_ms: int) -> list[Payment]:
+        found: list[Payment] = []
+        for page in itertools.count(1):
+            ask = self._protocol.payments(start_ms, end_ms, page)
+            assert ask is not None  # `payments` has asked
+            bodies = entries(await self._calls.call(ask))
+            read = (self._protocol.read_payment(b, self._symbols.name_of) for b in bodies)
+            found += [payment for payment in read if payment is not None]
+            if len(bodies) < PAYMENTS_PAGE:
+                break
+        return found
 
     async def _open_orders(self, name: str, symbol: str) -> list[OrderReport]:
         found: list[OrderReport] = []

@@ -17,9 +17,17 @@ from tickbus.events import (
     SubmitOrder,
     TimeInForce,
 )
+from tickbus_execution.payments import balance_update
 from tickbus_execution.protocol import Heard, InstrumentOf
 from tickbus_execution.refusals import SPOT
-from tickbus_execution.venue import AccountReport, ForeignFill, OrderReport, VenueStatus
+from tickbus_execution.venue import (
+    AccountReport,
+    ForeignFill,
+    OrderReport,
+    Payment,
+    PaymentsReport,
+    VenueStatus,
+)
 from tickbus_execution.wire import MS_NS, Ask, Lane, lane_of
 
 EXTERNAL_PREFIX = "ext-"
@@ -121,6 +129,27 @@ class BinanceSpot:
         """Whether exchangeInfo lists `symbol` as TRADING."""
         return is_trading(body, symbol)
 
+    def symbol_of(self, instrument_id: str) -> str:
+        """`BTC-USDT` is `BTCUSDT`."""
+        return instrument_id.replace("-", "")
+
+    def read_instrument(self, body: dict[str, Any], symbol: str) -> str | None:
+        """Named by its assets."""
+        listed = listing(body, symbol)
+        return None if listed is None else f"{listed['baseAsset']}-{listed['quoteAsset']}"
+
+    def symbols_held(self, body: dict[str, Any]) -> tuple[str, ...]:
+        """None: spot has no positions."""
+        return ()
+
+    def payments(self, start_ms: int, end_ms: int, page: int) -> Ask | None:
+        """None: deposits and transfers are listed for keys that may withdraw, not for ours."""
+        return None
+
+    def read_payment(self, body: dict[str, Any], instrument_of: InstrumentOf) -> Payment | None:
+        """Never asked."""
+        raise NotImplementedError(self.name)
+
     def read_event(self, event: dict[str, Any], ts_recv: int, instrument_of: InstrumentOf) -> Heard:
         """Reports on orders, balances, and the stream's own end."""
         kind = event["e"]
@@ -131,6 +160,9 @@ class BinanceSpot:
             return Heard((execution_report(event, name, ts_recv),))
         if kind == "outboundAccountPosition":
             return Heard((account_report(event, ts_recv),))
+        if kind == "balanceUpdate":
+            payment = balance_update(event)
+            return Heard((PaymentsReport(payment.ts_event, ts_recv, (payment,)),))
         if kind in ("eventStreamTerminated", "serverShutdown"):
             return Heard(ending=str(kind))
         return Heard()
@@ -154,6 +186,11 @@ def span(
 def is_trading(body: dict[str, Any], symbol: str) -> bool:
     """Whether an exchangeInfo lists `symbol` as TRADING."""
     return any(s["symbol"] == symbol and s["status"] == "TRADING" for s in body["symbols"])
+
+
+def listing(body: dict[str, Any], symbol: str) -> dict[str, Any] | None:
+    """The entry of `symbol` in an exchangeInfo."""
+    return next((s for s in body["symbols"] if s["symbol"] == symbol), None)
 
 
 TRIGGERED_TYPES = {

@@ -18,13 +18,15 @@ from tickbus.events import (
     SubmitOrder,
     TimeInForce,
 )
-from tickbus_execution.binance import EXTERNAL_PREFIX, STATUSES, is_trading, named, span
+from tickbus_execution.binance import EXTERNAL_PREFIX, STATUSES, is_trading, listing, named, span
+from tickbus_execution.payments import PAYMENTS_PAGE, income
 from tickbus_execution.protocol import Heard, InstrumentOf
 from tickbus_execution.refusals import USDM
 from tickbus_execution.venue import (
     AccountReport,
     ForeignFill,
     OrderReport,
+    Payment,
     VenuePosition,
     VenueStatus,
 )
@@ -36,6 +38,7 @@ VENUE_MADE = {
     "settlement_autoclose-": "SETTLEMENT",
 }
 """How the venue names the orders that it makes on our account, and why it does."""
+PERPETUAL = "PERP"
 STREAM_ENDS = frozenset({"listenKeyExpired", "eventStreamTerminated", "serverShutdown"})
 
 
@@ -193,6 +196,33 @@ class BinanceUsdm:
         """Whether exchangeInfo lists `symbol` as TRADING."""
         return is_trading(body, symbol)
 
+    def symbol_of(self, instrument_id: str) -> str:
+        """`BTC-USDT-PERP` is `BTCUSDT`, `BTC-USDT-260327` is `BTCUSDT_260327`."""
+        base, quote, expiry = instrument_id.split("-", 2)
+        return f"{base}{quote}" if expiry == PERPETUAL else f"{base}{quote}_{expiry}"
+
+    def read_instrument(self, body: dict[str, Any], symbol: str) -> str | None:
+        """Named by its assets and when it ends."""
+        listed = listing(body, symbol)
+        if listed is None:
+            return None
+        is_perpetual = PERPETUAL in str(listed["contractType"])
+        expiry = PERPETUAL if is_perpetual else symbol.partition("_")[2]
+        return f"{listed['baseAsset']}-{listed['quoteAsset']}-{expiry}" if expiry else None
+
+    def symbols_held(self, body: dict[str, Any]) -> tuple[str, ...]:
+        """Those with a position in `v3/account`."""
+        return tuple(str(e["symbol"]) for e in body["positions"] if Decimal(e["positionAmt"]))
+
+    def payments(self, start_ms: int, end_ms: int, page: int) -> Ask | None:
+        """`income`."""
+        params = {"startTime": start_ms, "endTime": end_ms, "page": page, "limit": PAYMENTS_PAGE}
+        return Ask("", "GET", "/fapi/v1/income", params, weight=30)
+
+    def read_payment(self, body: dict[str, Any], instrument_of: InstrumentOf) -> Payment | None:
+        """See `payments.income`."""
+        return income(body, instrument_of(str(body.get("symbol") or "")) or "")
+
     def read_event(self, event: dict[str, Any], ts_recv: int, instrument_of: InstrumentOf) -> Heard:
         """Reports on orders, the account, and the stream's own end."""
         event = event.get("data", event)
@@ -220,14 +250,16 @@ class BinanceUsdm:
         ts_event = int(order.get("T") or event["T"]) * MS_NS
         client_id, venue_id = self._algos.ours(str(order["i"]), str(order["c"]))
         fills: tuple[Fill, ...] = ()
-        if order["x"] in ("TRADE", "CALCULATED") and Decimal(order["l"]) > 0:
+        # What the venue made itself may be told without its fee; then the list of trades has it.
+        is_whole = order["x"] == "TRADE" or (order["x"] == "CALCULATED" and "n" in order)
+        if is_whole and Decimal(order["l"]) > 0:
             fills = (
                 Fill(
                     fill_id=str(order["t"]),
                     side=Side(order["S"]),
                     price=Decimal(order["L"]),
                     quantity=Decimal(order["l"]),
-                    # Absent where there is none, and on what the venue made itself.
+                    # Absent where there is none.
                     fee=Decimal(order.get("n") or 0),
                     fee_asset=str(order.get("N") or ""),
                     liquidity_side=LiquiditySide.MAKER if order["m"] else LiquiditySide.TAKER,

@@ -1,9 +1,9 @@
 """An order's life at one venue account: approvals become requests, reports become order events.
 
-Consumes: OrderApproved, CancelApproved; OrderReport, RequestFailed, AccountReport, VenueSnapshot;
-Instrument, TimerFired, Recovered; after a restart its own order events.
-Produces: order events and AccountUpdated for the bus; VenueSubmit, VenueCancel, VenueQuery for the
-gateway; SetTimer.
+Consumes: OrderApproved, CancelApproved; OrderReport, RequestFailed, AccountReport, PaymentsReport,
+SymbolLearned, VenueSnapshot; Instrument, TimerFired, Recovered; after a restart its own events.
+Produces: order events, AccountUpdated, BalanceAdjusted, AccountReconciled for the bus; VenueSubmit,
+VenueCancel, VenueQuery, VenueReconcile, Alarm for the gateway; SetTimer.
 Invariants: an order is sent at most once per approval, and one that may have been sent before a
 restart is asked for first; a fill is published once; an order is never declared rejected or
 cancelled because a question went unanswered; a cancel is sent again until the venue answers it; an
@@ -19,6 +19,7 @@ import msgspec
 from tickbus.events import (
     AccountReconciled,
     AccountUpdated,
+    BalanceAdjusted,
     CancelApproved,
     CancelRejected,
     Event,
@@ -34,23 +35,24 @@ from tickbus.events import (
     OrderReplaced,
     OrderSubmitted,
     OrderUnknown,
-    ReconciliationCause,
     Recovered,
     SetTimer,
     TimerFired,
 )
 from tickbus.order import Order, OrderState
-from tickbus_execution.differences import explained
 from tickbus_execution.external import EXTERNAL, external_from_fill
-from tickbus_execution.memory import NEVER_SENT, PARKED_TIMER, Memory
+from tickbus_execution.memory import NEVER_SENT
+from tickbus_execution.reconciliation import COMPARE_TIMER, PARKED_TIMER, Reconciliation
 from tickbus_execution.successors import Successors, cancel_for, left_of
 from tickbus_execution.venue import (
     AccountReport,
-    ForeignFill,
+    Alarm,
     OrderReport,
     Outcome,
+    PaymentsReport,
     Request,
     RequestFailed,
+    SymbolLearned,
     VenueCancel,
     VenueQuery,
     VenueSnapshot,
@@ -65,7 +67,7 @@ NOT_FOUND_TWICE = 2
 Events = Sequence[Event]
 
 
-class ExecutionCore(Memory):
+class ExecutionCore(Reconciliation):
     """Orders of one venue account; see the module's first lines."""
 
     def __init__(self, venue: str) -> None:
@@ -73,9 +75,6 @@ class ExecutionCore(Memory):
         self._successors = Successors()
         self._queries: dict[str, int] = {}
         self._not_found: dict[str, int] = {}
-        self._parked: dict[tuple[str, str], ForeignFill] = {}
-        # Working orders that the venue did not list, and why it had been asked for its list.
-        self._doubted: dict[str, ReconciliationCause] = {}
         self._live = False
         self._ts_live = 0
         self._handlers: dict[type, Callable[[Any], Events]] = {
@@ -84,11 +83,15 @@ class ExecutionCore(Memory):
             OrderReport: self._report,
             RequestFailed: self._failed,
             AccountReport: self._account,
+            PaymentsReport: self._payments,
+            SymbolLearned: self._learned,
             VenueSnapshot: self._reconcile,
             Instrument: self._instrument,
             TimerFired: self._timer,
             Recovered: self._recovered,
-            AccountUpdated: self._old_account,
+            AccountUpdated: self._while_folding(self._old_account),
+            AccountReconciled: self._while_folding(self._old_look),
+            BalanceAdjusted: self._while_folding(self._old_payment),
             MessageDead: self._dead,
         }
         for kind in (
@@ -119,13 +122,13 @@ class ExecutionCore(Memory):
             self._cancels.pop(event.client_order_id, None)
         return ()
 
-    def _old_account(self, event: AccountUpdated) -> Events:
-        if not self.ts_opened:
-            self.ts_opened = event.ts_event
-        return ()
+    def _while_folding(self, fold: Callable[[Any], Events]) -> Callable[[Any], Events]:
+        # Live, they are our own words coming back.
+        return lambda event: () if self._live else fold(event)
 
     def _recovered(self, event: Recovered) -> Events:
         self._live = True
+        self.books.go_live()
         self._ts_live = event.ts_recv
         # The gateway's first snapshot starts the questions about what still works.
         ending = [order for order in self.orders.living() if order.expires_ns]
@@ -267,7 +270,7 @@ class ExecutionCore(Memory):
     def _report(self, report: OrderReport) -> Events:
         cause = self._doubted.pop(report.client_order_id, None)
         out = self._report_of(report)
-        return out if cause is None else list(explained(out, cause))
+        return out if cause is None else self._explained(out, cause)
 
     def _report_of(self, report: OrderReport) -> Events:
         order = self.orders.get(report.client_order_id)
@@ -323,12 +326,15 @@ class ExecutionCore(Memory):
         if fill.fill_id in order.fill_ids:
             return ()
         filled = order.filled_quantity + fill.quantity
-        return self._emit(
-            OrderFilled(
-                *self._head(cause, order), venue_order_id, fill, filled,
-                max(order.quantity - filled, order.quantity * 0),
-            )
-        )  # fmt: skip
+        leaves = max(order.quantity - filled, order.quantity * 0)
+        out = self._emit(
+            OrderFilled(*self._head(cause, order), venue_order_id, fill, filled, leaves)
+        )
+        # Of an external order known by its fills alone nobody said for how much it was.
+        if not order.is_overfilled or order.strategy_id == EXTERNAL:
+            return out
+        detail = f"order={order.client_order_id} quantity={order.quantity} filled={filled}"
+        return (*out, Alarm(cause.ts_event, cause.ts_recv, "overfill", detail))
 
     def _failed(self, event: RequestFailed) -> Events:
         order = self.orders.get(event.client_order_id)
@@ -403,6 +409,8 @@ class ExecutionCore(Memory):
     def _timer(self, event: TimerFired) -> Events:
         if event.key == PARKED_TIMER:
             return self._look_at_parked(event)
+        if event.key == COMPARE_TIMER:
+            return self._compare(event)
         kind, _, order_id = event.key.partition("/")
         order = self.orders.get(order_id)
         if kind == "expire" and order is not None:
@@ -413,82 +421,3 @@ class ExecutionCore(Memory):
             self._queries.pop(order_id, None)
             return ()
         return (self._ask(order_id, event),)
-
-    # -- reconciliation ----------------------------------------------------------------------------
-
-    def _reconcile(self, snapshot: VenueSnapshot) -> Events:
-        out: list[Event] = []
-        asked = 0
-        listed: set[str] = set()
-        for report in snapshot.open_orders:
-            out += self._report(report)
-            known = self._by_venue_id.get(report.venue_order_id, report.client_order_id)
-            listed |= {report.client_order_id, known}
-        for foreign in snapshot.fills:
-            out += self._foreign_fill(snapshot, foreign)
-        for order in list(self.orders.working()):
-            if order.client_order_id not in listed:
-                questions = self._missing(order, snapshot)
-                asked += len(questions)
-                out += questions
-                if questions:
-                    self._doubted[order.client_order_id] = snapshot.cause
-        told = list(explained(out, snapshot.cause))
-        compared = AccountReconciled(
-            snapshot.ts_event, snapshot.ts_recv, self.venue, snapshot.cause,
-            len(snapshot.open_orders), len(snapshot.fills), asked, len(told) - len(out),
-        )  # fmt: skip
-        return [*told, compared]
-
-    def _missing(self, order: Order, cause: Event) -> Events:
-        order_id = order.client_order_id
-        to_ask = order_id in self._waiting and order_id not in self._queries
-        sent = order.venue_order_id or order_id in self._submitted
-        if not (to_ask or sent or order.strategy_id == EXTERNAL):
-            return ()  # approved a moment ago and not sent yet, or waiting for its own answer
-        return (self._ask(order_id, cause),)
-
-    def _foreign_fill(self, cause: Event, foreign: ForeignFill) -> Events:
-        known = self._by_venue_id.get(foreign.venue_order_id)
-        order = self.orders.get(known) if known else None
-        if order is not None:
-            return self._fill(order, cause, foreign.fill, foreign.venue_order_id)
-        # It names its order by the venue's id alone. It may be ours, of which the venue's id is
-        # still on its way; booked as somebody else's, ours would stay open for ever.
-        self._parked[foreign.instrument_id, foreign.fill.fill_id] = foreign
-        return (self._look_at_parked_later(cause),)
-
-    def _look_at_parked(self, cause: Event) -> Events:
-        out: list[Event] = []
-        parked, self._parked = self._parked, {}
-        nameless = {o.instrument_id for o in self.orders.living() if not o.venue_order_id}
-        for foreign in parked.values():
-            known = self._by_venue_id.get(foreign.venue_order_id, "") in self.orders
-            if known or foreign.instrument_id in nameless:
-                again = self._foreign_fill(cause, foreign)
-                out += [event for event in again if not isinstance(event, SetTimer)]
-            else:
-                found = self._external_fill(cause, foreign)
-                out += explained(found, ReconciliationCause.PERIODIC)
-        return [*out, self._look_at_parked_later(cause)] if self._parked else out
-
-    def _external_fill(self, cause: Event, foreign: ForeignFill) -> Events:
-        out: list[Event] = []
-        fill = foreign.fill
-        report = OrderReport(
-            cause.ts_event, cause.ts_recv, "", foreign.instrument_id, foreign.venue_order_id,
-            VenueStatus.FILLED, fill.side, fill.quantity, fill.quantity,
-        )  # fmt: skip
-        order = self._find_or_adopt(report, out)
-        out += self._emit(OrderAccepted(*self._head(cause, order), foreign.venue_order_id))
-        out += self._fill(order, cause, foreign.fill, foreign.venue_order_id)
-        return out
-
-    def _account(self, event: AccountReport) -> Events:
-        if not self.ts_opened:
-            self.ts_opened = event.ts_event
-        return (
-            AccountUpdated(
-                event.ts_event, event.ts_recv, self.venue, event.balances, event.complete
-            ),
-        )

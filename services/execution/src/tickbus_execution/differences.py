@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from tickbus.events import (
+    AccountReconciled,
+    BalanceAdjusted,
     DifferenceFound,
     DifferenceKind,
     Event,
@@ -16,7 +18,29 @@ from tickbus.events import (
 )
 from tickbus_execution.external import EXTERNAL
 
+FOUND_MAX = 1_000
 _STATES = (OrderAccepted, OrderRejected, OrderCanceled, OrderExpired)
+
+
+class Findings:
+    """What the last look at the account found, and what came of it since, for whoever asked."""
+
+    def __init__(self) -> None:
+        self.last: AccountReconciled | None = None
+        self.found: list[DifferenceFound] = []
+
+    def begin(self) -> None:
+        """Another look has been taken."""
+        self.found = []
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Keep the differences among `events`, as long as there is room."""
+        found = [event for event in events if isinstance(event, DifferenceFound)]
+        self.found = [*self.found, *found][:FOUND_MAX] if found else self.found
+
+    def end(self, compared: AccountReconciled) -> None:
+        """The look as it is on record."""
+        self.last = compared
 
 
 def explained(events: Iterable[Event], cause: ReconciliationCause) -> Iterator[Event]:
@@ -25,11 +49,11 @@ def explained(events: Iterable[Event], cause: ReconciliationCause) -> Iterator[E
         yield event
         found = _difference(event)
         if found is not None:
-            kind, detail = found
-            yield DifferenceFound(
-                event.ts_event, event.ts_recv, event.client_order_id, event.strategy_id,  # type: ignore[attr-defined]
-                event.venue, event.instrument_id, kind, cause, detail,  # type: ignore[attr-defined]
+            names = (
+                getattr(event, "client_order_id", ""), getattr(event, "strategy_id", EXTERNAL),
+                event.venue, event.instrument_id,  # type: ignore[attr-defined]
             )  # fmt: skip
+            yield DifferenceFound(event.ts_event, event.ts_recv, *names, found[0], cause, found[1])
 
 
 def _difference(event: Event) -> tuple[DifferenceKind, str] | None:
@@ -47,4 +71,9 @@ def _difference(event: Event) -> tuple[DifferenceKind, str] | None:
         reason = getattr(event, "reason", "")
         why = f" reason={reason}" if reason else ""
         return DifferenceKind.ORDER_STATE, f"event={type(event).__name__}{why}"
+    if isinstance(event, BalanceAdjusted):
+        return DifferenceKind.MISSED_PAYMENT, (
+            f"event=BalanceAdjusted cause={event.cause} asset={event.asset}"
+            f" amount={event.amount} reference={event.reference}"
+        )
     return None

@@ -27,11 +27,15 @@ from tickbus_execution.reports import Reports
 from tickbus_execution.session import Session
 from tickbus_execution.sharing import Sharing
 from tickbus_execution.signing import signer
+from tickbus_execution.symbols import Symbols
 from tickbus_execution.venue import (
+    AccountReport,
+    Alarm,
     Outcome,
     Request,
     VenueCancel,
     VenueQuery,
+    VenueReconcile,
     VenueSubmit,
 )
 from tickbus_execution.wire import UNREADABLE, Answer, Ask, RateLimit
@@ -75,6 +79,7 @@ class Gateway:
         self._questions: Questions
         self._countdown: Countdown
         self._sharing: Sharing
+        self._symbols: Symbols
         self.session: Session
         self._context: Context
         self._clock: Clock
@@ -105,14 +110,19 @@ class Gateway:
             self._armed, context.telemetry.error,
         )  # fmt: skip
         self._sharing = Sharing(context, self._guard, budget, weight_key, venue.name)
+        self._symbols = Symbols(
+            protocol, self._calls, self._core, self._reports, context, self._take_event
+        )
         self.session = Session(
-            protocol, self._calls, self._core, self._guard, self._reports, context, venue,
+            protocol, self._calls, self._core, self._guard, self._reports, self._symbols, context,
+            venue,
             log_on=self._signer.can_log_on, reconcile_interval_s=config.reconcile_interval_s,
             on_messages=self._on_messages, on_compared=self._compared,
         )  # fmt: skip
         context.set_ready(False, f"the account at {venue.name}")
         context.spawn(self.session.run(), "venue account")
         context.spawn(self.session.keep_api(), "venue requests")
+        context.spawn(self.session.run_payments(), "venue payments")
         context.spawn(self._reports.run(), "venue reports")
         context.spawn(self._sweep(), "request time-outs")
         context.spawn(self._sharing.run(), "shared limits")
@@ -226,6 +236,15 @@ class Gateway:
         """Ask for an order, with its fills; answered in the background."""
         if not self._questions.ask(wish):
             self._context.telemetry.error("query_put_off")
+
+    async def look(self, _: VenueReconcile, __: tuple[Hop, ...]) -> None:
+        """Look at the account before its time."""
+        self.session.look_soon()
+
+    async def alarm(self, event: Alarm, _: tuple[Hop, ...]) -> None:
+        """Tell people."""
+        self._context.telemetry.error(event.kind)
+        self._log.critical("%s at %s: %s", event.kind, self._venue.name, event.detail)
 
     # -- answers -----------------------------------------------------------------------------------
 
@@ -368,11 +387,11 @@ class Gateway:
                 if answer.id is not None:
                     self._calls.answered(int(answer.id), answer)
                 elif answer.event:
-                    self._on_event(wire.read(answer.event))
+                    self._on_event(wire.read(answer.event), message)
                 elif answer.error is not None:
                     self._refused_all(answer)
                 else:
-                    self._on_event(wire.read_json(message))
+                    self._on_event(wire.read_json(message), message)
             except UNREADABLE as error:
                 self._context.quarantine(self._venue.name, message, error)
 
@@ -382,21 +401,29 @@ class Gateway:
         refusal = read_refusal(self._protocol.dialect, Request.QUERY, error, answer.status)
         self._refused(Request.QUERY, Ask("", "", "", {}), answer, refusal)
 
-    def _on_event(self, event: dict[str, Any]) -> None:
+    def _take_event(self, event: dict[str, Any], payload: bytes) -> None:
+        """An event that had to wait."""
+        try:
+            self._on_event(event, payload)
+        except UNREADABLE as error:
+            self._context.quarantine(self._venue.name, payload, error)
+
+    def _on_event(self, event: dict[str, Any], payload: bytes) -> None:
         now = self._clock.now_ns()
-        heard = self._protocol.read_event(event, now, self._core.instrument_of)
+        heard = self._protocol.read_event(event, now, self._symbols.instrument_of)
         telemetry = self._context.telemetry
         if heard.alarm:
             telemetry.error("venue_alarm")
             self._log.critical("%s: %s", self._venue.name, heard.alarm)
         if heard.unknown_symbol:
-            telemetry.error("report_of_unknown_symbol")
-            self._log.warning("report on %s, which is not configured", heard.unknown_symbol)
+            self._symbols.keep(heard.unknown_symbol, event, payload)
         if heard.ending:
             self._log.warning("the venue announced %s: connecting anew", heard.ending)
             self.session.drop()
         if heard.reports:
             self._reports.put_heard(list(heard.reports))
+            if any(_speaks_of_payment(report) for report in heard.reports):
+                self.session.want_payments()
         elif not (heard.alarm or heard.unknown_symbol or heard.ending):
             telemetry.count(str(event.get("e")), "ignored")
 
@@ -449,3 +476,7 @@ class Gateway:
                 self._guard.disabled.pop(symbol, None)
                 self._log.warning("%s trades again", symbol)
         self._asking.discard(symbol)
+
+
+def _speaks_of_payment(report: Any) -> bool:
+    return isinstance(report, AccountReport) and report.reason not in ("", "ORDER")

@@ -16,15 +16,13 @@ from tickbus.events import (
     SetTimer,
 )
 from tickbus.order import Order, Orders, OrderState
+from tickbus_execution.account_books import AccountBooks
 from tickbus_execution.external import external_order
 from tickbus_execution.snapshot import ExecutionMemory, PaperMemory
-from tickbus_execution.venue import OrderReport
+from tickbus_execution.venue import OrderReport, SymbolLearned
 
 IDS_MAX = 50_000
 """Ids of orders that are remembered; an order is over long before so many newer ones were sent."""
-PARKED_NS = 3_000_000_000
-"""For how long a fill of an order that the venue's id does not lead to waits for a better name."""
-PARKED_TIMER = "parked fills"
 NEVER_SENT = "NEVER_SENT"
 """Why an order ended that the venue never saw."""
 
@@ -41,6 +39,9 @@ class Memory:
         self.orders = Orders()
         self.fill_cursor: dict[str, str] = {}
         self.ts_opened = 0
+        self.ts_payments = 0
+        """Until when (venue, ns) the account's history of payments was looked at."""
+        self.books = AccountBooks(venue)
         self._symbols: dict[str, str] = {}
         self._by_venue_id: dict[str, str] = {}
         self._submitted: dict[str, None] = {}
@@ -61,6 +62,8 @@ class Memory:
             list(self._waiting.values()),
             list(self.fill_cursor.items()),
             self.ts_opened,
+            self.books.snapshot(),
+            self.ts_payments,
         )
 
     def restore(self, memory: ExecutionMemory | PaperMemory, /) -> None:
@@ -72,10 +75,17 @@ class Memory:
         self._waiting = {event.order.client_order_id: event for event in memory.waiting}
         self.fill_cursor = dict(memory.fill_cursor)
         self.ts_opened = memory.ts_opened
+        self.books.restore(memory.held)
+        self.ts_payments = memory.ts_payments
 
     def instrument_ids(self) -> set[str]:
         """The instruments that can be traded here, as far as they are known."""
         return set(self._symbols)
+
+    def strange(self) -> set[str]:
+        """Instruments in our books that nobody has described yet."""
+        known = {order.instrument_id for order in self.orders.living()}
+        return (known | self.fill_cursor.keys() | set(self.books.held())) - self._symbols.keys()
 
     def symbol(self, instrument_id: str) -> str:
         """The venue's spelling of a known instrument."""
@@ -138,9 +148,9 @@ class Memory:
         key = f"expire/{order.client_order_id}"
         return SetTimer(cause.ts_event, cause.ts_recv, key, order.expires_ns)
 
-    def _look_at_parked_later(self, cause: Event) -> SetTimer:
-        at_ns = cause.ts_recv + PARKED_NS
-        return SetTimer(cause.ts_event, cause.ts_recv, PARKED_TIMER, at_ns)
+    def _learned(self, event: SymbolLearned) -> Events:
+        self._symbols[event.instrument_id] = event.symbol
+        return ()
 
     def _find_or_adopt(self, report: OrderReport, out: list[Event]) -> Order:
         known = self._by_venue_id.get(report.venue_order_id)
@@ -183,6 +193,8 @@ class Memory:
             self._cancels_sent.pop(order.client_order_id, None)
         if isinstance(event, OrderFilled):
             self._advance_cursor(event)
+            if order is not None:
+                self.books.fill(event)
         return order
 
     def _advance_cursor(self, event: OrderFilled) -> None:

@@ -402,6 +402,7 @@ class PaperExecution:
 
     def __init__(self, core: ExecutionCore, paper: PaperVenue) -> None:
         self._core = core
+        core.compares_balances = False  # the account is made of our own fills
         self._paper = paper
 
     def handle(self, event: Any, /) -> Events:

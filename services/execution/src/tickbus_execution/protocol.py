@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from tickbus.events import CancelOrder, Event, SubmitOrder
-from tickbus_execution.venue import AccountReport, ForeignFill, OrderReport
+from tickbus_execution.venue import AccountReport, ForeignFill, OrderReport, Payment
 from tickbus_execution.wire import Ask
 
 InstrumentOf = Callable[[str], str | None]
@@ -110,6 +110,29 @@ class VenueProtocol(Protocol):
 
     def read_trading(self, body: dict[str, Any], symbol: str) -> bool:
         """Whether `symbol` trades, from the answer to `limits`."""
+        ...
+
+    def symbol_of(self, instrument_id: str) -> str:
+        """How the venue most likely spells an instrument that nobody described."""
+        ...
+
+    def read_instrument(self, body: dict[str, Any], symbol: str) -> str | None:
+        """The canonical id of `symbol`, from the answer to `limits`; None when it is not there."""
+        ...
+
+    def symbols_held(self, body: dict[str, Any]) -> tuple[str, ...]:
+        """The symbols of the positions in the answer to `account`."""
+        ...
+
+    def payments(self, start_ms: int, end_ms: int, page: int) -> Ask | None:
+        """Ask for what moved balances beside fills, page by page from 1, of a span of time.
+
+        None where keys that trade may not ask.
+        """
+        ...
+
+    def read_payment(self, body: dict[str, Any], instrument_of: InstrumentOf) -> Payment | None:
+        """From an entry of the answer to `payments`; None for what fills tell."""
         ...
 
     def read_event(self, event: dict[str, Any], ts_recv: int, instrument_of: InstrumentOf) -> Heard:

@@ -1,8 +1,10 @@
 """The declaration of the execution service."""
 
+import logging
 from functools import partial
 
 from tickbus import subjects
+from tickbus.codec import Hop
 from tickbus.config import ConfigError, Settings, nearest
 from tickbus.runtime import Lease, ServiceSpec
 from tickbus_execution.binance import BinanceSpot
@@ -12,7 +14,7 @@ from tickbus_execution.core import ExecutionCore
 from tickbus_execution.gateway import Gateway
 from tickbus_execution.paper import PaperExecution, PaperVenue
 from tickbus_execution.protocol import VenueProtocol
-from tickbus_execution.venue import VenueCancel, VenueQuery, VenueSubmit
+from tickbus_execution.venue import Alarm, VenueCancel, VenueQuery, VenueReconcile, VenueSubmit
 
 _MODES = {"simulated": "venue", "testnet": "venue", "live": "venue"}
 PROTOCOLS: dict[str, type[VenueProtocol]] = {
@@ -68,6 +70,8 @@ def build(settings: Settings) -> ServiceSpec:
                 VenueSubmit: gateway.submit,
                 VenueCancel: gateway.cancel,
                 VenueQuery: gateway.query,
+                VenueReconcile: gateway.look,
+                Alarm: gateway.alarm,
             },
             # Stopped in the other order: the lease is given back when nothing more is sent.
             edges=(lease, gateway),
@@ -89,4 +93,9 @@ def build(settings: Settings) -> ServiceSpec:
         recall=recall,
         durable=durable,
         watch=("instruments",),
+        sinks={Alarm: _alarm},
     )
+
+
+async def _alarm(event: Alarm, _: tuple[Hop, ...]) -> None:
+    logging.getLogger("tickbus.execution").critical("%s: %s", event.kind, event.detail)

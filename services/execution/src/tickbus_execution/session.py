@@ -21,7 +21,8 @@ from tickbus_execution.guard import Guard
 from tickbus_execution.protocol import VenueProtocol
 from tickbus_execution.refusals import Action
 from tickbus_execution.reports import Reports
-from tickbus_execution.venue import VenueLost
+from tickbus_execution.symbols import Symbols
+from tickbus_execution.venue import PaymentsReport, VenueLost
 from tickbus_execution.wire import UNREADABLE, Ask, Lane
 
 CONNECT_TIMEOUT_S = 10.0
@@ -33,6 +34,8 @@ LISTEN_KEY_S = 30 * 60.0
 LISTEN_KEY_AGAIN_S = 60.0
 AGAIN_S = 5.0
 """Until the account is compared again where that failed, and at the least between two looks."""
+PAYMENTS_AGAIN_S = (0.0, 1.0, 4.0, 15.0)
+"""When the list of payments is read again if it does not have what the user stream spoke of."""
 SILENCE_S = 60.0
 PING_S = 20.0
 SILENT_S = 60.0
@@ -51,7 +54,7 @@ class Session:
 
     def __init__(
         self, protocol: VenueProtocol, calls: Calls, core: ExecutionCore, guard: Guard,
-        reports: Reports, context: Context, venue: VenueConfig, *, log_on: bool,
+        reports: Reports, symbols: Symbols, context: Context, venue: VenueConfig, *, log_on: bool,
         reconcile_interval_s: float, on_messages: Callable[[list[bytes]], None],
         on_compared: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
@@ -68,7 +71,9 @@ class Session:
         self._interval_s = reconcile_interval_s
         self._on_messages = on_messages
         self._on_compared = on_compared
-        self._account = Account(protocol, calls, core, venue.instruments, context.clock)
+        self._account = Account(protocol, calls, core, symbols, venue.instruments, context.clock)
+        self._payments_wanted = asyncio.Event()
+        self._payments_told: frozenset[str] = frozenset()
         self._user_stream: FrameStream | None = None
         self._api_stream: FrameStream | None = None
         self._not_described: set[str] = set()
@@ -94,6 +99,40 @@ class Session:
         """Compare the account before its time: what we believe of it was just proved wrong."""
         if time.monotonic() - self._looked > AGAIN_S:
             self._look_soon.set()
+
+    def look_now(self) -> None:
+        """Compare the account at once, because somebody asks."""
+        self._look_soon.set()
+
+    def want_payments(self) -> None:
+        """The user stream spoke of a payment, and only the venue's list gives it a name."""
+        self._payments_wanted.set()
+
+    async def run_payments(self) -> None:
+        """Read the list of payments whenever that is wanted, for ever; it may lag."""
+        while True:
+            await self._payments_wanted.wait()
+            self._payments_wanted.clear()
+            for wait_s in PAYMENTS_AGAIN_S:
+                await asyncio.sleep(wait_s)
+                if not self._guard.silent_s and await self._read_payments():
+                    break
+
+    async def _read_payments(self) -> bool:
+        """Tell the core what was paid; whether there was something new."""
+        known = self._payments_told
+        try:
+            payments, _ = await self._account.payments()
+        except (VenueRefused, TimeoutError, ConnectionError) as error:
+            self._log.warning("payments are not known yet: %s", error)
+            return False
+        except UNREADABLE as error:
+            self._context.quarantine(f"payments at {self._venue.name}", b"", error)
+            return True
+        self._payments_told = frozenset(p.reference for p in payments)
+        now = self._context.clock.now_ns()
+        self._reports.put([PaymentsReport(now, now, payments)] if payments else [])
+        return bool(self._payments_told - known)
 
     # -- the line of the user stream ---------------------------------------------------------------
 
@@ -123,7 +162,9 @@ class Session:
             wait_s = self._interval_s
             while not stream.closed.done():
                 await self._wait(stream, wait_s)
-                if not stream.closed.done() and not self._guard.silent_s:
+                if self._guard.silent_s:
+                    await asyncio.wait([stream.closed], timeout=min(self._guard.silent_s, AGAIN_S))
+                elif not stream.closed.done():
                     wait_s = self._interval_s if await self._compared_again() else AGAIN_S
             return f"the session was {stream.closed.result()}"
         except GOES_WRONG as error:

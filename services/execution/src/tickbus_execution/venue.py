@@ -10,6 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from tickbus.events import (
+    AdjustmentCause,
     Balance,
     CancelOrder,
     Event,
@@ -17,6 +18,7 @@ from tickbus.events import (
     ReconciliationCause,
     Side,
     SubmitOrder,
+    VenuePosition,
 )
 
 
@@ -43,7 +45,14 @@ class VenueQuery(Event, frozen=True):
 
 
 class VenueReconcile(Event, frozen=True):
-    """Fetch working orders, balances and recent fills, and report them as `VenueSnapshot`."""
+    """Look at the account soon: what the venue reports is not what we know."""
+
+
+class Alarm(Event, frozen=True):
+    """What people must be told at once; `kind` is the name under which it is counted."""
+
+    kind: str
+    detail: str
 
 
 class VenueStatus(StrEnum):
@@ -112,7 +121,7 @@ class AccountReport(Event, frozen=True):
 
     balances: tuple[Balance, ...]
     complete: bool
-    positions: "tuple[VenuePosition, ...]" = ()
+    positions: tuple[VenuePosition, ...] = ()
     reason: str = ""
 
 
@@ -124,12 +133,45 @@ class ForeignFill(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fill: Fill
 
 
+class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What moved a balance and was no fill; the fields are those of `BalanceAdjusted`.
+
+    `ts_event` is the venue's, ns UTC; the same payment found again has the same `reference`.
+    """
+
+    ts_event: int
+    asset: str
+    amount: Decimal
+    cause: AdjustmentCause
+    reference: str
+    instrument_id: str = ""
+    detail: str = ""
+
+
+class PaymentsReport(Event, frozen=True):
+    """Payments, told by the user stream or found because it spoke of some."""
+
+    payments: tuple[Payment, ...]
+
+
+class SymbolLearned(Event, frozen=True):
+    """The account has to do with an instrument that is not configured; this is its symbol."""
+
+    instrument_id: str
+    symbol: str
+
+
 class VenueSnapshot(Event, frozen=True):
-    """The account as it stands: working orders and the fills since the last one we knew of."""
+    """The account as it stands: working orders and the fills since the last one we knew of.
+
+    `payments` are those since the last look; they were looked at until `ts_payments` (venue, ns).
+    """
 
     open_orders: tuple[OrderReport, ...]
     fills: tuple[ForeignFill, ...]
     cause: ReconciliationCause = ReconciliationCause.PERIODIC
+    payments: tuple[Payment, ...] = ()
+    ts_payments: int = 0
 
 
 class VenueLost(Event, frozen=True):
@@ -138,12 +180,13 @@ class VenueLost(Event, frozen=True):
     reason: str
 
 
-Reports = OrderReport | RequestFailed | AccountReport | VenueSnapshot | VenueLost
+Reports = (
+    OrderReport
+    | RequestFailed
+    | AccountReport
+    | PaymentsReport
+    | SymbolLearned
+    | VenueSnapshot
+    | VenueLost
+)
 """What a gateway gives the core."""
-
-
-class VenuePosition(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A derivative position as the venue has it; `quantity` is signed, long above zero."""
-
-    instrument_id: str
-    quantity: Decimal

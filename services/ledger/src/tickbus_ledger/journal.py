@@ -11,7 +11,7 @@ from enum import StrEnum
 from tickbus.events import AccountUpdated, AdjustmentCause, BalanceReport
 from tickbus.portfolio import Portfolio
 from tickbus_ledger.changes import Account, Books, Entry, Key, Posting
-from tickbus_ledger.comparison import Comparison
+from tickbus.comparison import Comparison
 
 ZERO = Decimal(0)
 FILL = "FILL"

@@ -13,7 +13,7 @@ from tickbus.portfolio import Drawdown
 from tickbus_ledger import rows
 from tickbus_ledger.backfill import backfill
 from tickbus_ledger.changes import Books
-from tickbus_ledger.comparison import KEPT_MAX
+from tickbus.comparison import KEPT_MAX
 from tickbus_ledger.core import KEYS_MAX
 from tickbus_ledger.history import History
 from tickbus_ledger.journal import FILL, OPENING

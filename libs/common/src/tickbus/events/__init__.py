@@ -13,6 +13,7 @@ from tickbus.events.control import (
     SetTradingState,
     TimerFired,
     TradingState,
+    VenuePosition,
 )
 from tickbus.events.ledger import (
     AdjustmentCause,
@@ -166,4 +167,5 @@ __all__ = [
     "Trade",
     "TradingState",
     "TradingStateChanged",
+    "VenuePosition",
 ]

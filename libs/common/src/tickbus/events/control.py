@@ -22,6 +22,13 @@ class Balance(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.free + self.locked
 
 
+class VenuePosition(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A derivative position as the venue has it; `quantity` is signed, long above zero."""
+
+    instrument_id: str
+    quantity: Decimal
+
+
 class TradingState(StrEnum):
     """What risk lets pass: everything, only orders that reduce a position, or cancels only."""
 

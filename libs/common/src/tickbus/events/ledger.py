@@ -44,7 +44,9 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One position, valued at `mark` (None before the market was seen).
 
     Quantities in base, the rest in quote currency; `realized_pnl` and `unrealized_pnl` exclude
-    fees, `net_pnl` includes them and what funding brought or cost.
+    fees, `net_pnl` includes them and what funding brought or cost. `reported` is what the venue
+    says of a derivative's quantity, None before it did; `difference` = reported - quantity at the
+    time of the report, None while fills that explain it may still be on their way.
     """
 
     venue: str
@@ -58,6 +60,8 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True):
     net_pnl: Decimal
     fills: int = 0
     ts_updated: int = 0
+    reported: Decimal | None = None
+    difference: Decimal | None = None
 
 
 class StrategyRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,3 +145,8 @@ class PortfolioUpdated(Event, frozen=True):
     def differences(self) -> tuple[BalanceReport, ...]:
         """Balances on which the venue and the books disagree."""
         return tuple(balance for balance in self.balances if balance.difference)
+
+    @property
+    def position_differences(self) -> tuple[PositionRecord, ...]:
+        """Positions on which the venue and the books disagree."""
+        return tuple(position for position in self.positions if position.difference)

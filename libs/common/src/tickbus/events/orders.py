@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from tickbus.events.base import Event, LiquiditySide, OrderType, Side, TimeInForce
-from tickbus.events.control import Balance
+from tickbus.events.control import Balance, VenuePosition
 from tickbus.events.ledger import BalanceAdjusted
 from tickbus.events.risk import RiskAudit
 
@@ -242,12 +242,18 @@ class BestExecution(_AtVenue, frozen=True):
 
 
 class DifferenceKind(StrEnum):
-    """What comparing the account with our orders found, and what the next event then corrects."""
+    """What comparing the account with our books found.
+
+    BALANCE and POSITION are what nothing known explains: no event corrects them, a person has to.
+    """
 
     ORDER_STATE = "ORDER_STATE"
     MISSED_FILL = "MISSED_FILL"
     EXTERNAL_ORDER = "EXTERNAL_ORDER"
     EXTERNAL_FILL = "EXTERNAL_FILL"
+    MISSED_PAYMENT = "MISSED_PAYMENT"
+    BALANCE = "BALANCE"
+    POSITION = "POSITION"
 
 
 class ReconciliationCause(StrEnum):
@@ -259,9 +265,11 @@ class ReconciliationCause(StrEnum):
 
 
 class DifferenceFound(_AtVenue, frozen=True):
-    """The account was not what our orders said; the event before it on the stream corrects that.
+    """The account was not what our books said; the event before it on the stream corrects that.
 
-    `detail` names that event and what it says, as `k=v` pairs.
+    `detail` names that event and what it says, as `k=v` pairs; of a balance or a position, which
+    nothing corrects, what we expected and what the venue reports. What belongs to no order has an
+    empty order id, what belongs to no instrument an empty instrument id.
     """
 
     kind: DifferenceKind
@@ -273,7 +281,8 @@ class AccountReconciled(Event, frozen=True):
     """The account was compared: what was listed, what was asked about, how much differed.
 
     `asked` are working orders that the venue did not list; their answers come later, and may be
-    further differences.
+    further differences. `payments` is how many entries of the account's history of payments were
+    looked at, `ts_payments` (venue, ns) until when it was.
     """
 
     venue: str
@@ -282,14 +291,20 @@ class AccountReconciled(Event, frozen=True):
     fills: int
     asked: int
     differences: int
+    payments: int = 0
+    ts_payments: int = 0
 
 
 class AccountUpdated(Event, frozen=True):
-    """Balances as the venue reports them; `complete` when it lists every asset of the account."""
+    """Balances as the venue reports them; `complete` when it lists every asset of the account.
+
+    `positions` are those of derivatives; where `complete`, one that is not listed is flat.
+    """
 
     venue: str
     balances: tuple[Balance, ...]
     complete: bool
+    positions: tuple[VenuePosition, ...] = ()
 
 
 OrderIntent = SubmitOrder | CancelOrder | CancelAllOrders
@@ -360,7 +375,10 @@ def message_id(event: Event) -> str:
 
 def hash_of(event: AccountUpdated) -> str:
     """A short stable digest of the balances, so that two reports at one instant stay apart."""
-    text = ";".join(f"{b.asset}={b.free}/{b.locked}" for b in event.balances)
+    text = ";".join(
+        [f"{b.asset}={b.free}/{b.locked}" for b in event.balances]
+        + [f"{p.instrument_id}={p.quantity}" for p in event.positions]
+    )
     return f"{len(text)}-{_fnv1a(text.encode()):016x}"
 
 

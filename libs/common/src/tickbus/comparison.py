@@ -1,4 +1,4 @@
-"""Whether what the venue reports of one asset is what the books had at that moment.
+"""Whether what the venue reports of an asset or a position is what the books had at that moment.
 
 Both sides keep moving: a report is ahead of some fills and behind others. So each report waits
 until the fills that explain it have had time to arrive, and is then compared with the amount as it
@@ -25,7 +25,9 @@ class _Report(NamedTuple):
 
 
 class Comparison:
-    """One asset's changes and reports, by the venue's time (ns); `settle_ns` is by ours.
+    """One asset's (or position's) changes and reports, by the venue's time (ns).
+
+    `settle_ns` is by ours.
 
     At most `KEPT_MAX` of each are kept; beyond that the oldest change counts as older than every
     report, and the oldest report is not compared.
@@ -36,11 +38,12 @@ class Comparison:
         self.difference: Decimal | None = None
         self._settle_ns = settle_ns
         self._ts_blind = ts_blind
+        self._settled: _Report | None = None
         self._changes: deque[_Change] = deque(maxlen=KEPT_MAX)
         self._reports: deque[_Report] = deque(maxlen=KEPT_MAX)
 
     def change(self, ts: int, amount: Decimal) -> None:
-        """A fill moved the asset by `amount` at `ts`."""
+        """Something moved it by `amount` at `ts`."""
         self._changes.append(_Change(ts, amount))
 
     def report(self, ts: int, ts_recv: int, total: Decimal) -> None:
@@ -55,13 +58,26 @@ class Comparison:
         """What changed after `ts`."""
         return sum((change.amount for change in self._changes if change.ts > ts), ZERO)
 
+    @property
+    def ts_settled(self) -> int:
+        """The venue's time of the report that `settle` compared last; 0 before the first."""
+        return 0 if self._settled is None else self._settled.ts
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every report has been compared."""
+        return not self._reports
+
     def settle(self, now_ns: int, amount: Decimal) -> Decimal | None:
-        """Reported - reckoned by the newest report that has settled; None before the first."""
-        ts_settled = 0
+        """Reported - reckoned by the newest report that has settled; None before the first.
+
+        A change that is told later, of a time before that report, still explains it.
+        """
         while self._reports and self._reports[0].ts_recv + self._settle_ns <= now_ns:
-            report = self._reports.popleft()
-            self.difference = report.total - (amount - self.since(report.ts))
-            ts_settled = report.ts
-        while self._changes and self._changes[0].ts < ts_settled:
-            self._changes.popleft()
+            self._settled = self._reports.popleft()
+        settled = self._settled
+        if settled is not None:
+            self.difference = settled.total - (amount - self.since(settled.ts))
+            while self._changes and self._changes[0].ts < settled.ts:
+                self._changes.popleft()
         return self.difference

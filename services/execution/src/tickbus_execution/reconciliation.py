@@ -1,0 +1,223 @@
+"""Comparing the account with what we know: orders, fills, payments, balances, positions.
+
+Each correction is followed by the difference that it corrects; what nothing corrects is a
+difference by itself. `Reconciliation` is the part of the execution core that does it.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from tickbus.events import (
+    AccountReconciled,
+    AccountUpdated,
+    BalanceAdjusted,
+    DifferenceFound,
+    DifferenceKind,
+    Event,
+    Fill,
+    OrderAccepted,
+    ReconciliationCause,
+    SetTimer,
+)
+from tickbus.order import Order
+from tickbus_execution.account_books import SETTLE_NS, Unexplained
+from tickbus_execution.differences import Findings, explained
+from tickbus_execution.external import EXTERNAL
+from tickbus_execution.memory import Memory
+from tickbus_execution.venue import (
+    AccountReport,
+    ForeignFill,
+    OrderReport,
+    PaymentsReport,
+    VenueReconcile,
+    VenueSnapshot,
+    VenueStatus,
+)
+
+PARKED_NS = 3_000_000_000
+"""For how long a fill of an order that the venue's id does not lead to waits for a better name."""
+PARKED_TIMER = "parked fills"
+COMPARE_TIMER = "compare balances"
+Events = Sequence[Event]
+
+
+class Reconciliation(Memory):
+    """What looking at the account brings to light; see the module's first lines."""
+
+    compares_balances = True
+    """False where nobody but us moves the balances."""
+
+    def __init__(self, venue: str) -> None:
+        super().__init__(venue)
+        self.findings = Findings()
+        self._parked: dict[tuple[str, str], ForeignFill] = {}
+        # Working orders that the venue did not list, and why it had been asked for its list.
+        self._doubted: dict[str, ReconciliationCause] = {}
+        self._cause = ReconciliationCause.PERIODIC
+        self._comparing = False
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether nothing is left of the last look: no question, no fill without a name."""
+        return not (self._doubted or self._parked) and self.books.is_settled
+
+    # -- what the rest of the core does ------------------------------------------------------------
+
+    def _report(self, report: OrderReport) -> Events:
+        raise NotImplementedError
+
+    def _fill(self, order: Order, cause: Event, fill: Fill, venue_order_id: str) -> Events:
+        raise NotImplementedError
+
+    def _ask(self, order_id: str, cause: Event) -> Event:
+        raise NotImplementedError
+
+    # -- history -----------------------------------------------------------------------------------
+
+    def _old_account(self, event: AccountUpdated) -> Events:
+        if not self.ts_opened:
+            self.ts_opened = event.ts_event
+        self.books.open(event)
+        return ()
+
+    def _old_look(self, event: AccountReconciled) -> Events:
+        self.ts_payments = max(self.ts_payments, event.ts_payments)
+        return ()
+
+    def _old_payment(self, event: BalanceAdjusted) -> Events:
+        self.books.adjust(event)
+        return ()
+
+    # -- a look ------------------------------------------------------------------------------------
+
+    def _reconcile(self, snapshot: VenueSnapshot) -> Events:
+        out: list[Event] = []
+        asked = 0
+        listed: set[str] = set()
+        self._cause = snapshot.cause
+        self.findings.begin()
+        for report in snapshot.open_orders:
+            out += self._report(report)
+            known = self._by_venue_id.get(report.venue_order_id, report.client_order_id)
+            listed |= {report.client_order_id, known}
+        for foreign in snapshot.fills:
+            out += self._foreign_fill(snapshot, foreign)
+        for order in list(self.orders.working()):
+            if order.client_order_id not in listed:
+                questions = self._missing(order, snapshot)
+                asked += len(questions)
+                out += questions
+                if questions:
+                    self._doubted[order.client_order_id] = snapshot.cause
+        out += self._payments(PaymentsReport(*_times(snapshot), snapshot.payments))
+        self.ts_payments = max(self.ts_payments, snapshot.ts_payments)
+        told = self._explained(out, snapshot.cause)
+        compared = AccountReconciled(
+            *_times(snapshot), self.venue, snapshot.cause, len(snapshot.open_orders),
+            len(snapshot.fills), asked, len(told) - len(out), len(snapshot.payments),
+            snapshot.ts_payments,
+        )  # fmt: skip
+        self.findings.end(compared)
+        return [*told, compared]
+
+    def _explained(self, events: Iterable[Event], cause: ReconciliationCause) -> list[Event]:
+        told = list(explained(events, cause))
+        self.findings.note(told)
+        return told
+
+    def _missing(self, order: Order, cause: Event) -> Events:
+        order_id = order.client_order_id
+        to_ask = order_id in self._waiting and order_id not in self._queries
+        sent = order.venue_order_id or order_id in self._submitted
+        if not (to_ask or sent or order.strategy_id == EXTERNAL):
+            return ()  # approved a moment ago and not sent yet, or waiting for its own answer
+        return (self._ask(order_id, cause),)
+
+    def _foreign_fill(self, cause: Event, foreign: ForeignFill) -> Events:
+        known = self._by_venue_id.get(foreign.venue_order_id)
+        order = self.orders.get(known) if known else None
+        if order is not None:
+            return self._fill(order, cause, foreign.fill, foreign.venue_order_id)
+        # It names its order by the venue's id alone. It may be ours, of which the venue's id is
+        # still on its way; booked as somebody else's, ours would stay open for ever.
+        self._parked[foreign.instrument_id, foreign.fill.fill_id] = foreign
+        return (self._look_at_parked_later(cause),)
+
+    def _look_at_parked_later(self, cause: Event) -> SetTimer:
+        at_ns = cause.ts_recv + PARKED_NS
+        return SetTimer(cause.ts_event, cause.ts_recv, PARKED_TIMER, at_ns)
+
+    def _look_at_parked(self, cause: Event) -> Events:
+        out: list[Event] = []
+        parked, self._parked = self._parked, {}
+        nameless = {o.instrument_id for o in self.orders.living() if not o.venue_order_id}
+        for foreign in parked.values():
+            known = self._by_venue_id.get(foreign.venue_order_id, "") in self.orders
+            if known or foreign.instrument_id in nameless:
+                again = self._foreign_fill(cause, foreign)
+                out += [event for event in again if not isinstance(event, SetTimer)]
+            else:
+                found = self._external_fill(cause, foreign)
+                out += self._explained(found, ReconciliationCause.PERIODIC)
+        return [*out, self._look_at_parked_later(cause)] if self._parked else out
+
+    def _external_fill(self, cause: Event, foreign: ForeignFill) -> Events:
+        out: list[Event] = []
+        fill = foreign.fill
+        report = OrderReport(
+            cause.ts_event, cause.ts_recv, "", foreign.instrument_id, foreign.venue_order_id,
+            VenueStatus.FILLED, fill.side, fill.quantity, fill.quantity,
+        )  # fmt: skip
+        order = self._find_or_adopt(report, out)
+        out += self._emit(OrderAccepted(*self._head(cause, order), foreign.venue_order_id))
+        out += self._fill(order, cause, foreign.fill, foreign.venue_order_id)
+        return out
+
+    # -- money -------------------------------------------------------------------------------------
+
+    def _payments(self, report: PaymentsReport) -> Events:
+        out: list[Event] = []
+        for payment in report.payments:
+            adjusted = BalanceAdjusted(
+                payment.ts_event, report.ts_recv, self.venue, payment.asset, payment.amount,
+                payment.cause, payment.reference, payment.instrument_id, payment.detail,
+            )  # fmt: skip
+            if self.books.adjust(adjusted):
+                out.append(adjusted)
+        return out
+
+    def _account(self, event: AccountReport) -> Events:
+        if not self.ts_opened:
+            self.ts_opened = event.ts_event
+        updated = AccountUpdated(
+            *_times(event), self.venue, event.balances, event.complete, event.positions
+        )
+        compares = self.compares_balances and self.books.report(event)
+        if not compares or self._comparing:
+            return (updated,)
+        self._comparing = True
+        return (updated, self._compare_later(event))
+
+    def _compare_later(self, cause: Event) -> SetTimer:
+        return SetTimer(*_times(cause), COMPARE_TIMER, cause.ts_recv + SETTLE_NS)
+
+    def _compare(self, cause: Event) -> Events:
+        found, look = self.books.settle(cause.ts_recv)
+        out: list[Event] = [self._unexplained(cause, each) for each in found]
+        self.findings.note(out)
+        if look:
+            out.append(VenueReconcile(*_times(cause)))
+        self._comparing = look or not self.books.is_settled
+        return [*out, self._compare_later(cause)] if self._comparing else out
+
+    def _unexplained(self, cause: Event, found: Unexplained) -> DifferenceFound:
+        is_position = "-" in found.name
+        kind = DifferenceKind.POSITION if is_position else DifferenceKind.BALANCE
+        asset = "" if is_position else f"asset={found.name} "
+        return DifferenceFound(
+            *_times(cause), "", EXTERNAL, self.venue, found.name if is_position else "", kind,
+            self._cause, f"{asset}expected={found.expected:f} reported={found.reported:f}",
+        )  # fmt: skip
+
+
+def _times(event: Event) -> tuple[int, int]:
+    return event.ts_event, event.ts_recv
