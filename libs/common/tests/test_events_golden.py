@@ -58,6 +58,8 @@ def _begins(now: Any, stored: Any) -> bool:
     # An event inside an event may have got new last fields just as well.
     if isinstance(now, list) and isinstance(stored, list):
         return len(now) >= len(stored) and all(map(_begins, now, stored))
+    if isinstance(now, dict) and isinstance(stored, dict):
+        return all(key in now and _begins(now[key], stored[key]) for key in stored)
     return bool(now == stored)
 
 

@@ -29,7 +29,9 @@ from tickbus_execution.service import build
 from tickbus_testkit.processes import ServiceProcess, free_port
 
 T = TypeVar("T")
-BTC = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"))
+STEPS = (Decimal("0.01"), Decimal("0.00001"))
+BTC = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", *STEPS)
+PERP = Instrument("sim", "BTC-USDT-PERP", "BTCUSDT", "BTC", "USDT", *STEPS)
 
 
 class Bench:
@@ -40,17 +42,26 @@ class Bench:
         self.bus = MemoryBus()
         self.said: list[Any] = []
         self.shell: Shell | None = None
+        self.instrument = BTC
+        self.adapter, self.api_path = "binance", "/ws-api/v3"
+
+    def trade_futures(self) -> None:
+        """From the next start on at the exchange's USD-M futures."""
+        self.instrument = PERP
+        self.adapter, self.api_path = "binance-usdm", "/ws-fapi/v1"
 
     async def start(self, **execution: Any) -> None:
         """A new process of the service, on the stream as it is."""
         if not self.said:
-            await self.bus.kv_put("instruments", "sim.BTC-USDT", codec.encode_value(BTC))
+            name = self.instrument.instrument_id
+            await self.bus.kv_put("instruments", f"sim.{name}", codec.encode_value(self.instrument))
             await self.bus.follow(["orders.event.>", "orders.account.>"], 1, self._keep)
         address = self.exchange.health_url.removeprefix("http://")
         venue = {
-            "name": "sim", "adapter": "binance", "rest_url": f"http://{address}",
-            "ws_url": f"ws://{address}", "ws_api_url": f"ws://{address}/ws-api/v3",
-            "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
+            "name": "sim", "adapter": self.adapter, "rest_url": f"http://{address}",
+            "ws_url": f"ws://{address}", "ws_api_url": f"ws://{address}{self.api_path}",
+            "instruments": [self.instrument.instrument_id],
+            "fees": {"maker": "0.001", "taker": "0.001"},
         }  # fmt: skip
         keys = {"TICKBUS_VENUE_API_KEY": "sim-key", "TICKBUS_VENUE_API_SECRET": "sim-secret"}
         quick = {"request_timeout_s": 0.5, "reconcile_interval_s": 0.5} | execution
@@ -85,12 +96,15 @@ class Bench:
         payload = codec.encode([event])
         await self.bus.publish_durable(subjects.of(event), payload, message_id(event))
 
-    async def order(self, n: int, price: str | None = None, quantity: str = "0.001") -> str:
-        """Approve a BUY, at the market without `price`; its id."""
+    async def order(
+        self, n: int, price: str | None = None, quantity: str = "0.001", side: Side = Side.BUY
+    ) -> str:
+        """Approve an order, at the market without `price`; its id."""
         now = time.time_ns()
         kind = OrderType.MARKET if price is None else OrderType.LIMIT
         order = SubmitOrder(
-            now, now, f"s-r-{n}", "s", "sim", "BTC-USDT", Side.BUY, kind, Decimal(quantity),
+            now, now, f"s-r-{n}", "s", "sim", self.instrument.instrument_id, side, kind,
+            Decimal(quantity),
             None if price is None else Decimal(price),
         )  # fmt: skip
         await self.want(OrderApproved(now, now, order))
@@ -99,7 +113,8 @@ class Bench:
     async def cancel(self, order_id: str) -> None:
         """Approve a cancel."""
         now = time.time_ns()
-        wish = CancelOrder(now, now, f"c-{order_id}", order_id, "s", "sim", "BTC-USDT")
+        name = self.instrument.instrument_id
+        wish = CancelOrder(now, now, f"c-{order_id}", order_id, "s", "sim", name)
         await self.want(CancelApproved(now, now, wish))
 
     def all(self, kind: type[T], order_id: str = "") -> list[T]:
@@ -139,6 +154,13 @@ class Bench:
     def disconnect(self) -> None:
         """Cut every socket at the exchange."""
         httpx.post(f"{self.exchange.health_url}/admin/disconnect").raise_for_status()
+
+    def act(self, path: str, **body: Any) -> Any:
+        """Do something by hand at the exchange."""
+        url = f"{self.exchange.health_url}/admin/{path}"
+        answer = httpx.post(url, json={name: str(value) for name, value in body.items()})
+        assert answer.is_success, answer.text
+        return answer.json()
 
     def truth(self) -> Any:
         """The exchange's own ledger."""

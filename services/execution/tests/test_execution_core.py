@@ -338,6 +338,15 @@ def test_fill_of_a_stranger_is_booked_as_external_once_no_order_of_ours_can_be_m
     assert core.handle(parked_timer(6)) == []
 
 
+def test_looking_often_does_not_put_off_the_fill_of_a_stranger() -> None:
+    core = a_core()
+    strange = ForeignFill("BTC-USDT", "900", a_fill("9"))
+    core.handle(VenueSnapshot(NOW, NOW, (), (strange,)))
+    again = NOW + 1_000_000_000
+    assert SetTimer not in kinds(core.handle(VenueSnapshot(again, again, (), (strange,))))
+    assert OrderFilled in kinds(core.handle(parked_timer()))
+
+
 @pytest.mark.parametrize("restarted", [True, False])
 def test_own_fill_whose_order_has_no_venue_id_yet_is_never_booked_as_external(
     restarted: bool,

@@ -177,3 +177,41 @@ async def test_session_that_drops_events_is_made_whole_by_looking(bench: Any) ->
     await bench.hear(OrderFilled, order_id)
     bench.fault()
     await same_as_the_exchange(bench)
+
+
+async def test_fill_for_an_uncached_instrument(bench: Any) -> None:
+    """nautilus_trader#3775: a fill of an instrument nobody had loaded was dropped; it was held."""
+    await bench.start(reconcile_interval_s=60)
+    order = {"symbol": "ETHUSDT", "side": "BUY", "type": "MARKET"}
+    bench.act("orders", **order, quantity="0.05")
+    filled = await bench.hear(OrderFilled)
+    assert (filled.instrument_id, filled.strategy_id) == ("ETH-USDT", "external")
+    bench.act("orders", **order, quantity="0.06")
+    await bench.until(lambda: len(bench.truth()["fills"]) == len(bench.all(OrderFilled)))
+
+    # From now on it is looked at like any other, by this process and by the next.
+    bench.fault(drop_user=1.0, seed=1)
+    bench.act("orders", **order, quantity="0.07")
+    bench.disconnect()
+    bench.fault()
+    await bench.until(lambda: len(bench.truth()["fills"]) == len(bench.all(OrderFilled)))
+    await bench.stop()
+    bench.act("orders", **order, quantity="0.08")
+    await bench.start()
+    await bench.until(lambda: len(bench.truth()["fills"]) == len(bench.all(OrderFilled)))
+    fills = [e.fill.fill_id for e in bench.all(OrderFilled)]
+    assert sorted(fills) == sorted(str(f["id"]) for f in bench.truth()["fills"])
+
+
+async def test_report_on_a_symbol_that_cannot_be_named_is_kept_with_its_bytes(bench: Any) -> None:
+    """What can never be booked must not be lost without a trace either."""
+    await bench.start()
+    _, gateway = bench.running.spec.edges
+    stray = b'{"e": "executionReport", "s": "NOSUCHUSDT"}'
+    gateway._on_messages([stray])
+    counted = bench.running.telemetry.errors
+    await bench.until(lambda: counted.get("malformed"))
+    assert counted["report_of_unknown_symbol"] == 1
+    messages = [await bench.bus.read(n) for n in range(1, await bench.bus.last_sequence() + 1)]
+    kept = [m.payload for m in messages if m.subject == "quarantine.execution"]
+    assert any(stray in payload for payload in kept)

@@ -180,7 +180,10 @@ class FillsView(View):
 
 
 class PositionView(View):
-    """One position, valued at `mark`; P&L in quote currency, fees only in `net_pnl`."""
+    """One position, valued at `mark`; P&L in quote currency, fees only in `net_pnl`.
+
+    `reported` is what the venue says of a derivative's quantity; `difference` needs a person.
+    """
 
     symbol: str
     instrument_id: str
@@ -194,6 +197,8 @@ class PositionView(View):
     net_pnl: Exact
     fills: int
     updated_at: str | None
+    reported: Exact | None
+    difference: Exact | None
 
     @classmethod
     def of(cls, record: PositionRecord, symbol: str) -> "PositionView":
@@ -241,13 +246,17 @@ class BalanceView(View):
 
 
 class DifferenceView(View):
-    """A balance on which the books and the venue disagree: `difference` = reported - amount."""
+    """A balance on which the books and the venue disagree: `difference` = reported - amount.
+
+    Or a position: then `instrument_id` is set and `asset` is empty.
+    """
 
     venue: str
     asset: str
     amount: Exact
     reported: Exact | None
     difference: Exact | None
+    instrument_id: str = ""
 
 
 class PortfolioView(View):
@@ -303,6 +312,18 @@ class PortfolioView(View):
                     difference=d.difference,
                 )
                 for d in answer.differences
+            ]
+            + [
+                DifferenceView(
+                    venue=p.venue,
+                    asset="",
+                    amount=p.quantity,
+                    reported=p.reported,
+                    difference=p.difference,
+                    instrument_id=p.instrument_id,
+                )
+                for p in answer.positions
+                if p.difference
             ],
             **{name: getattr(answer, name) for name in names},
         )

@@ -49,7 +49,8 @@ class Reconciliation(Memory):
     def __init__(self, venue: str) -> None:
         super().__init__(venue)
         self.findings = Findings()
-        self._parked: dict[tuple[str, str], ForeignFill] = {}
+        # Fills that wait for the name of their order, and since when.
+        self._parked: dict[tuple[str, str], tuple[int, ForeignFill]] = {}
         # Working orders that the venue did not list, and why it had been asked for its list.
         self._doubted: dict[str, ReconciliationCause] = {}
         self._cause = ReconciliationCause.PERIODIC
@@ -139,22 +140,26 @@ class Reconciliation(Memory):
             return self._fill(order, cause, foreign.fill, foreign.venue_order_id)
         # It names its order by the venue's id alone. It may be ours, of which the venue's id is
         # still on its way; booked as somebody else's, ours would stay open for ever.
-        self._parked[foreign.instrument_id, foreign.fill.fill_id] = foreign
-        return (self._look_at_parked_later(cause),)
+        waited = bool(self._parked)
+        key = (foreign.instrument_id, foreign.fill.fill_id)
+        self._parked.setdefault(key, (cause.ts_recv, foreign))
+        # Setting the timer again would put it off with each look.
+        return () if waited else (self._look_at_parked_later(cause),)
 
     def _look_at_parked_later(self, cause: Event) -> SetTimer:
-        at_ns = cause.ts_recv + PARKED_NS
-        return SetTimer(cause.ts_event, cause.ts_recv, PARKED_TIMER, at_ns)
+        return SetTimer(*_times(cause), PARKED_TIMER, cause.ts_recv + PARKED_NS)
 
     def _look_at_parked(self, cause: Event) -> Events:
         out: list[Event] = []
         parked, self._parked = self._parked, {}
         nameless = {o.instrument_id for o in self.orders.living() if not o.venue_order_id}
-        for foreign in parked.values():
-            known = self._by_venue_id.get(foreign.venue_order_id, "") in self.orders
-            if known or foreign.instrument_id in nameless:
-                again = self._foreign_fill(cause, foreign)
-                out += [event for event in again if not isinstance(event, SetTimer)]
+        for key, (since, foreign) in parked.items():
+            known = self._by_venue_id.get(foreign.venue_order_id)
+            order = self.orders.get(known) if known else None
+            if order is not None:
+                out += self._fill(order, cause, foreign.fill, foreign.venue_order_id)
+            elif foreign.instrument_id in nameless or cause.ts_recv < since + PARKED_NS:
+                self._parked[key] = (since, foreign)
             else:
                 found = self._external_fill(cause, foreign)
                 out += self._explained(found, ReconciliationCause.PERIODIC)

@@ -37,6 +37,7 @@ from tickbus.order import Order, Orders, client_order_id_of
 from tickbus.portfolio import Portfolio, assets, is_derivative, moves_of
 from tickbus_ledger.changes import Books, Changes, Entry, FillRow, Key
 from tickbus_ledger.config import LedgerConfig
+from tickbus_ledger.held import HeldPositions
 from tickbus_ledger.journal import COUNTER_ACCOUNTS, FILL, BookAccount, Journal
 from tickbus_ledger.log import (
     GAP,
@@ -81,7 +82,9 @@ class LedgerCore:
         self.tainted = False
         self._orders = Orders()
         self._portfolio = Portfolio()
-        self._journal = Journal(self._portfolio, self._config.settle_ms * 1_000_000, books)
+        settle_ns = self._config.settle_ms * 1_000_000
+        self._journal = Journal(self._portfolio, settle_ns, books)
+        self._held = HeldPositions(self._portfolio, settle_ns)
         self._profits = Profits(self._portfolio, self._config.currency, books)
         self._sequences: dict[str, int] = {}
         self._fill_keys = dict(books.fill_keys)
@@ -208,6 +211,7 @@ class LedgerCore:
         with localcontext(prec=DIGITS):
             if isinstance(event, AccountUpdated):
                 self._journal.report(sequence, event)
+                self._held.report(event)
                 return
             if isinstance(event, BalanceAdjusted):
                 self._adjust(sequence, event, notes)
@@ -274,6 +278,7 @@ class LedgerCore:
             self._ts_forgotten = max(self._ts_forgotten, self._fill_keys.pop(oldest))
         self._fills_count += 1
         self._fills.append(FillRow(sequence, event, notes.value))
+        self._held.fill(event)
         realized = self._profits.fill(event, notes)
         entry = Entry(
             sequence, FILL, fill.fill_id, event.venue, event.instrument_id, strategy_of(event),
@@ -352,7 +357,7 @@ class LedgerCore:
             ts_recv=self._now_ns,
             sequence=self.position,
             currency=currency,
-            positions=self._profits.records(),
+            positions=tuple(self._held.beside(self._profits.records(), self._now_ns)),
             balances=tuple(self._journal.reports(self._now_ns)),
             **self._profits.sums()._asdict(),
             equity=equity,

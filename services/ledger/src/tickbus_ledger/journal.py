@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 
+from tickbus.comparison import Comparison
 from tickbus.events import AccountUpdated, AdjustmentCause, BalanceReport
 from tickbus.portfolio import Portfolio
 from tickbus_ledger.changes import Account, Books, Entry, Key, Posting
-from tickbus.comparison import Comparison
 
 ZERO = Decimal(0)
 FILL = "FILL"

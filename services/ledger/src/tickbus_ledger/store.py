@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from tickbus.comparison import KEPT_MAX
 from tickbus.config import ConfigError
 from tickbus.events import OrderFilled
 from tickbus.order import CLOSED_ORDERS_MAX, TERMINAL
@@ -13,7 +14,6 @@ from tickbus.portfolio import Drawdown
 from tickbus_ledger import rows
 from tickbus_ledger.backfill import backfill
 from tickbus_ledger.changes import Books
-from tickbus.comparison import KEPT_MAX
 from tickbus_ledger.core import KEYS_MAX
 from tickbus_ledger.history import History
 from tickbus_ledger.journal import FILL, OPENING

@@ -145,8 +145,3 @@ class PortfolioUpdated(Event, frozen=True):
     def differences(self) -> tuple[BalanceReport, ...]:
         """Balances on which the venue and the books disagree."""
         return tuple(balance for balance in self.balances if balance.difference)
-
-    @property
-    def position_differences(self) -> tuple[PositionRecord, ...]:
-        """Positions on which the venue and the books disagree."""
-        return tuple(position for position in self.positions if position.difference)

@@ -1,0 +1,182 @@
+"""Money that moves, with and without our orders: the ledger's books are the exchange's, exactly."""
+
+import asyncio
+import random
+from decimal import Decimal
+from typing import Any
+
+from tickbus import codec
+from tickbus.events import (
+    AccountReconciled,
+    AccountUpdated,
+    AdjustmentCause,
+    BalanceAdjusted,
+    DifferenceFound,
+    DifferenceKind,
+    OrderFilled,
+    Side,
+    TimerFired,
+)
+from tickbus_execution.external import EXTERNAL
+from tickbus_ledger.config import LedgerConfig
+from tickbus_ledger.core import LedgerCore
+
+D = Decimal
+LATER_NS = 3_600_000_000_000
+
+
+async def the_books(bench: Any) -> LedgerCore:
+    """The ledger's books of all that execution has said."""
+    core = LedgerCore(LedgerConfig(), ("BTC-USDT",))
+    for sequence in range(1, await bench.bus.last_sequence() + 1):
+        message = await bench.bus.read(sequence)
+        (event,) = codec.decode(message.payload).events
+        core.fold(sequence, event)
+        last = event.ts_recv
+    core.handle(TimerFired(last, last + LATER_NS, "anything"))
+    core.handle(TimerFired(last, last + LATER_NS, "portfolio"))
+    return core
+
+
+async def eventually_equal(bench: Any, differs: Any) -> None:
+    """Wait until `differs` finds nothing between the books and the exchange."""
+    found: Any = "nothing compared yet"
+    for _ in range(200):
+        found = differs((await the_books(bench)).portfolio(), bench.truth())
+        if not found:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(found)
+
+
+def futures_differ(portfolio: Any, truth: Any) -> list[str]:
+    """Wallet, positions, fees and fills of the futures account."""
+    theirs = truth["futures"]
+    found = []
+    (wallet,) = (b.amount for b in portfolio.balances if b.asset == "USDT")
+    if wallet != D(theirs["wallet"]):
+        found.append(f"wallet {wallet} != {theirs['wallet']}")
+    ours = {p.instrument_id: p for p in portfolio.positions}
+    for symbol, position in theirs["positions"].items():
+        name = f"{symbol.removesuffix('USDT')}-USDT-PERP"
+        held = ours[name].quantity if name in ours else None
+        if held != D(position["quantity"]):
+            found.append(f"{name} {held} != {position['quantity']}")
+    paid = sum((p.fees for p in ours.values()), D(0))
+    fees = sum((D(f["commission"]) for f in theirs["fills"]), D(0))
+    if paid != fees or portfolio.fills != len(theirs["fills"]):
+        found.append(f"fees {paid} != {fees}, fills {portfolio.fills} != {len(theirs['fills'])}")
+    return [*found, *(f"difference: {b}" for b in portfolio.differences)]
+
+
+async def trade_at_random(bench: Any, rng: random.Random, first: int, count: int) -> None:
+    """Orders of both sides, at the market and around it, some of them cancelled."""
+    price = D(bench.truth()["last_prices"]["BTCUSDT"])
+    for n in range(first, first + count):
+        side, quantity = rng.choice(list(Side)), D(rng.randint(1, 40)) / 1000
+        limit = None
+        if rng.random() < 0.5:
+            limit = str((price * D(rng.randint(995, 1005)) / 1000).quantize(D("0.1")))
+        order_id = await bench.order(n, limit, str(quantity), side)
+        if limit is not None and rng.random() < 0.5:
+            await bench.cancel(order_id)
+        await asyncio.sleep(0.01)
+
+
+async def test_futures_books_equal_the_exchange_s_whatever_moves_the_wallet(bench: Any) -> None:
+    bench.trade_futures()
+    await bench.start()
+    rng = random.Random(7)
+    await trade_at_random(bench, rng, 1, 30)
+    await bench.order(100, None, "0.02")
+    await bench.hear(OrderFilled, "s-r-100")
+    bench.act("funding", rate="0.0003")
+    bench.act("futures/transfer", amount="1234.56789")
+    await bench.until(lambda: len(bench.all(BalanceAdjusted)) >= 2)
+
+    bench.fault(drop_user=0.3, duplicate_user=0.2, seed=3)
+    await trade_at_random(bench, rng, 200, 30)
+    bench.act("funding", rate="-0.0005")
+    bench.act("futures/transfer", amount="-34.5")
+    bench.fault()
+
+    bench.act("futures/orders", symbol="ETHUSDT", side="BUY", type="MARKET", quantity="0.05")
+    await bench.order(300, None, "0.05")
+    await bench.hear(OrderFilled, "s-r-300")
+    bench.act("futures/liquidate", symbol="BTCUSDT")
+    await eventually_equal(bench, futures_differ)
+    truth = bench.truth()["futures"]
+    causes = [e.cause for e in bench.all(BalanceAdjusted)]
+    told = [i for i in truth["income"] if i["incomeType"] in ("FUNDING_FEE", "TRANSFER")]
+    assert len(causes) == len(told), "each once"
+    assert {AdjustmentCause.FUNDING, AdjustmentCause.TRANSFER} == set(causes)
+    forced = [e for e in bench.all(OrderFilled) if e.instrument_id == "ETH-USDT-PERP"]
+    assert [e.strategy_id for e in forced] == [EXTERNAL]
+
+
+async def test_what_was_paid_while_we_were_away_is_found_and_said(bench: Any) -> None:
+    bench.trade_futures()
+    await bench.start()
+    await bench.order(1, None, "0.02")
+    await bench.hear(OrderFilled, "s-r-1")
+    bench.act("funding", rate="0.0001")
+    await bench.until(lambda: len(bench.all(BalanceAdjusted)) == 1)
+    await bench.stop()
+    bench.act("funding", rate="0.0002")
+    bench.act("futures/transfer", amount="10")
+    await bench.start()
+    await bench.until(lambda: len(bench.all(BalanceAdjusted)) == 3)
+    missed = [d for d in bench.all(DifferenceFound) if d.kind is DifferenceKind.MISSED_PAYMENT]
+    assert len(missed) == 2
+    await bench.restart()
+    await eventually_equal(bench, futures_differ)
+    assert len(bench.all(BalanceAdjusted)) == 3, "found again, it is the same"
+
+
+async def test_deposit_on_spot_is_a_transfer(bench: Any) -> None:
+    await bench.start()
+    await bench.hear(AccountUpdated)
+    bench.fault(duplicate_user=1.0, seed=1)
+    bench.act("transfer", asset="USDT", amount="250.5")
+    bench.act("transfer", asset="BTC", amount="-0.25")
+    await bench.until(lambda: len(bench.all(BalanceAdjusted)) == 2)
+    bench.fault()
+
+    def differ(portfolio: Any, truth: Any) -> list[str]:
+        totals = {asset: D(b["total"]) for asset, b in truth["balances"].items()}
+        wrong = [b for b in portfolio.balances if b.amount != totals.get(b.asset, 0)]
+        return [str(b) for b in [*wrong, *portfolio.differences]]
+
+    await eventually_equal(bench, differ)
+    amounts = [(e.asset, e.amount) for e in bench.all(BalanceAdjusted)]
+    assert amounts == [("USDT", D("250.5")), ("BTC", D("-0.25"))]
+
+
+async def test_transfer_on_spot_while_we_were_away_is_a_difference_that_is_told(
+    bench: Any,
+) -> None:
+    """Keys that trade may not list transfers: a person must say what it was."""
+    await bench.start()
+    await bench.stop()
+    bench.act("transfer", asset="USDT", amount="77")
+    await bench.start()
+    await bench.until(lambda: [d for d in bench.all(DifferenceFound) if "USDT" in d.detail])
+    (found,) = bench.all(DifferenceFound)
+    assert (found.kind, found.client_order_id) == (DifferenceKind.BALANCE, "")
+    words = dict(word.split("=") for word in found.detail.split())
+    assert D(words["reported"]) - D(words["expected"]) == 77
+    (shown,) = (await the_books(bench)).portfolio().differences
+    assert (shown.asset, shown.difference) == ("USDT", 77)
+    assert bench.all(AccountReconciled)
+
+
+async def test_position_from_before_our_books_is_a_difference_that_is_told(bench: Any) -> None:
+    bench.trade_futures()
+    bench.act("futures/orders", symbol="BTCUSDT", side="SELL", type="MARKET", quantity="0.3")
+    await bench.start()
+    await bench.until(lambda: bench.all(DifferenceFound))
+    (found,) = bench.all(DifferenceFound)
+    assert (found.kind, found.instrument_id) == (DifferenceKind.POSITION, "BTC-USDT-PERP")
+    assert found.detail == "expected=0 reported=-0.3"
+    (position,) = (await the_books(bench)).portfolio().positions
+    assert (position.quantity, position.reported, position.difference) == (0, D("-0.3"), D("-0.3"))
