@@ -5,7 +5,7 @@ import random
 from decimal import Decimal
 from typing import Any
 
-from tickbus import codec
+from tickbus import codec, reconcile_api
 from tickbus.events import (
     AccountReconciled,
     AccountUpdated,
@@ -14,6 +14,7 @@ from tickbus.events import (
     DifferenceFound,
     DifferenceKind,
     OrderFilled,
+    ReconciliationCause,
     Side,
     TimerFired,
 )
@@ -168,6 +169,37 @@ async def test_transfer_on_spot_while_we_were_away_is_a_difference_that_is_told(
     (shown,) = (await the_books(bench)).portfolio().differences
     assert (shown.asset, shown.difference) == ("USDT", 77)
     assert bench.all(AccountReconciled)
+
+
+async def test_whoever_asks_is_told_what_a_look_at_the_account_brings_to_light(
+    bench: Any,
+) -> None:
+    await bench.start(reconcile_interval_s=60)
+    subject = reconcile_api.subject("sim")
+
+    async def ask() -> Any:
+        answer = await bench.bus.request(subject, b"", 20.0)
+        return codec.decode_value(answer, reconcile_api.Answer)
+
+    clean = await ask()
+    assert clean.reconciled.cause is ReconciliationCause.ASKED
+    assert (clean.differences, clean.standing, clean.settled) == ((), (), True)
+    bench.fault(drop_user=1.0, seed=1)
+    bench.act("orders", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.02")
+    bench.act("transfer", asset="USDT", amount="-5")
+    bench.fault()
+    report = await ask()
+    assert report.settled
+    kinds = {found.kind for found in report.differences}
+    assert kinds == {"EXTERNAL_ORDER", "EXTERNAL_FILL", "BALANCE"}
+    assert [found.kind for found in report.standing] == [DifferenceKind.BALANCE]
+    again = await ask()
+    assert again.differences == (), "told once"
+    assert [found.detail.split()[0] for found in again.standing] == ["asset=USDT"]
+    bench.exchange.kill()
+    await bench.until(bench.running.waiting)
+    refused = await ask()
+    assert isinstance(refused, reconcile_api.ReconcileRefusal)
 
 
 async def test_position_from_before_our_books_is_a_difference_that_is_told(bench: Any) -> None:

@@ -31,12 +31,13 @@ def actor() -> str:
 
 
 def ask(
-    arguments: argparse.Namespace, method: str, path: str, body: dict[str, Any] | None = None
-) -> tuple[int, Any]:
+    arguments: argparse.Namespace, method: str, path: str, body: dict[str, Any] | None = None,
+    *, timeout_s: float = TIMEOUT_S,
+) -> tuple[int, Any]:  # fmt: skip
     """The status and the JSON of an answer. Raises CliError for a problem."""
     url = arguments.api_url or find(arguments.data_dir)[1]["api_url"]
     try:
-        with httpx.Client(base_url=url, timeout=TIMEOUT_S) as http:
+        with httpx.Client(base_url=url, timeout=timeout_s) as http:
             answer = http.request(method, path, json=body)
             data = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -42,6 +42,7 @@ COMMANDS = {
     "history": Command("tickbus_cli.history", "list past orders, fills, profit and loss"),
     "ledger": Command("tickbus_cli.ledger", "explain a balance"),
     "audit": Command("tickbus_cli.audit", "check that the books are what happened"),
+    "reconcile": Command("tickbus_cli.reconcile", "compare the accounts at the venues now"),
     "replay": Command("tickbus_cli.replay", "run recorded market data through the platform"),
     "inspect": Command("tickbus_cli.inspect", "show what a capture holds"),
     "conformance": Command("tickbus_cli.conformance", "check what a feed publishes"),

@@ -33,11 +33,15 @@ class Comparison:
     report, and the oldest report is not compared.
     """
 
-    def __init__(self, settle_ns: int, ts_blind: int = 0) -> None:
-        """Reports before `ts_blind` are not compared: the changes after them are not known here."""
+    def __init__(self, settle_ns: int, ts_blind: int = 0, *, eager: bool = False) -> None:
+        """Reports before `ts_blind` are not compared: the changes after them are not known here.
+
+        With `eager` a report that agrees is not kept waiting for what might explain it.
+        """
         self.difference: Decimal | None = None
         self._settle_ns = settle_ns
         self._ts_blind = ts_blind
+        self._eager = eager
         self._settled: _Report | None = None
         self._changes: deque[_Change] = deque(maxlen=KEPT_MAX)
         self._reports: deque[_Report] = deque(maxlen=KEPT_MAX)
@@ -63,17 +67,21 @@ class Comparison:
         """The venue's time of the report that `settle` compared last; 0 before the first."""
         return 0 if self._settled is None else self._settled.ts
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether every report has been compared."""
-        return not self._reports
+    def waits(self, ts_recv: int) -> bool:
+        """Whether a report that came until `ts_recv` (ns, ours) has not been compared yet."""
+        return bool(self._reports) and self._reports[0].ts_recv <= ts_recv
 
     def settle(self, now_ns: int, amount: Decimal) -> Decimal | None:
         """Reported - reckoned by the newest report that has settled; None before the first.
 
         A change that is told later, of a time before that report, still explains it.
         """
-        while self._reports and self._reports[0].ts_recv + self._settle_ns <= now_ns:
+        while self._reports:
+            first = self._reports[0]
+            waited = first.ts_recv + self._settle_ns <= now_ns
+            agrees = self._eager and first.total == amount - self.since(first.ts)
+            if not (waited or agrees):
+                break
             self._settled = self._reports.popleft()
         settled = self._settled
         if settled is not None:

@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from tickbus import __version__
-from tickbus_api import candles, deadletters, history, killing, orders, reading, risk
+from tickbus_api import candles, deadletters, history, killing, orders, reading, reconciling, risk
 from tickbus_api.gateway import Gateway
 from tickbus_api.guarding import guard
 from tickbus_api.problems import PROBLEM_JSON, Problem
@@ -39,6 +39,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.include_router(candles.router)
     app.include_router(orders.router)
     app.include_router(killing.router)
+    app.include_router(reconciling.router)
     app.include_router(risk.router)
     app.include_router(history.router)
     app.include_router(deadletters.router)

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
@@ -62,15 +62,17 @@ class Gateway:
     """The gateway's operations; usable once `context` is set."""
 
     def __init__(
-        self, core: ApiCore, config: ApiConfig, run_id: str, venue: str, killswitch: KillSwitch
-    ) -> None:
+        self, core: ApiCore, config: ApiConfig, run_id: str, venues: Sequence[str],
+        killswitch: KillSwitch,
+    ) -> None:  # fmt: skip
         self.core = core
         self.killswitch = killswitch
         self.config = config
         self.context: Context | None = None
         self.waiters = Waiters()
         self._run_id = run_id
-        self._venue = venue
+        self.venues = tuple(venues)
+        self._venue = venues[0]
         self._orders = 0
         self._commands = 0
 

@@ -59,7 +59,7 @@ def build(settings: Settings) -> ServiceSpec:
         core,
         configuration(settings),
         settings.run_id,
-        settings.venue.name,
+        [venue.name for venue in settings.venues],
         KillSwitch.of(settings),
     )
     return ServiceSpec(

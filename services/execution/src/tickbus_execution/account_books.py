@@ -18,6 +18,7 @@ from tickbus_execution.venue import AccountReport
 ZERO = Decimal(0)
 SETTLE_NS = 5_000_000_000
 """How long after a report what explains it may still be told."""
+EVER = 2**63
 PAYMENTS_MAX = 10_000
 DIGITS = 60
 
@@ -135,13 +136,17 @@ class AccountBooks:
         if name not in self._comparisons:
             # What moved it before this process lived is known as a sum only.
             ts_blind = self._touched.get(name, 0)
-            self._comparisons[name] = Comparison(SETTLE_NS, ts_blind)
+            self._comparisons[name] = Comparison(SETTLE_NS, ts_blind, eager=True)
         return self._comparisons[name]
 
+    def waits(self, ts_recv: int) -> bool:
+        """Whether a report that came until `ts_recv` (ns, ours) has not been compared yet."""
+        return any(comparison.waits(ts_recv) for comparison in self._comparisons.values())
+
     @property
-    def is_settled(self) -> bool:
-        """Whether every report has been compared."""
-        return all(comparison.is_settled for comparison in self._comparisons.values())
+    def unexplained(self) -> Iterable[str]:
+        """Names of which the venue reports something else than we expect."""
+        return [name for name, difference in self._told.items() if difference]
 
     def settle(self, now_ns: int) -> tuple[list[Unexplained], bool]:
         """Differences that are news, and whether the account should be looked at for others."""

@@ -28,6 +28,8 @@ class Findings:
     def __init__(self) -> None:
         self.last: AccountReconciled | None = None
         self.found: list[DifferenceFound] = []
+        self.standing: dict[str, DifferenceFound] = {}
+        """By asset or instrument: what nothing explains, until the venue reports what we have."""
 
     def begin(self) -> None:
         """Another look has been taken."""

@@ -22,6 +22,7 @@ from tickbus_execution.guard import Guard, No
 from tickbus_execution.protocol import VenueProtocol
 from tickbus_execution.questions import QUESTIONS_AT_ONCE, Questions, failure
 from tickbus_execution.rate import VenueRate
+from tickbus_execution.reconciling import Reconciling
 from tickbus_execution.refusals import Action, Refusal, read_refusal
 from tickbus_execution.reports import Reports
 from tickbus_execution.session import Session
@@ -77,6 +78,9 @@ class Gateway:
         self._guard: Guard
         self._reports: Reports
         self._questions: Questions
+        self.reconciling = Reconciling(
+            core, lambda: getattr(self, "session", None), lambda: self._clock
+        )
         self._countdown: Countdown
         self._sharing: Sharing
         self._symbols: Symbols

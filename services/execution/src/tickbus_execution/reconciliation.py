@@ -19,7 +19,7 @@ from tickbus.events import (
     SetTimer,
 )
 from tickbus.order import Order
-from tickbus_execution.account_books import SETTLE_NS, Unexplained
+from tickbus_execution.account_books import EVER, Unexplained
 from tickbus_execution.differences import Findings, explained
 from tickbus_execution.external import EXTERNAL
 from tickbus_execution.memory import Memory
@@ -36,6 +36,7 @@ from tickbus_execution.venue import (
 PARKED_NS = 3_000_000_000
 """For how long a fill of an order that the venue's id does not lead to waits for a better name."""
 PARKED_TIMER = "parked fills"
+COMPARE_NS = 1_000_000_000
 COMPARE_TIMER = "compare balances"
 Events = Sequence[Event]
 
@@ -59,7 +60,9 @@ class Reconciliation(Memory):
     @property
     def is_compared(self) -> bool:
         """Whether nothing is left of the last look: no question, no fill without a name."""
-        return not (self._doubted or self._parked) and self.books.is_settled
+        last = self.findings.last
+        waits = last is not None and self.books.waits(last.ts_recv)
+        return not (self._doubted or self._parked or waits)
 
     # -- what the rest of the core does ------------------------------------------------------------
 
@@ -197,22 +200,25 @@ class Reconciliation(Memory):
             *_times(event), self.venue, event.balances, event.complete, event.positions
         )
         compares = self.compares_balances and self.books.report(event)
-        if not compares or self._comparing:
+        if not compares or (self._comparing and not event.complete):
             return (updated,)
-        self._comparing = True
-        return (updated, self._compare_later(event))
-
-    def _compare_later(self, cause: Event) -> SetTimer:
-        return SetTimer(*_times(cause), COMPARE_TIMER, cause.ts_recv + SETTLE_NS)
+        return (updated, *self._compare(event))
 
     def _compare(self, cause: Event) -> Events:
+        """Say what differs; a timer comes back to what may still be explained."""
         found, look = self.books.settle(cause.ts_recv)
-        out: list[Event] = [self._unexplained(cause, each) for each in found]
+        told = {each.name: self._unexplained(cause, each) for each in found}
+        out: list[Event] = list(told.values())
         self.findings.note(out)
+        standing = self.findings.standing | told
+        self.findings.standing = {n: standing[n] for n in self.books.unexplained if n in standing}
         if look:
             out.append(VenueReconcile(*_times(cause)))
-        self._comparing = look or not self.books.is_settled
-        return [*out, self._compare_later(cause)] if self._comparing else out
+        self._comparing = look or self.books.waits(EVER)
+        if self._comparing:
+            at_ns = cause.ts_recv + COMPARE_NS
+            out.append(SetTimer(*_times(cause), COMPARE_TIMER, at_ns))
+        return out
 
     def _unexplained(self, cause: Event, found: Unexplained) -> DifferenceFound:
         is_position = "-" in found.name

@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from tickbus import subjects
+from tickbus import reconcile_api, subjects
 from tickbus.codec import Hop
 from tickbus.config import ConfigError, Settings, nearest
 from tickbus.runtime import Lease, ServiceSpec
@@ -14,6 +14,7 @@ from tickbus_execution.core import ExecutionCore
 from tickbus_execution.gateway import Gateway
 from tickbus_execution.paper import PaperExecution, PaperVenue
 from tickbus_execution.protocol import VenueProtocol
+from tickbus_execution.reconciling import refuse
 from tickbus_execution.venue import Alarm, VenueCancel, VenueQuery, VenueReconcile, VenueSubmit
 
 _MODES = {"simulated": "venue", "testnet": "venue", "live": "venue"}
@@ -73,6 +74,7 @@ def build(settings: Settings) -> ServiceSpec:
                 VenueReconcile: gateway.look,
                 Alarm: gateway.alarm,
             },
+            responders={reconcile_api.subject(venue.name): gateway.reconciling.respond},
             # Stopped in the other order: the lease is given back when nothing more is sent.
             edges=(lease, gateway),
         )
@@ -94,6 +96,7 @@ def build(settings: Settings) -> ServiceSpec:
         durable=durable,
         watch=("instruments",),
         sinks={Alarm: _alarm},
+        responders={reconcile_api.subject(venue.name): partial(refuse, venue.name)},
     )
 
 
