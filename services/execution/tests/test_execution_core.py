@@ -39,6 +39,7 @@ from tickbus.events import (
 from tickbus.order import OrderState
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.venue import (
+    Alarm,
     ForeignFill,
     OrderReport,
     Outcome,
@@ -310,6 +311,13 @@ def test_answer_about_an_order_that_was_not_listed_is_a_difference_too() -> None
         DifferenceKind.ORDER_STATE, ReconciliationCause.CONNECTED,
     )  # fmt: skip
     assert kinds(core.handle(report(VenueStatus.CANCELED))) == [], "once"
+
+
+def test_overfill_is_booked_and_alarms() -> None:
+    core = a_core(approved(), report(VenueStatus.FILLED, "2", [a_fill("1", "2")]))
+    out: Any = core.handle(report(VenueStatus.FILLED, "3", [a_fill("2", "1")]))
+    assert kinds(out) == [OrderFilled, Alarm]
+    assert (out[1].kind, out[1].detail) == ("overfill", "order=s-r-1 quantity=2 filled=3")
 
 
 def test_fill_during_a_disconnect_is_found_in_the_history_of_the_account() -> None:

@@ -109,7 +109,7 @@ class RiskCore:
             OrderReplaced: self._order_event,
             OrderAccepted: self._order_event,
             OrderRejected: self._order_event,
-            OrderFilled: self._order_event,
+            OrderFilled: self._filled,
             OrderCanceled: self._order_event,
             OrderExpired: self._order_event,
             CancelRejected: self._order_event,
@@ -316,6 +316,13 @@ class RiskCore:
     def _order_event(self, event: Event) -> Events:
         self._book.fold(event)
         return ()
+
+    def _filled(self, event: OrderFilled) -> Events:
+        self._book.fold(event)
+        order = self._book.order(event.client_order_id)
+        if order is None or not order.is_overfilled:
+            return ()
+        return self._told(self._watch.overfill(order, event), event)
 
     def _market(self, event: BookTop | FeedStatus) -> Events:
         self._book.market(event)

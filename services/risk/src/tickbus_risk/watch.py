@@ -30,6 +30,7 @@ from tickbus.events import (
     TradingStateChanged,
 )
 from tickbus.limits import LimitError
+from tickbus.order import Order
 from tickbus_risk.config import RiskConfig
 from tickbus_risk.denial import plain
 from tickbus_risk.flatten import Flattening
@@ -44,6 +45,7 @@ TIMER = "risk-watch"
 SECOND_NS = 1_000_000_000
 MARKS_WAIT_NS = 30 * SECOND_NS
 """Losses wait so long after the start for books to price what is held; then old prices must do."""
+OVERFILLED_MAX = 10_000
 UNWATCHED = frozenset({subjects.MANUAL, subjects.RISK, "external"})
 """Strategy ids behind which no process stands that could say that it is alive."""
 
@@ -71,6 +73,8 @@ class Watch:
         self._desired: dict[str, SetTradingState] = {}
         self._states_told: dict[str, int] = {}
         self._tripped: dict[str, None] = {}
+        self._overfilled: dict[str, bool] = {}
+        """Orders that filled for more than they were for; whether that is on record."""
         self._live = False
         self._live_since = 0
         self._ts_heartbeat = 0
@@ -161,6 +165,8 @@ class Watch:
     def state_changed(self, event: TradingStateChanged) -> None:
         """An earlier process has done it."""
         self._put(event)
+        if event.cause is StopCause.OVERFILL:
+            self._overfilled[event.order_id] = True
         if event.actor != subjects.RISK:
             self._states_told[event.scope] = event.ts_recv
 
@@ -174,6 +180,35 @@ class Watch:
         )  # fmt: skip
         self._put(change)
         return (change, *self._cancel(change))
+
+    def overfill(self, order: Order, event: Event) -> Events:
+        """An order filled for more than it was for, which is a bug of the venue or of ours.
+
+        Everything stops, once per order: whoever resumes has seen it. What was told while risk was
+        down is judged at the start.
+        """
+        if self._overfilled.setdefault(order.client_order_id, False) or not self._live:
+            return ()
+        self._overfilled[order.client_order_id] = True
+        while len(self._overfilled) > OVERFILLED_MAX:
+            del self._overfilled[next(iter(self._overfilled))]
+        quantity, filled = order.quantity, order.filled_quantity
+        change = TradingStateChanged(
+            event.ts_event, event.ts_recv, GLOBAL, self.state_of(GLOBAL), TradingState.HALTED,
+            subjects.RISK,
+            f"OVERFILL order={order.client_order_id} quantity={quantity} filled={filled}",
+            StopCause.OVERFILL, quantity, filled, order_id=order.client_order_id,
+        )  # fmt: skip
+        self._put(change)
+        return (change, *self._cancel(change))
+
+    def _overfills(self, event: Recovered) -> list[Event]:
+        out: list[Event] = []
+        for order_id in [name for name, told in self._overfilled.items() if not told]:
+            order = self._book.order(order_id)
+            if order is not None:
+                out += self.overfill(order, event)
+        return out
 
     def _change_state(self, scope: str, wish: SetTradingState) -> Events:
         before = self.state_of(scope)
@@ -207,7 +242,7 @@ class Watch:
             self.flattening.begin(change.scope)
         elif change.after is TradingState.ACTIVE:
             self.flattening.end(change.scope)
-        if change.cause is not StopCause.MANUAL:
+        if change.cause not in (StopCause.MANUAL, StopCause.OVERFILL):
             self._tripped[change.scope] = None
         elif change.after is TradingState.ACTIVE:
             self._tripped.pop(change.scope, None)
@@ -276,6 +311,7 @@ class Watch:
         for scope, wish in self._desired.items():
             if self._is_news(scope, wish):
                 out += self._change_state(scope, wish)
+        out += self._overfills(event)
         self._book.losses.begin(event.ts_recv, self.config)
         return (*out, *self.beat(event), self._timer(event))
 

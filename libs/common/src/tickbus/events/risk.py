@@ -36,6 +36,7 @@ class StopCause(StrEnum):
     DAILY_LOSS = "DAILY_LOSS"
     DRAWDOWN = "DRAWDOWN"
     PROFIT_TARGET = "PROFIT_TARGET"
+    OVERFILL = "OVERFILL"
 
 
 class RiskAudit(Event, frozen=True):
@@ -84,6 +85,7 @@ class TradingStateChanged(RiskAudit, frozen=True):
     limit: Decimal | None = None
     value: Decimal | None = None
     flatten: bool = False
+    order_id: str = ""
 
 
 class HeartbeatChanged(RiskAudit, frozen=True):
