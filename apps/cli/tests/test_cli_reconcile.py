@@ -14,7 +14,7 @@ FOUND = {
     "kind": "BALANCE", "cause": "ASKED", "order_id": "", "strategy": "external",
     "instrument_id": "", "detail": "asset=USDT expected=100 reported=95", "found_at": None,
 }  # fmt: skip
-SOUND = {
+SOUND: dict[str, Any] = {
     "venue": "sim", "cause": "ASKED", "looked_at": None, "open_orders": 3, "fills": 2,
     "payments": 1, "asked": 0, "differences": [], "standing": [], "settled": True,
 }  # fmt: skip

@@ -167,7 +167,7 @@ async def test_transfer_on_spot_while_we_were_away_is_a_difference_that_is_told(
     words = dict(word.split("=") for word in found.detail.split())
     assert D(words["reported"]) - D(words["expected"]) == 77
     (shown,) = (await the_books(bench)).portfolio().differences
-    assert (shown.asset, shown.difference) == ("USDT", 77)
+    assert (shown.asset, shown.difference) == ("USDT", D(77))
     assert bench.all(AccountReconciled)
 
 
@@ -178,8 +178,7 @@ async def test_whoever_asks_is_told_what_a_look_at_the_account_brings_to_light(
     subject = reconcile_api.subject("sim")
 
     async def ask() -> Any:
-        answer = await bench.bus.request(subject, b"", 20.0)
-        return codec.decode_value(answer, reconcile_api.Answer)
+        return reconcile_api.read_answer(await bench.bus.request(subject, b"", 25.0))
 
     clean = await ask()
     assert clean.reconciled.cause is ReconciliationCause.ASKED
@@ -211,4 +210,8 @@ async def test_position_from_before_our_books_is_a_difference_that_is_told(bench
     assert (found.kind, found.instrument_id) == (DifferenceKind.POSITION, "BTC-USDT-PERP")
     assert found.detail == "expected=0 reported=-0.3"
     (position,) = (await the_books(bench)).portfolio().positions
-    assert (position.quantity, position.reported, position.difference) == (0, D("-0.3"), D("-0.3"))
+    assert (position.quantity, position.reported, position.difference) == (
+        D(0),
+        D("-0.3"),
+        D("-0.3"),
+    )

@@ -16,11 +16,12 @@ from tickbus.events import (
     Side,
     SubmitOrder,
     TimeInForce,
+    VenuePosition,
 )
 from tickbus_execution.binance import BinanceSpot
 from tickbus_execution.binance_usdm import BinanceUsdm
 from tickbus_execution.service import protocol_of
-from tickbus_execution.venue import AccountReport, OrderReport, VenuePosition, VenueStatus
+from tickbus_execution.venue import AccountReport, OrderReport, VenueStatus
 
 T = TypeVar("T")
 PERP = "BTC-USDT-PERP"

@@ -37,7 +37,8 @@ RESUMED = SetTradingState(4 * S, 4 * S, TradingState.ACTIVE, "ann", "looked at i
 def a_core(*history: Event, wishes: tuple[SetTradingState, ...] = ()) -> tuple[RiskCore, list[Any]]:
     """A core that has folded `history`, and what it said when that was over."""
     core = RiskCore(RiskConfig(**LIMITS), {"sim": D("0.001")})
-    for event in (an_instrument("BTC-USDT"), *wishes, *history):
+    core.handle(an_instrument("BTC-USDT"))
+    for event in (*wishes, *history):
         core.handle(event)
     said = list(core.handle(Recovered(3 * S, 3 * S)))
     core.handle(a_top(ts=3 * S))

@@ -2,10 +2,11 @@
 
 import msgspec
 
+from tickbus import codec
 from tickbus.events import AccountReconciled, DifferenceFound
 from tickbus.subjects import token
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 25.0
 """For how long to wait for the answer: the account is read, and what it shows has to settle."""
 
 
@@ -38,3 +39,9 @@ class ReconcileRefusal(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 Answer = ReconcileReport | ReconcileRefusal
+
+
+def read_answer(payload: bytes) -> Answer:
+    """What execution answered. Raises MalformedMessage."""
+    answer: Answer = codec.decode_value(payload, ReconcileReport | ReconcileRefusal)  # type: ignore[arg-type]
+    return answer

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 from fastapi import APIRouter, Request
 
-from tickbus import codec, reconcile_api
+from tickbus import reconcile_api
 from tickbus.bus import BusError
 from tickbus.codec import MalformedMessage
 from tickbus.events import DifferenceFound
@@ -144,7 +144,7 @@ async def _ask(gateway: Gateway, venue: str) -> ReconcileReport:
     bus, subject = gateway.context.bus, reconcile_api.subject(venue)
     try:
         payload = await bus.request(subject, b"", reconcile_api.TIMEOUT_S)
-        answer: Any = codec.decode_value(payload, reconcile_api.Answer)
+        answer = reconcile_api.read_answer(payload)
     except BusError as error:
         _away(venue, f"did not answer: {error}")
     except MalformedMessage as error:
@@ -159,7 +159,6 @@ async def _ask(gateway: Gateway, venue: str) -> ReconcileReport:
             remedy="name a venue where orders really go",
             extra={"venue": venue},
         )
-    assert isinstance(answer, ReconcileReport)
     return answer
 
 

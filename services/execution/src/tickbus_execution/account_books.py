@@ -1,8 +1,8 @@
 """What the account should hold by all we were told, and where the venue reports something else.
 
-Assets and positions of derivatives are kept under their names, which never clash. A difference is
-told when a look at the account saw it; one that only the user stream reports may be a fill or a
-payment that we have not heard of, so the account is looked at first.
+Assets and positions of derivatives are kept under their names, which never clash. A difference may
+be a fill or a payment that we have not heard of, so the account is looked at before it is told; it
+is told if the venue then still reports the same one.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from tickbus_execution.snapshot import HeldMemory
 from tickbus_execution.venue import AccountReport
 
 ZERO = Decimal(0)
-SETTLE_NS = 5_000_000_000
+SETTLE_NS = 3_000_000_000
 """How long after a report what explains it may still be told."""
 EVER = 2**63
 PAYMENTS_MAX = 10_000
@@ -44,9 +44,9 @@ class AccountBooks:
         self._payments: dict[str, None] = {}
         self._comparisons: dict[str, Comparison] = {}
         self._told: dict[str, Decimal] = {}
-        self._suspected: dict[str, tuple[Decimal, int]] = {}
+        # Differences seen once, after how many looks and by a report of which time.
+        self._suspected: dict[str, tuple[Decimal, int, int]] = {}
         self._looks = 0
-        self._ts_looked = 0
 
     def snapshot(self) -> HeldMemory:
         """All that folding the order path gave."""
@@ -126,7 +126,6 @@ class AccountBooks:
         totals |= {position.instrument_id: position.quantity for position in event.positions}
         if event.complete:
             self._looks += 1
-            self._ts_looked = event.ts_event
             totals = dict.fromkeys(self._amounts, ZERO) | totals
         for name, total in totals.items():
             self._comparison(name).report(event.ts_event, event.ts_recv, total)
@@ -140,8 +139,9 @@ class AccountBooks:
         return self._comparisons[name]
 
     def waits(self, ts_recv: int) -> bool:
-        """Whether a report that came until `ts_recv` (ns, ours) has not been compared yet."""
-        return any(comparison.waits(ts_recv) for comparison in self._comparisons.values())
+        """Whether a report that came until `ts_recv` (ns, ours) is not compared, or is doubted."""
+        waiting = any(comparison.waits(ts_recv) for comparison in self._comparisons.values())
+        return waiting or bool(self._suspected)
 
     @property
     def unexplained(self) -> Iterable[str]:
@@ -160,7 +160,6 @@ class AccountBooks:
                     self._suspected.pop(name, None)
                     continue
                 if difference and not self._is_sure(name, difference, comparison.ts_settled):
-                    self._suspected[name] = (difference, self._looks)
                     look = True
                     continue
                 self._told[name] = difference
@@ -171,7 +170,8 @@ class AccountBooks:
         return found, look
 
     def _is_sure(self, name: str, difference: Decimal, ts_settled: int) -> bool:
-        suspected = self._suspected.get(name)
-        looked_since = suspected is not None and self._looks > suspected[1]
-        same = suspected is not None and suspected[0] == difference
-        return ts_settled == self._ts_looked or (same and looked_since)
+        before = self._suspected.get(name)
+        if before is None or before[0] != difference:
+            self._suspected[name] = (difference, self._looks, ts_settled)
+            return False
+        return self._looks > before[1] and ts_settled > before[2]

@@ -17,6 +17,7 @@ from tickbus.events import (
     Side,
     SubmitOrder,
     TimeInForce,
+    VenuePosition,
 )
 from tickbus_execution.binance import EXTERNAL_PREFIX, STATUSES, is_trading, listing, named, span
 from tickbus_execution.payments import PAYMENTS_PAGE, income
@@ -27,7 +28,6 @@ from tickbus_execution.venue import (
     ForeignFill,
     OrderReport,
     Payment,
-    VenuePosition,
     VenueStatus,
 )
 from tickbus_execution.wire import MS_NS, Ask, Lane, lane_of

@@ -73,7 +73,6 @@ class ExecutionCore(Reconciliation):
     def __init__(self, venue: str) -> None:
         super().__init__(venue)
         self._successors = Successors()
-        self._queries: dict[str, int] = {}
         self._not_found: dict[str, int] = {}
         self._live = False
         self._ts_live = 0
@@ -381,9 +380,11 @@ class ExecutionCore(Reconciliation):
             return self._emit(end)
         if waiting is not None and order_id not in self._submitted:
             return self._replace(waiting) if waiting.order.replaces else self._send(waiting)
-        return self._emit(
+        cause = self._doubted.pop(order_id, None)
+        out = self._emit(
             OrderRejected(*self._head(event, order), "NOT_AT_VENUE", "asked twice, never there")
         )
+        return out if cause is None else self._explained(out, cause)
 
     def _unknown(self, event: RequestFailed, order: Order) -> Events:
         detail = f"{event.request}: {event.reason} {event.detail}".strip()

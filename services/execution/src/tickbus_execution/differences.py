@@ -1,5 +1,6 @@
 """What comparing an account found: each correction with the difference that it corrects."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 from tickbus.events import (
@@ -23,22 +24,21 @@ _STATES = (OrderAccepted, OrderRejected, OrderCanceled, OrderExpired)
 
 
 class Findings:
-    """What the last look at the account found, and what came of it since, for whoever asked."""
+    """The last look at the account, and the differences found lately, for whoever asks."""
 
     def __init__(self) -> None:
         self.last: AccountReconciled | None = None
-        self.found: list[DifferenceFound] = []
+        self._found: deque[DifferenceFound] = deque(maxlen=FOUND_MAX)
         self.standing: dict[str, DifferenceFound] = {}
         """By asset or instrument: what nothing explains, until the venue reports what we have."""
 
-    def begin(self) -> None:
-        """Another look has been taken."""
-        self.found = []
-
     def note(self, events: Iterable[Event]) -> None:
-        """Keep the differences among `events`, as long as there is room."""
-        found = [event for event in events if isinstance(event, DifferenceFound)]
-        self.found = [*self.found, *found][:FOUND_MAX] if found else self.found
+        """Keep the differences among `events`, the newest ones."""
+        self._found.extend(event for event in events if isinstance(event, DifferenceFound))
+
+    def since(self, ts_recv: int) -> tuple[DifferenceFound, ...]:
+        """The differences found from then on (ns, ours)."""
+        return tuple(found for found in self._found if found.ts_recv >= ts_recv)
 
     def end(self, compared: AccountReconciled) -> None:
         """The look as it is on record."""

@@ -51,6 +51,7 @@ class Reconciliation(Memory):
         super().__init__(venue)
         self.findings = Findings()
         # Fills that wait for the name of their order, and since when.
+        self._queries: dict[str, int] = {}
         self._parked: dict[tuple[str, str], tuple[int, ForeignFill]] = {}
         # Working orders that the venue did not list, and why it had been asked for its list.
         self._doubted: dict[str, ReconciliationCause] = {}
@@ -62,7 +63,8 @@ class Reconciliation(Memory):
         """Whether nothing is left of the last look: no question, no fill without a name."""
         last = self.findings.last
         waits = last is not None and self.books.waits(last.ts_recv)
-        return not (self._doubted or self._parked or waits)
+        living = {order.client_order_id for order in self.orders.living()}
+        return not (self._doubted.keys() & living or self._parked or waits)
 
     # -- what the rest of the core does ------------------------------------------------------------
 
@@ -98,7 +100,6 @@ class Reconciliation(Memory):
         asked = 0
         listed: set[str] = set()
         self._cause = snapshot.cause
-        self.findings.begin()
         for report in snapshot.open_orders:
             out += self._report(report)
             known = self._by_venue_id.get(report.venue_order_id, report.client_order_id)

@@ -12,7 +12,7 @@ from tickbus_execution.core import ExecutionCore
 from tickbus_execution.session import Session
 
 LOOK_S = 8.0
-SETTLE_S = 8.0
+SETTLE_S = 14.0
 POLL_S = 0.02
 
 
@@ -48,12 +48,13 @@ class Reconciling:
         if not await _until(looked, LOOK_S):
             reason = f"the venue did not show the account within {LOOK_S:g} s"
             return ReconcileRefusal(venue=venue, reason=reason)
+        look = findings.last
+        assert look is not None  # it was looked
         settled = await _until(lambda: self._core.is_compared, SETTLE_S)
-        assert findings.last is not None  # it was looked
         return ReconcileReport(
             venue=venue,
-            reconciled=findings.last,
-            differences=tuple(findings.found),
+            reconciled=look,
+            differences=findings.since(began),
             standing=tuple(findings.standing.values()),
             settled=settled,
         )
