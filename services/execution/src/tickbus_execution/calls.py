@@ -12,7 +12,7 @@ from tickbus.clock import Clock
 from tickbus.websocket import FrameStream
 from tickbus_execution import wire
 from tickbus_execution.protocol import VenueProtocol
-from tickbus_execution.refusals import Action, Refusal, read_refusal
+from tickbus_execution.refusals import UNAVAILABLE, Action, Refusal, read_refusal
 from tickbus_execution.rest import Rest
 from tickbus_execution.signing import Signer
 from tickbus_execution.venue import Outcome, Request
@@ -21,6 +21,8 @@ from tickbus_execution.wire import MS_NS, UNREADABLE, Answer, Ask, Lane, RateLim
 Done = Callable[[Answer | None], None]
 Spawn = Callable[[Coroutine[Any, Any, None], str], Any]
 CLOCK_SAMPLES = 3
+UNAVAILABLE_S = (0.2, 0.4, 0.8)
+"""After how long what the venue was unavailable for goes again, each time; then it is refused."""
 REST_WAITING_MAX = 500
 """Requests under way over REST; past that one is given up unsent."""
 
@@ -97,10 +99,13 @@ class Calls:
 
     # -- sending -----------------------------------------------------------------------------------
 
-    def send(self, kind: Request, ask: Ask, done: Done, *, again: bool = True) -> None:
+    def send(
+        self, kind: Request, ask: Ask, done: Done, *, again: bool = True, attempt: int = 0
+    ) -> None:
         """Send a request; `done` gets the answer, None when there was none in time.
 
         One that the venue found out of time was not taken: it goes once more, by a better clock.
+        Nor was an order or cancel for which it was unavailable: it goes again a little later.
         """
 
         def answered(answer: Answer | None) -> None:
@@ -110,6 +115,10 @@ class Calls:
                     refusal = read_refusal(
                         self._protocol.dialect, kind, answer.error, answer.status
                     )
+                    waits = kind is not Request.QUERY and attempt < len(UNAVAILABLE_S)
+                    if refusal.reason == UNAVAILABLE.reason and waits:
+                        self._spawn(self._later(kind, ask, done, again, attempt), "again")
+                        return
                     self._on_refusal(kind, ask, answer, refusal)
                     if refusal.action is Action.RESYNC_CLOCK and again:
                         self._spawn(self._once_more(kind, ask, done), "once more")
@@ -119,6 +128,13 @@ class Calls:
         if not self._write(ask, answered):
             may_act = self._may_act if kind is not Request.QUERY else _always
             self._spawn(self._ask_rest(ask, answered, may_act), "a request over REST")
+
+    async def _later(self, kind: Request, ask: Ask, done: Done, again: bool, attempt: int) -> None:
+        await asyncio.sleep(UNAVAILABLE_S[attempt])
+        if not self._may_act():
+            done(Answer(unsent="the venue was unavailable, and another may be in our place"))
+            return
+        self.send(kind, ask, done, again=again, attempt=attempt + 1)
 
     async def _once_more(self, kind: Request, ask: Ask, done: Done) -> None:
         await self.measure_clock()

@@ -139,6 +139,8 @@ def rule_of(venue: str, code: int, message: str, status: int) -> Rule:
     """The row for an error answer of `venue` (`spot` or `usdm`)."""
     if status == 418 or (status == 429 and code in (0, -1003)):
         return BUSY
+    if status == 503 and venue == USDM and UNAVAILABLE.words in message:
+        return UNAVAILABLE  # whatever code goes with it: of the three 503 this one was not taken
     words = message.lower()
     for rule in RULES:
         fits = rule.first <= code <= rule.last and rule.venue in ("", venue)
@@ -146,8 +148,6 @@ def rule_of(venue: str, code: int, message: str, status: int) -> Rule:
             # A gateway's time-out is no verdict, whatever it says; overload is one by its code.
             doubtful = status >= 500 and rule.action is not Action.OVERLOAD
             return NO_VERDICT if doubtful else rule
-    if status == 503 and venue == USDM and UNAVAILABLE.words in message:
-        return UNAVAILABLE
     if status >= 500 or status in UNKNOWN_STATUSES:
         return NO_VERDICT
     if status == 403:
