@@ -169,12 +169,20 @@ def test_acknowledgement_tells_of_no_fill() -> None:
 )
 def test_order_made_by_the_venue_alarms_and_has_its_fill(client_id: str, why: str) -> None:
     event = a_trade(c=client_id, x="CALCULATED", status="FILLED")
-    del event["o"]["n"], event["o"]["N"]
     heard = BinanceUsdm().read_event(event, 5, instrument_of)
     (report,) = heard.reports
     assert isinstance(report, OrderReport)
     assert heard.alarm.startswith(f"{why} by the venue")
-    assert (report.reason, report.fills[0].fee) == (why, Decimal(0))
+    assert (report.reason, len(report.fills)) == (why, 1)
+
+
+def test_forced_fill_told_without_its_fee_is_left_to_the_list_of_trades() -> None:
+    event = a_trade(c="autoclose-1700", x="CALCULATED", status="FILLED")
+    del event["o"]["n"], event["o"]["N"]
+    (report,) = BinanceUsdm().read_event(event, 5, instrument_of).reports
+    assert isinstance(report, OrderReport)
+    assert report.fills == ()
+    assert report.filled_quantity > 0, "so the core asks for what is missing"
 
 
 def test_account_update_holds_balances_positions_and_why() -> None:

@@ -132,7 +132,7 @@ class Calls:
     async def _later(self, kind: Request, ask: Ask, done: Done, again: bool, attempt: int) -> None:
         await asyncio.sleep(UNAVAILABLE_S[attempt])
         if not self._may_act():
-            done(Answer(unsent="the venue was unavailable, and another may be in our place"))
+            done(None)  # another process may have sent it: nothing can be said of it here
             return
         self.send(kind, ask, done, again=again, attempt=attempt + 1)
 
