@@ -7,6 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickbus.events import (
+    AccountReconciled,
+    AccountUpdated,
+    AdjustmentCause,
+    Balance,
+    BalanceAdjusted,
     FeeSchedule,
     Instrument,
     MessageDead,
@@ -14,6 +19,7 @@ from tickbus.events import (
     OrderRejected,
     OrderSubmitted,
     OrderType,
+    ReconciliationCause,
     Recovered,
     Side,
     SubmitOrder,
@@ -25,9 +31,19 @@ from tickbus_execution.venue import OrderReport, VenueSnapshot, VenueStatus
 from tickbus_testkit.memories import assert_snapshot_is_history, order_path
 
 D = Decimal
-LATER = 9_000_000_000
+S = 1_000_000_000
+LATER = 9 * S
 BTC = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", D("0.01"), D("0.001"))
 FEES = FeeSchedule(maker=D("0.001"), taker=D("0.001"))
+
+PAID = BalanceAdjusted(
+    S * 3, S * 3, "sim", "USDT", D("-0.5"), AdjustmentCause.FUNDING, "F:1", "BTC-USDT"
+)
+MONEY = (
+    AccountUpdated(S, S, "sim", (Balance("USDT", D(100), D(0)),), True),
+    PAID, PAID,
+    AccountReconciled(S * 3, S * 3, "sim", ReconciliationCause.PERIODIC, 0, 0, 0, 0, 1, S * 3),
+)  # fmt: skip
 
 
 def a_paper() -> PaperExecution:
@@ -55,7 +71,10 @@ def test_restored_execution_knows_and_says_what_the_whole_history_makes_it(
         BTC, Recovered(LATER - 1, LATER - 1), VenueSnapshot(LATER, LATER, (report,), ()),
         *(an_approval(f"pp-r1-{n}") for n in range(1, 9)),
     ]  # fmt: skip
-    assert_snapshot_is_history(lambda: ExecutionCore("sim"), order_path(random, 80), cut, after)
+    history = order_path(random, 80)
+    for n, event in enumerate(MONEY):
+        history.insert(random.randrange(20 * n + 20), event)
+    assert_snapshot_is_history(lambda: ExecutionCore("sim"), history, cut, after)
 
 
 @settings(max_examples=40, deadline=None)
