@@ -108,13 +108,15 @@ class BookMemory(msgspec.Struct, frozen=True):
 class WatchMemory(msgspec.Struct, frozen=True):
     """The last change of state per scope, what of the wishes is on record, what is being closed.
 
-    `tripped` are the scopes that risk itself stopped.
+    `tripped` are the scopes that risk itself stopped; `overfilled` orders that filled for more than
+    they were for, and whether that is on record.
     """
 
     stops: list[TradingStateChanged]
     limits_told: list[tuple[str, str, int]]
     states_told: list[tuple[str, int]]
     tripped: list[str]
+    overfilled: dict[str, bool]
     closing: list[str]
 
 

@@ -86,6 +86,7 @@ class Watch:
             [(*key, ts) for key, ts in self._limits_told.items()],
             list(self._states_told.items()),
             list(self._tripped),
+            dict(self._overfilled),
             list(self.flattening.closing),
         )
 
@@ -95,6 +96,7 @@ class Watch:
         self._limits_told = {(scope, name): ts for scope, name, ts in memory.limits_told}
         self._states_told = dict(memory.states_told)
         self._tripped = dict.fromkeys(memory.tripped)
+        self._overfilled = dict(memory.overfilled)
         self.flattening.closing.clear()
         for scope in memory.closing:
             self.flattening.begin(scope)
