@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
-from tickbus_testkit.processes import SERVICES, STOP_ORDER, PlatformProcesses
+from tickbus_testkit.processes import SERVICES, PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ async def a_platform_under_load(
             await asyncio.to_thread(wait_for, "resting orders", lambda: len(working(platform)) >= 8)
             yield platform, desk, nats
         finally:
-            for name in STOP_ORDER:
+            for name in platform.stop_order:
                 await asyncio.to_thread(platform[name].stop)
 
 

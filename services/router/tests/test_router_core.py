@@ -41,7 +41,7 @@ from tickbus.events import (
     TimerFired,
 )
 from tickbus_router.config import RouterConfig
-from tickbus_router.core import RouterCore
+from tickbus_router.core import WARM_NS, Measured, RouterCore
 
 D = Decimal
 NOW = 5_000
@@ -126,7 +126,7 @@ def test_fills_of_the_parts_are_told_of_the_whole_and_its_execution_is_measured(
     )  # fmt: skip
     assert (first.filled_quantity, first.leaves_quantity) == (D(2), D(1))
     out: Any = core.handle(filled("s-r-1-2", "b", "1", "101"))
-    assert kinds(out) == [OrderFilled, BestExecution]
+    assert kinds(out) == [OrderFilled, BestExecution, Measured]
     assert (out[1].quantity, out[1].rounds, out[1].legs) == (3, 1, 2)
     assert out[1].shortfall_bps == 0, "it got what the books had shown"
 
@@ -134,7 +134,7 @@ def test_fills_of_the_parts_are_told_of_the_whole_and_its_execution_is_measured(
 def test_worse_prices_than_the_books_had_shown_are_a_shortfall() -> None:
     core = a_core(approved(quantity=D(2)))
     out: Any = core.handle(filled("s-r-1-1", "a", "2", "101"))
-    assert out[-1].shortfall_bps == 100
+    assert out[-1].execution.shortfall_bps == 100
 
 
 def test_what_is_left_is_sent_again_after_a_pause_and_not_while_a_part_may_trade() -> None:
@@ -161,7 +161,7 @@ def test_order_ends_after_the_last_round_with_what_it_got() -> None:
     core.handle(expired("s-r-1-1", "a"))
     core.handle(filled("s-r-1-2", "b", "0.5", "101", of="1"))
     out: Any = core.handle(expired("s-r-1-2", "b", "0.5"))
-    assert kinds(out) == [OrderExpired, BestExecution]
+    assert kinds(out) == [OrderExpired, BestExecution, Measured]
     assert out[0].filled_quantity == D("0.5")
 
 
@@ -323,3 +323,39 @@ def test_a_derivative_can_be_sold_without_owning_its_base() -> None:
     )
     out = core.handle(approved(side=Side.SELL, quantity=D(1), instrument_id=name))
     assert parts(out) == [("s-r-1-1", "a", D(1), D(100))]
+
+
+def test_approval_that_comes_again_goes_on_with_the_parts_that_are_out() -> None:
+    first = a_core()
+    submitted, *sent = first.handle(approved())
+    # The earlier process died before it could say that it had handled the approval.
+    core = a_core(history=[submitted, *sent])
+    out: Any = core.handle(approved())
+    assert kinds(out) == [OrderSubmitted], "they may still trade"
+    core.handle(filled("s-r-1-1", "a", "2", "100"))
+    out = core.handle(expired("s-r-1-2", "b"))
+    again = core.handle(TimerFired(NOW, NOW + 2, out[-1].key))
+    assert parts(again)[0][2] == D(1), "never for more than the whole together"
+
+
+def test_order_that_an_earlier_process_has_ended_is_not_routed_again() -> None:
+    first = a_core()
+    submitted, *sent = first.handle(approved(quantity=D(2)))
+    end = OrderExpired(*at("s-r-1", "smart"), "s-r-1", D(0), "NO_LIQUIDITY")
+    core = a_core(history=[submitted, *sent, end])
+    core.handle(approved(quantity=D(2)))
+    out: Any = core.handle(expired("s-r-1-1", "a"))
+    assert parts(core.handle(TimerFired(NOW, NOW + 1, out[-1].key))) == []
+    assert core.snapshot().parents == []
+
+
+def test_after_a_start_an_order_waits_for_the_books_of_all_venues_but_not_for_ever() -> None:
+    core = RouterCore(RouterConfig(), {"a": FREE, "b": FREE})
+    for event in (an_instrument("a"), an_instrument("b"), Recovered(NOW, NOW), a_book("a", A)):
+        core.handle(event)
+    submitted, timer = core.handle(approved())
+    assert kinds([submitted, timer]) == [OrderSubmitted, SetTimer]
+    later = NOW + WARM_NS + 1
+    assert parts(core.handle(TimerFired(later, later, timer.key))) == [
+        ("s-r-1-1", "a", D(2), D(100))
+    ]

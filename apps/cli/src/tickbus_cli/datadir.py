@@ -12,7 +12,8 @@ from tickbus_cli.errors import CliError
 MARKER = "tickbus-data"
 LOCK = "lock"
 RUNTIME = "platform.json"
-PARTS = ("nats", "postgres", "exchange", "credentials", "logs", RUNTIME)
+EXCHANGE = "exchange"
+PARTS = ("nats", "postgres", EXCHANGE, "credentials", "logs", "venues.yaml", RUNTIME)
 """All that the platform writes there, besides marker and lock; nothing else is ever removed."""
 
 
@@ -33,10 +34,9 @@ class DataDir:
         """The ledger's database."""
         return self.path / "postgres"
 
-    @property
-    def exchange(self) -> Path:
-        """The simulated exchange's account."""
-        return self.path / "exchange"
+    def state(self, exchange: str) -> Path:
+        """The account at one simulated exchange: `exchange`, or `exchange-<venue>`."""
+        return self.path / exchange
 
     @property
     def credentials(self) -> Path:
@@ -101,7 +101,8 @@ class DataDir:
         lock.flush()
 
     def _empty(self) -> None:
-        for name in PARTS:
+        further = [path.name for path in self.path.glob(f"{EXCHANGE}-*")]
+        for name in (*PARTS, *further):
             part = self.path / name
             if part.is_dir() and not part.is_symlink():
                 shutil.rmtree(part)

@@ -12,6 +12,8 @@ from tickbus.bus import Bus, BusError
 from tickbus.codec import MalformedMessage
 from tickbus.events import ServiceStatus
 from tickbus.ledger_api import PortfolioAnswer
+from tickbus_cli.further import service_of
+from tickbus_cli.profile import SERVICES
 
 log = logging.getLogger("tickbus.monitor")
 
@@ -33,31 +35,35 @@ class Snapshot:
     portfolio: PortfolioAnswer | None = None
     unreadable: int = 0
     """Services whose answer could not be read: of another version, or with a bug."""
+    expected: tuple[str, ...] = SERVICES
+    """The processes that should be there."""
 
     @property
     def ticks(self) -> int:
-        """Market events that the feed has published since its start."""
-        feed = self.services.get("feed")
-        return 0 if feed is None else published(feed, TICKS)
+        """Market events that all feeds have published since their start."""
+        feeds = (s for n, s in self.services.items() if service_of(n) == "feed")
+        return sum(published(feed, TICKS) for feed in feeds)
 
     @property
     def tick_to_order(self) -> Latency:
-        """From the venue's frame to the order request; zeros before the first order."""
-        for service in ("execution", *self.services):
-            status = self.services.get(service)
-            if status is not None and TICK_TO_ORDER in status.latency_us:
-                return status.latency_us[TICK_TO_ORDER]
-        return (0.0, 0.0, 0)
+        """From the venue's frame to the order request; zeros before the first order.
+
+        Of several venues that with the most orders.
+        """
+        return self._busiest().get(TICK_TO_ORDER, (0.0, 0.0, 0))
 
     @property
     def hops(self) -> dict[str, Latency]:
         """Every measured hop but tick-to-order, in order of the services."""
-        return {
-            hop: latency
-            for status in self.services.values()
-            for hop, latency in status.latency_us.items()
-            if hop != TICK_TO_ORDER
-        }
+        return {hop: x for hop, x in self._busiest().items() if hop != TICK_TO_ORDER}
+
+    def _busiest(self) -> dict[str, Latency]:
+        found: dict[str, Latency] = {}
+        for status in self.services.values():
+            for hop, latency in status.latency_us.items():
+                if hop not in found or latency[2] > found[hop][2]:
+                    found[hop] = latency
+        return found
 
     @property
     def errors(self) -> dict[str, dict[str, int]]:
@@ -83,11 +89,16 @@ def rate(before: float, after: float, seconds: float) -> float:
     return max(0.0, after - before) / seconds if seconds > 0 else 0.0
 
 
-async def observe(bus: Bus) -> Snapshot:
+def name_of(status: ServiceStatus) -> str:
+    """The name of the process: that of its service, and of its venue where it is a further one."""
+    return f"{status.service}-{status.venue}" if status.venue else status.service
+
+
+async def observe(bus: Bus, expected: tuple[str, ...] = SERVICES) -> Snapshot:
     """Ask every service and the ledger; who does not answer in time is left out."""
     (statuses, unreadable), portfolio = await asyncio.gather(_statuses(bus), portfolio_of(bus))
-    services = {status.service: status for status in statuses}
-    return Snapshot(time.monotonic(), services, portfolio, unreadable)
+    services = {name_of(status): status for status in statuses}
+    return Snapshot(time.monotonic(), services, portfolio, unreadable, expected)
 
 
 async def portfolio_of(bus: Bus) -> PortfolioAnswer | None:
@@ -114,4 +125,4 @@ async def _statuses(bus: Bus) -> tuple[list[ServiceStatus], int]:
         except MalformedMessage as error:
             unreadable += 1
             log.warning("a service's status cannot be read: %s; %r", error, payload[:120])
-    return sorted(statuses, key=lambda status: status.service), unreadable
+    return sorted(statuses, key=name_of), unreadable

@@ -9,8 +9,9 @@ from typing import Annotated
 import msgspec
 
 from tickbus import scheduling
-from tickbus.config import ConfigError, Settings
+from tickbus.config import VENUE_VARIABLE, ConfigError, Settings, own_keys
 from tickbus_cli.errors import CliError
+from tickbus_cli.further import ROUTER, Further, names, service_of, venue_of
 
 SIM_KEYS = {"TICKBUS_VENUE_API_KEY": "sim-key", "TICKBUS_VENUE_API_SECRET": "sim-secret"}
 KEYS = tuple(SIM_KEYS)
@@ -26,8 +27,10 @@ TRADERS = ("execution", "killswitch")
 KILL_TOKEN = "TICKBUS_KILL_TOKEN"  # noqa: S105 - the variable, not the secret
 _METRICS = {
     "feed": 9101, "book": 9102, "strategy": 9103, "risk": 9104, "execution": 9105, "ledger": 9106,
-    "api": 9107, "history": 9108, "killswitch": 9109,
+    "api": 9107, "history": 9108, "killswitch": 9109, ROUTER: 9110,
 }  # fmt: skip
+_FURTHER_METRICS = 9120
+"""Where those of the further venues begin: two each, for feed and execution."""
 _KEY = re.compile(r"TICKBUS_\w+_API_(KEY|SECRET)(_FILE)?")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -89,6 +92,12 @@ class Ports:
 
     offset: int = 0
     api_base: int = 8080
+    further: tuple[Further, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every process of the platform but the exchanges, in the order in which they start."""
+        return names(SERVICES, self.further)
 
     @property
     def nats(self) -> int:
@@ -105,16 +114,22 @@ class Ports:
         """The gateway."""
         return self.api_base + self.offset
 
-    def metrics(self, service: str) -> int:
-        """Health and metrics of one service."""
-        return _METRICS[service] + self.offset
+    def metrics(self, name: str) -> int:
+        """Health and metrics of one process."""
+        venue = venue_of(name)
+        if not venue:
+            return _METRICS[name] + self.offset
+        number = [each.name for each in self.further].index(venue)
+        is_execution = service_of(name) == "execution"
+        return _FURTHER_METRICS + 2 * number + is_execution + self.offset
 
     def all(self, simulated: bool) -> dict[str, int]:
         """Who listens where."""
         ports = {"nats": self.nats, "api": self.api}
         if simulated:
             ports["exchange"] = self.exchange
-        return ports | {f"{name} (health, metrics)": self.metrics(name) for name in SERVICES}
+        ports |= {f"exchange-{v.name}": v.exchange_port for v in self.further if v.exchange_port}
+        return ports | {f"{name} (health, metrics)": self.metrics(name) for name in self.names}
 
 
 def choose(venue: str, live: bool) -> Profile:
@@ -128,22 +143,48 @@ def choose(venue: str, live: bool) -> Profile:
     )
 
 
-def ports(environment: Mapping[str, str], offset: int) -> Ports:
+def ports(environment: Mapping[str, str], offset: int, further: tuple[Further, ...] = ()) -> Ports:
     """The ports, with TICKBUS_API_PORT and `--port-offset` applied. Raises CliError."""
     text = environment.get("TICKBUS_API_PORT", "8080")
     if not text.isdecimal() or not 0 < int(text) <= 65_535:
         raise CliError(f"TICKBUS_API_PORT={text!r} is no port", "Use a number from 1 to 65535.")
-    chosen = Ports(offset, int(text))
+    chosen = Ports(offset, int(text), further)
     if not all(1024 <= port <= 65_535 for port in chosen.all(True).values()):
         raise CliError(
             f"--port-offset {offset} leads outside the ports 1024 to 65535", "Use a smaller one."
         )
+    _require_distinct(chosen.all(True))
     return chosen
 
 
-def require_keys(profile: Profile, environment: Mapping[str, str]) -> None:
-    """Refuse to start a profile that trades at a venue without its keys. Raises CliError."""
-    missing = [k for k in KEYS if not (environment.get(k) or environment.get(f"{k}_FILE"))]
+def _require_distinct(ports: Mapping[str, int]) -> None:
+    users: dict[int, str] = {}
+    for name, port in ports.items():
+        if port in users:
+            raise CliError(
+                f"{users[port]} and {name} would both listen on port {port}",
+                "Give the venue another port in its rest_url, ws_url and ws_api_url.",
+            )
+        users[port] = name
+
+
+def require_keys(
+    profile: Profile, environment: Mapping[str, str], venues: Sequence[str] = ()
+) -> None:
+    """Refuse to start a profile that trades at a venue without its keys. Raises CliError.
+
+    `venues`: the main one and the further ones; each may have keys of its own.
+    """
+
+    def lacks(key: str) -> bool:
+        return not (environment.get(key) or environment.get(f"{key}_FILE"))
+
+    owners = [own_keys(name) for name in venues] or ["VENUE"]
+    missing = [
+        key
+        for key in KEYS
+        if lacks(key) and any(lacks(key.replace("VENUE", owner, 1)) for owner in owners)
+    ]
     if profile.needs_keys and missing:
         raise CliError(
             f"{profile.venue} needs keys to trade; not set: {', '.join(missing)}",
@@ -234,29 +275,37 @@ def scheduling_of(base: Mapping[str, str], service: str) -> str:
 
 def child_environment(
     base: Mapping[str, str],
-    service: str,
+    name: str,
     profile: Profile,
     chosen: Ports,
     shared: Mapping[str, str],
     postgres_dsn: str,
     own: Mapping[str, str],
+    venue: str = "",
 ) -> dict[str, str]:
-    """The environment of one service: who trades gets the keys, who keeps books the database.
+    """The environment of one process: who trades gets the keys, who keeps books the database.
 
-    `own` are what only this one may know: its login to the bus, say.
+    `own` are what only this one may know: its login to the bus, say. `venue` is where it trades.
     """
+    service = service_of(name)
     environment = {k: v for k, v in base.items() if not k.startswith(BUS_SECRETS)}
     environment |= {**shared, **own}
-    environment["TICKBUS_METRICS_PORT"] = str(chosen.metrics(service))
+    environment["TICKBUS_METRICS_PORT"] = str(chosen.metrics(name))
     environment["TICKBUS_LOG_FORMAT"] = "json"
     environment[scheduling.VARIABLE] = scheduling_of(base, service)
     environment["TICKBUS_API_PORT"] = str(chosen.api)
+    environment.pop(VENUE_VARIABLE, None)
+    if venue_of(name):
+        environment[VENUE_VARIABLE] = venue_of(name)
     environment.pop("TICKBUS_INSTANCE", None)
     environment.pop("TICKBUS_POSTGRES_DSN", None)
     trades = service in TRADERS
-    for name in [name for name in environment if _KEY.fullmatch(name)]:
-        if not trades or profile.simulated:
-            del environment[name]
+    # The kill switch cancels everywhere; an execution needs no keys but those of its venue.
+    owners = ("VENUE", own_keys(venue)) if service == "execution" else None
+    for key in [key for key in environment if _KEY.fullmatch(key)]:
+        owner = key.removeprefix("TICKBUS_").rpartition("_API_")[0]
+        if not trades or profile.simulated or (owners is not None and owner not in owners):
+            del environment[key]
     if trades and profile.simulated:
         environment |= SIM_KEYS
     if service not in ("killswitch", "api"):

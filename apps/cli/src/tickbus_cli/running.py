@@ -7,8 +7,8 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -21,12 +21,12 @@ from tickbus.ledger_client import LedgerRefused
 from tickbus_cli import cancelling
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
+from tickbus_cli.further import ROUTER, service_of, venue_of
 from tickbus_cli.logins import Logins
 from tickbus_cli.monitor import Snapshot, observe, portfolio_of
 from tickbus_cli.profile import (
     BUS_SECRETS,
     KILL_TOKEN,
-    SERVICES,
     ExchangeSection,
     Ports,
     Profile,
@@ -91,6 +91,8 @@ class Plan:
     run_id: str
     environment: Mapping[str, str]
     seed: int | None = None
+    venue: str = ""
+    """The main one; the further ones are in `ports`."""
     strategies: tuple[str, ...] = (permissions.ANY,)
     """The ids that the strategies' user may speak for."""
     exchange: ExchangeSection = field(default_factory=ExchangeSection)
@@ -133,8 +135,9 @@ class Platform:
             _both(self._serve("nats", nats), self._serve("postgres", postgres))
         )
         if plan.profile.simulated:
-            await self.unless_stopped(self._launch(self._exchange()))
-            await self.unless_stopped(self._ready(self.children["exchange"]))
+            for exchange in self._exchanges():
+                await self.unless_stopped(self._launch(exchange))
+                await self.unless_stopped(self._ready(exchange))
         self.bus = await self.unless_stopped(
             NatsBus.connect(nats.url, "tickbus-up", people.operator)
         )
@@ -146,10 +149,10 @@ class Platform:
         }
         if not any(plan.environment.get(name) for name in (KILL_TOKEN, f"{KILL_TOKEN}_FILE")):
             shared[KILL_TOKEN] = secrets.token_urlsafe(24)
-        for name in SERVICES:
-            own = people.environment(name)
+        for name in plan.ports.names:
+            own = people.environment(service_of(name))
             self.children[name] = self._service(name, shared, postgres.dsn, own)
-        first = [self.children[name] for name in SERVICES if name != "strategy"]
+        first = [self.children[name] for name in plan.ports.names if name != "strategy"]
         self._say(f"  {', '.join(child.name for child in first)}: starting")
         for child in first:
             await self.unless_stopped(self._launch(child))
@@ -195,27 +198,36 @@ class Platform:
         self._watch(self._server_ends(name, server))
         self._say(f"  {name}: ready in {time.monotonic() - began:.1f} s")
 
-    def _exchange(self) -> Child:
+    def _exchanges(self) -> Iterator[Child]:
+        """One per venue, each with an account and, by its seed, prices of its own."""
         plan = self.plan
-        options = ["--port", str(plan.ports.exchange), "--state-dir", str(plan.data.exchange)]
+        yield self._exchange("exchange", plan.ports.exchange, plan.seed)
+        for number, venue in enumerate(plan.ports.further, 1):
+            seed = (1 if plan.seed is None else plan.seed) + number
+            yield self._exchange(f"exchange-{venue.name}", venue.exchange_port, seed)
+
+    def _exchange(self, name: str, port: int, seed: int | None) -> Child:
+        plan = self.plan
+        state = plan.data.state(name)
+        options = ["--port", str(port), "--state-dir", str(state)]
         options += plan.exchange.options()
-        if plan.seed is not None:
-            options += ["--seed", str(plan.seed)]
+        if seed is not None:
+            options += ["--seed", str(seed)]
         environment = {k: v for k, v in plan.environment.items() if not k.startswith(BUS_SECRETS)}
         for key in ("TICKBUS_EXCHANGE_API_KEY", "TICKBUS_EXCHANGE_API_SECRET"):
             environment.pop(key, None)  # the keys that execution gets are the built-in ones
-        plan.data.exchange.mkdir(exist_ok=True)
-        self._say("  exchange: starting")
-        ready = ready_when(plan.ports.exchange, "/api/v3/ping")
-        return self._child("exchange", options, environment, ready)
+        state.mkdir(exist_ok=True)
+        self._say(f"  {name}: starting")
+        return self._child(name, options, environment, ready_when(port, "/api/v3/ping"))
 
     def _service(
         self, name: str, shared: Mapping[str, str], dsn: str, own: Mapping[str, str]
     ) -> Child:
         plan = self.plan
         environment = child_environment(
-            plan.environment, name, plan.profile, plan.ports, shared, dsn, own
-        )
+            plan.environment, name, plan.profile, plan.ports, shared, dsn, own,
+            venue_of(name) or plan.venue,
+        )  # fmt: skip
         return self._child(name, [], environment, ready_when(plan.ports.metrics(name), "/readyz"))
 
     def _child(
@@ -225,7 +237,7 @@ class Platform:
         environment: Mapping[str, str],
         ready: Callable[[], Awaitable[str]],
     ) -> Child:
-        default = (sys.executable, "-m", f"tickbus_{name}", *options)
+        default = (sys.executable, "-m", f"tickbus_{service_of(name)}", *options)
         command = self.plan.commands.get(name, default)
         return Child(name, command, environment, self.plan.data.log(name), ready)
 
@@ -261,6 +273,11 @@ class Platform:
                 "exchange_url": f"http://{HOST}:{plan.ports.exchange}"
                 if plan.profile.simulated
                 else "",
+                "exchange_urls": {
+                    venue.name: f"http://{HOST}:{venue.exchange_port}"
+                    for venue in plan.ports.further
+                    if venue.exchange_port
+                },
                 "config": [str(file) for file in plan.files],
                 "services": {
                     name: {"pid": child.pid, "log": str(child.log)}
@@ -298,14 +315,14 @@ class Platform:
     async def look(self) -> Snapshot:
         """The platform as it is now; kept for the summary."""
         if self.bus is not None:
-            self._remember(await observe(self.bus))
+            self._remember(await observe(self.bus, self.plan.ports.names))
         return self.last
 
     def _remember(self, snapshot: Snapshot) -> None:
         # A service that has been stopped keeps its last word.
         services = self.last.services | snapshot.services if self._ending else snapshot.services
         portfolio = snapshot.portfolio or (self.last.portfolio if self._ending else None)
-        self.last = Snapshot(snapshot.taken_s, services, portfolio)
+        self.last = replace(snapshot, services=services, portfolio=portfolio)
 
     def _watch(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -392,7 +409,9 @@ class Platform:
             self._say(f"  still working at the venue: {listed}; start again, or cancel them there")
 
     def _can_cancel(self) -> bool:
-        needed = [self.children.get(name) for name in ("risk", "execution")]
+        # The router, too: a smart order ends when it says so.
+        names = [n for n in self.plan.ports.names if service_of(n) in ("risk", "execution", ROUTER)]
+        needed = [self.children.get(name) for name in names]
         return self.bus is not None and all(child and child.running for child in needed)
 
     async def _end(self, child: Child) -> None:

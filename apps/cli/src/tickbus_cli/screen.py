@@ -9,7 +9,6 @@ from rich.text import Text
 from tickbus.events import ServiceStatus
 from tickbus.ledger_api import PortfolioAnswer, PositionRecord
 from tickbus_cli.monitor import Latency, Snapshot, events, rate
-from tickbus_cli.profile import SERVICES
 from tickbus_cli.summary import money
 
 HOPS_SHOWN = 8
@@ -56,7 +55,7 @@ def headline(now: Snapshot, before: Snapshot | None) -> str:
 
 def troubled(now: Snapshot) -> list[str]:
     """Services that are not ready or do not answer."""
-    return [s for s in SERVICES if (status := now.services.get(s)) is None or not status.ready]
+    return [s for s in now.expected if (status := now.services.get(s)) is None or not status.ready]
 
 
 def health(status: ServiceStatus | None) -> str:
@@ -82,7 +81,7 @@ def _table(*columns: str) -> Table:
 def _services(now: Snapshot, before: Snapshot | None, seconds: float) -> Table:
     table = _table("service", "events/s", "events", "errors")
     table.add_column("health", overflow="ellipsis", no_wrap=True)
-    for name in SERVICES:
+    for name in now.expected:
         status = now.services.get(name)
         total = events(status) if status else 0
         old = before.services.get(name) if before else None

@@ -14,7 +14,9 @@ from rich.console import Console
 from tickbus.bus import NatsBus
 from tickbus.login import Login
 from tickbus_cli import datadir, logins, screen
+from tickbus_cli.datadir import EXCHANGE
 from tickbus_cli.errors import CliError
+from tickbus_cli.further import service_of
 from tickbus_cli.monitor import Snapshot, observe, rate
 from tickbus_cli.summary import summarise
 
@@ -36,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     # The bus client talks of its connection to a log; this command has nobody to read it.
     logging.getLogger().addHandler(logging.NullHandler())
     directory, facts = find(arguments.data_dir)
-    before, now = asyncio.run(_observe(facts["nats_url"], logins.operator(directory)))
+    processes = tuple(name for name in facts["services"] if service_of(name) != EXCHANGE)
+    login = logins.operator(directory)
+    before, now = asyncio.run(_observe(facts["nats_url"], login, processes))
     title = f"tickbus {facts['profile']} (pid {facts['pid']})  API {facts['api_url']}"
     if arguments.json:
         print(json.dumps(_report(facts, directory, before, now), default=str))
@@ -59,12 +63,14 @@ def find(data_dir: Path | None, base: Path = BASE) -> tuple[Path, dict[str, Any]
     raise CliError(f"no platform runs on {where}", "Start one with `make run` or `tickbus up`.")
 
 
-async def _observe(url: str, login: Login | None) -> tuple[Snapshot, Snapshot]:
+async def _observe(
+    url: str, login: Login | None, processes: tuple[str, ...]
+) -> tuple[Snapshot, Snapshot]:
     bus = await NatsBus.connect(url, f"tickbus-status-{os.getpid()}", login)
     try:
-        before = await observe(bus)
+        before = await observe(bus, processes)
         await asyncio.sleep(APART_S)
-        return before, await observe(bus)
+        return before, await observe(bus, processes)
     finally:
         await bus.close()
 

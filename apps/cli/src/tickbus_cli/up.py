@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from tickbus.runtime.main import base36
 from tickbus_cli import profile as profiles
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
+from tickbus_cli.further import further, moved, service_of
 from tickbus_cli.monitor import Snapshot
-from tickbus_cli.profile import LIVE_CONFIRM, SERVICES, VENUES, Profile
+from tickbus_cli.profile import LIVE_CONFIRM, VENUES, Profile
 from tickbus_cli.resume import sentence, trading_state
 from tickbus_cli.running import Plan, Platform, Stopped
 from tickbus_cli.screen import headline, render
@@ -90,15 +92,18 @@ def run(arguments: argparse.Namespace) -> int:
     files = profiles.configuration_files(
         profiles.find_configuration(Path.cwd()), profile, arguments.config
     )
-    ports = profiles.ports(environment, arguments.port_offset)
-    profiles.require_keys(profile, environment)
-    _require_packages(profile)
     settings = _settings(files, environment)
+    venues = further(settings, profile.simulated, arguments.port_offset)
+    ports = profiles.ports(environment, arguments.port_offset, venues)
+    profiles.require_keys(profile, environment, [venue.name for venue in settings.venues])
+    _require_packages(profile, ports.names)
     if profile.live:
         _confirm(profile, settings, environment, arguments.yes, say)
     data = DataDir(arguments.data_dir or Path(".tickbus") / profile.name)
     continues = data.open(profile.name, arguments.fresh)
     try:
+        if venues and profile.simulated:
+            files = (*files, moved(data.path, settings, arguments.port_offset))
         plan = Plan(
             profile=profile,
             ports=ports,
@@ -107,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             run_id=base36(time.time_ns() // 1_000_000),
             environment=environment,
             seed=arguments.seed,
+            venue=settings.venue.name,
             exchange=settings.section("exchange", profiles.ExchangeSection),
             strategies=profiles.strategy_ids(settings),
         )
@@ -236,12 +242,13 @@ def _environment() -> dict[str, str]:
 def _settings(files: tuple[Path, ...], environment: dict[str, str]) -> Settings:
     # Read once here, so that a typo is one message before anything starts, not one per service.
     settings = load(files, {**environment, "TICKBUS_POSTGRES_DSN": ""})
-    _ = settings.platform, settings.venue
+    _ = settings.platform, settings.venues
     return settings
 
 
-def _require_packages(profile: Profile) -> None:
-    names = [*SERVICES, "exchange"] if profile.simulated else list(SERVICES)
+def _require_packages(profile: Profile, processes: Sequence[str]) -> None:
+    names = list(dict.fromkeys(map(service_of, processes)))
+    names += ["exchange"] if profile.simulated else []
     missing = [n for n in names if importlib.util.find_spec(f"tickbus_{n}") is None]
     if missing:
         raise CliError(
@@ -256,8 +263,9 @@ def _confirm(
     """Say what is about to be traded and let a person, or the environment, agree to it."""
     raw: dict[str, Any] = dict(settings.raw)
     say("About to trade REAL MONEY:")
-    say(f"  venue        {settings.venue.name} ({settings.venue.rest_url})")
-    say(f"  instruments  {', '.join(settings.venue.instruments)}")
+    for venue in settings.venues:
+        say(f"  venue        {venue.name} ({venue.rest_url})")
+        say(f"  instruments  {', '.join(venue.instruments)}")
     for name in ("strategies", "risk"):
         text = yaml.safe_dump(raw.get(name) or "none", sort_keys=False).removesuffix("...\n")
         say(f"  {name}:\n" + "\n".join(f"    {line}" for line in text.strip().splitlines()))

@@ -146,6 +146,22 @@ class Settings:
         return found
 
     @property
+    def further_venue(self) -> str:
+        """The name of this process's venue where it is not the main one; "" otherwise."""
+        wanted = self.environment.get(VENUE_VARIABLE, "")
+        return wanted if wanted and wanted != self.venues[0].name else ""
+
+    def venue_keys(self, venue: VenueConfig) -> tuple[str, str]:
+        """(key, secret) of the account at `venue`; "" where there is none.
+
+        Those of its own are TICKBUS_<NAME>_API_KEY and _SECRET; without them it uses the common
+        TICKBUS_VENUE_API_KEY and _SECRET. Raises ConfigError.
+        """
+        own = own_keys(venue.name).lower()
+        key = self.secret(f"{own}_api_key") or self.secret("venue_api_key")
+        return key, self.secret(f"{own}_api_secret") or self.secret("venue_api_secret")
+
+    @property
     def bus_url(self) -> str:
         """Where NATS is."""
         return self.section("bus", BusConfig).url
@@ -184,6 +200,11 @@ class Settings:
             except OSError as error:
                 raise ConfigError(f"{variable}_FILE={path}: {error.strerror}") from error
         return self.environment.get(variable, "")
+
+
+def own_keys(name: str) -> str:
+    """What stands for a venue in the names of its own keys: `BINANCE_2` for binance-2."""
+    return re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
 def load(

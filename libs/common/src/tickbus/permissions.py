@@ -75,7 +75,7 @@ TABLE = {
         keeps=("budget.>", "leases.>", "snapshots.>", "deadletters.>"),
     ),
     "router": Row(
-        says=("orders.intent.*", "orders.event.smart.>", "rehearsal.router.>"),
+        says=("orders.intent.*", "orders.event.smart.>", "book.top.smart.>", "rehearsal.router.>"),
         hears=("book.>", "control.router.>", "rehearsal.router.>"),
         reads=True, durable=True, watches=("instruments",), keeps=("instruments.smart.>",),
     ),

@@ -27,7 +27,7 @@ import httpx
 import msgspec
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
-from tickbus_testkit.processes import SERVICES, STOP_ORDER, PlatformProcesses
+from tickbus_testkit.processes import SERVICES, PlatformProcesses
 from tickbus_testkit.story import Desk
 from tickbus_testkit.users import Users
 
@@ -168,7 +168,7 @@ class Chaos:
                 self._wanted = set()
                 if keeper is not None:
                     keeper.cancel()
-                for name in STOP_ORDER:
+                for name in self._platform.stop_order:
                     await asyncio.to_thread(self._platform[name].stop)
                 await self._http.aclose()
         return self._report

@@ -28,13 +28,17 @@ def free_port() -> int:
 
 
 class ServiceProcess:
-    """`python -m tickbus_<name>` with a log file; `health_port` answers /readyz."""
+    """`python -m tickbus_<name>` with a log file; `health_port` answers /readyz.
+
+    A name with a dash, such as `feed-sim2`, is another process of the service before the dash.
+    """
 
     def __init__(
         self, name: str, logs: Path, environment: Mapping[str, str], health_port: int,
         arguments: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self.name = name
+        self.service = name.partition("-")[0]
         self.health_url = f"http://127.0.0.1:{health_port}"
         self._log = logs / f"{name}.log"
         self._environment = {**os.environ, **environment}
@@ -45,7 +49,7 @@ class ServiceProcess:
         """Start it; returns at once."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"tickbus_{self.name}", *self._arguments],
+                [sys.executable, "-m", f"tickbus_{self.service}", *self._arguments],
                 env=self._environment, stdout=log, stderr=log,
             )  # fmt: skip
         return self
@@ -109,6 +113,7 @@ class ServiceProcess:
 STOP_ORDER = (
     "strategy",
     "api",
+    "router",
     "risk",
     "execution",
     "history",
@@ -124,43 +129,60 @@ class PlatformProcesses:
     """The simulated exchange and every service, against given NATS and Postgres servers.
 
     `exchange` are further arguments of the simulated exchange. `users` are those of the NATS
-    server; each service connects as its own.
+    server; each service connects as its own. `further` are the names of the configured `venues`:
+    each gets an exchange of its own (its URLs are those of config/venues/two-exchanges.yaml), a
+    feed and an execution, and all together a router.
     """
 
     def __init__(
         self, logs: Path, nats_url: str, postgres_dsn: str, configs: Sequence[Path], seed: int = 1,
-        exchange: Sequence[str] = (), users: Users | None = None,
+        exchange: Sequence[str] = (), users: Users | None = None, further: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self._users = users
-        port, api_port = free_port(), free_port()
-        self.exchange_url = f"http://127.0.0.1:{port}"
+        api_port = free_port()
+        ports = {name: free_port() for name in ("exchange", *(f"exchange-{v}" for v in further))}
+        self.exchange_url = f"http://127.0.0.1:{ports['exchange']}"
+        self.exchange_urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         self.api_url = f"http://127.0.0.1:{api_port}"
         self.environment = {
             "TICKBUS_NATS_URL": nats_url,
             "TICKBUS_POSTGRES_DSN": postgres_dsn,
             "TICKBUS_CONFIG": os.pathsep.join(map(str, configs)),
-            "TICKBUS_VENUE_REST_URL": self.exchange_url,
-            "TICKBUS_VENUE_WS_URL": f"ws://127.0.0.1:{port}",
-            "TICKBUS_VENUE_WS_API_URL": f"ws://127.0.0.1:{port}/ws-api/v3",
             "TICKBUS_VENUE_API_KEY": "sim-key",
             "TICKBUS_VENUE_API_SECRET": "sim-secret",
             "TICKBUS_API_PORT": str(api_port),
             "TICKBUS_LOG_FORMAT": "json",
         }
-        state = logs / "exchange"
-        state.mkdir(exist_ok=True)
-        arguments = ("--port", str(port), "--seed", str(seed), "--state-dir", str(state), *exchange)
-        self.processes = {
-            "exchange": ServiceProcess("exchange", logs, {}, port, arguments),
-            **{name: self._service(name, logs) for name in SERVICES},
-        }
+        self.processes: dict[str, ServiceProcess] = {}
+        for number, (name, port) in enumerate(ports.items()):
+            self.environment |= _urls(f"TICKBUS_VENUE{number + 1 if number else ''}", port)
+            state = logs / name
+            state.mkdir(exist_ok=True)
+            arguments = ("--port", str(port), "--seed", str(seed + number))
+            arguments = (*arguments, "--state-dir", str(state), *exchange)
+            self.processes[name] = ServiceProcess(name, logs, {}, port, arguments)
+        for name in SERVICES:
+            self.processes[name] = self._service(name, logs)
+        for venue in further:
+            for name in (f"feed-{venue}", f"execution-{venue}"):
+                self.processes[name] = self._service(name, logs, {"TICKBUS_VENUE": venue})
+        if further:
+            self.processes["router"] = self._service("router", logs)
 
-    def _service(self, name: str, logs: Path) -> ServiceProcess:
+    def _service(
+        self, name: str, logs: Path, own: Mapping[str, str] | None = None
+    ) -> ServiceProcess:
         port = free_port()
-        environment = {**self.environment, "TICKBUS_METRICS_PORT": str(port)}
+        environment = {**self.environment, **(own or {}), "TICKBUS_METRICS_PORT": str(port)}
         if self._users is not None:
-            environment |= self._users.environment(name)
+            environment |= self._users.environment(name.partition("-")[0])
         return ServiceProcess(name, logs, environment, port)
+
+    @property
+    def stop_order(self) -> list[str]:
+        """Every process, strategies first and the exchanges last."""
+        places = {name: place for place, name in enumerate(STOP_ORDER)}
+        return sorted(self.processes, key=lambda name: places[name.partition("-")[0]])
 
     def __getitem__(self, name: str) -> ServiceProcess:
         return self.processes[name]
@@ -175,7 +197,15 @@ class PlatformProcesses:
                 process.until_ready()
             yield self
         finally:
-            codes = {name: self.processes[name].stop() for name in STOP_ORDER}
+            codes = {name: self.processes[name].stop() for name in self.stop_order}
         wrong = {name: code for name, code in codes.items() if code}
         tails = "\n".join(f"{name}: {self.processes[name].tail()}" for name in wrong)
         assert not wrong, f"exit codes {wrong}\n{tails}"
+
+
+def _urls(prefix: str, port: int) -> dict[str, str]:
+    return {
+        f"{prefix}_REST_URL": f"http://127.0.0.1:{port}",
+        f"{prefix}_WS_URL": f"ws://127.0.0.1:{port}",
+        f"{prefix}_WS_API_URL": f"ws://127.0.0.1:{port}/ws-api/v3",
+    }

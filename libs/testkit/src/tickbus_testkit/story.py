@@ -30,9 +30,13 @@ def wait_for(what: str, look: Callable[[], T], timeout_s: float = TIMEOUT_S) -> 
 
 
 class Desk:
-    """A person at the gateway, who can also look into the exchange's own ledger."""
+    """A person at the gateway, who can also look into the exchange's own ledger.
 
-    def __init__(self, api_url: str, exchange_url: str) -> None:
+    `venue` is what the platform calls that exchange; it is needed where there are several.
+    """
+
+    def __init__(self, api_url: str, exchange_url: str, venue: str = "") -> None:
+        self._venue = venue
         self._api = httpx.Client(base_url=api_url, timeout=10)
         self._exchange = httpx.Client(base_url=exchange_url, timeout=10)
 
@@ -110,9 +114,9 @@ class Desk:
     def differences(self) -> list[str]:
         """Where our books and the exchange's disagree, to the last digit; empty when nowhere."""
         theirs = self.ledger_of_the_exchange()
-        fills, portfolio = self.all("fills"), self.get("/api/v1/portfolio")
+        fills, portfolio = self._here(self.all("fills")), self.get("/api/v1/portfolio")
         # What was not sent must not be at the exchange: there it would be one too many.
-        sent = {o["id"]: o for o in self.all("orders") if not _was_never_sent(o)}
+        sent = {o["id"]: o for o in self._here(self.all("orders")) if not _was_never_sent(o)}
         if self.ledger_of_the_exchange() != theirs:
             return ["not comparable: the exchange traded while we read both"]
         found = _compare(
@@ -127,16 +131,20 @@ class Desk:
         )
         found += _compare(
             "balance",
-            {b["asset"]: Decimal(b["total"]) for b in portfolio["balances"]},
+            {b["asset"]: Decimal(b["total"]) for b in self._here(portfolio["balances"])},
             {asset: Decimal(b["total"]) for asset, b in theirs["balances"].items()},
         )
         opening = {a: Decimal(v) for a, v in theirs["initial_balances"].items()}
-        for position in portfolio["positions"]:
+        for position in self._here(portfolio["positions"]):
             base = position["instrument_id"].partition("-")[0]
             change = Decimal(theirs["balances"][base]["total"]) - opening.get(base, Decimal(0))
             if Decimal(position["quantity"]) != change:
                 found.append(f"position {base}: ours {position['quantity']}, theirs {change}")
         return [*found, *map(str, portfolio["differences"])]
+
+    def _here(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those at this exchange."""
+        return [r for r in records if self._venue in ("", r["venue"])]
 
 
 def _was_never_sent(o: dict[str, Any]) -> bool:

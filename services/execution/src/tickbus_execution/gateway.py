@@ -10,7 +10,7 @@ import msgspec
 from tickbus.budget import WeightBudget
 from tickbus.clock import Clock
 from tickbus.codec import Hop
-from tickbus.config import ConfigError, Settings
+from tickbus.config import ConfigError, Settings, own_keys
 from tickbus.events import SubmitOrder
 from tickbus.runtime import Context, Lease
 from tickbus_execution import wire
@@ -64,11 +64,13 @@ class Gateway:
         self._venue = settings.venue
         self._config = config
         self._protocol = protocol
-        key, secret = settings.secret("venue_api_key"), settings.secret("venue_api_secret")
+        key, secret = settings.venue_keys(self._venue)
         if not key or not secret:
             raise ConfigError(
-                "no keys for the venue: set TICKBUS_VENUE_API_KEY and TICKBUS_VENUE_API_SECRET (or"
-                " the same with _FILE), or run with execution.mode: paper"
+                f"no keys for {self._venue.name}: set TICKBUS_VENUE_API_KEY and"
+                " TICKBUS_VENUE_API_SECRET, or those of this venue alone,"
+                f" TICKBUS_{own_keys(self._venue.name)}_API_KEY and _SECRET (or the same with"
+                " _FILE), or run with execution.mode: paper"
             )
         self._signer = signer(key, secret, config.key_type)
         self._held: dict[str, tuple[float, VenueSubmit, tuple[Hop, ...]]] = {}

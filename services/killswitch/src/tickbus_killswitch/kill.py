@@ -5,12 +5,11 @@ Needs the venues and nothing else: no bus, no database, no other service of the 
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tickbus.config import ConfigError, Settings, VenueConfig, load
+from tickbus.config import ConfigError, Settings, VenueConfig, load, own_keys
 from tickbus.kill_api import (
     EXIT_DONE,
     EXIT_EXPOSED,
@@ -68,8 +67,9 @@ def target_of(settings: Settings, venue: VenueConfig) -> Target:
     section = section if isinstance(section, dict) else {}
     chosen = section.get("mode", "auto")
     orders = (mode if mode in PRETENDED else "venue") if chosen == "auto" else str(chosen)
-    key = settings.secret(f"{own}_api_key")
-    if venue.adapter not in ADAPTERS and not key and venue.name != settings.venues[0].name:
+    key, secret = settings.venue_keys(venue)
+    has_own = settings.secret(f"{own}_api_key")
+    if venue.adapter not in ADAPTERS and not has_own and venue.name != settings.venues[0].name:
         orders = MARKET_DATA
     return Target(
         name=venue.name,
@@ -78,17 +78,12 @@ def target_of(settings: Settings, venue: VenueConfig) -> Target:
         instruments=venue.instruments,
         mode=mode,
         orders=orders,
-        key=key or settings.secret("venue_api_key"),
-        secret=settings.secret(f"{own}_api_secret") or settings.secret("venue_api_secret"),
+        key=key,
+        secret=secret,
         bus_url=settings.bus_url,
         bus_login=settings.bus_login,
         key_type=str(section.get("key_type", "auto")),
     )
-
-
-def own_keys(name: str) -> str:
-    """What stands for an account in the names of its own keys: `BINANCE_2` for binance-2."""
-    return re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
 def read_settings(configs: Sequence[str]) -> list[Settings]:

@@ -46,20 +46,32 @@ from tickbus.events import (
 from tickbus.order import Order, Orders, OrderState, client_order_id_of
 from tickbus_router.config import RouterConfig
 from tickbus_router.markets import Markets
+from tickbus_router.memory import OwnWord, RouterMemory
 from tickbus_router.parent import Parent
 from tickbus_router.planning import best_price, split
 
 ID_MAX = 36
+EARLY_MAX = 1_000
+"""Wholes of which something was recalled before their approval came; the oldest is forgotten."""
+WARM_NS = 3_000_000_000
+"""How long after a start an order waits for the books of all venues, rather than do without."""
 PART_DIGITS = 4
 """Room that ids of parts take behind that of the whole: a dash and a number."""
-EARLY_MAX = 10_000
 ENDED = (OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED)
 
 Events = Sequence[Any]
 
 
+class Measured(Event, frozen=True):
+    """How an order did, for the metrics of this process. Never on the bus."""
+
+    execution: BestExecution
+
+
 class RouterCore:
     """Splits orders; see the module's first lines."""
+
+    memory = RouterMemory
 
     def __init__(self, config: RouterConfig, fees: Mapping[str, FeeSchedule]) -> None:
         self._config = config
@@ -67,9 +79,10 @@ class RouterCore:
         self._wholes = Orders()
         self._parents: dict[str, Parent] = {}
         self._of_part: dict[str, str] = {}
-        # Our own words on orders whose approval an earlier process could not acknowledge any more.
-        self._early: dict[str, list[Event]] = {}
+        # What an earlier process said of a whole whose approval is only about to come again.
+        self._early: dict[str, list[OwnWord]] = {}
         self._live = False
+        self._ts_recovered = 0
         self._handlers: dict[type, Callable[[Any], Events]] = {
             OrderApproved: self._approved,
             CancelApproved: self._cancel,
@@ -92,6 +105,29 @@ class RouterCore:
         handler = self._handlers.get(type(event))
         return handler(event) if handler is not None else ()
 
+    # -- snapshots ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> RouterMemory:
+        """All that folding the order path gave."""
+        return RouterMemory(
+            self._wholes.snapshot(),
+            [parent.snapshot() for parent in self._parents.values()],
+            list(self._of_part.items()),
+            [word for words in self._early.values() for word in words],
+            self._markets.balances(),
+        )
+
+    def restore(self, memory: RouterMemory, /) -> None:
+        """Know what `memory` says."""
+        self._wholes.restore(memory.wholes)
+        for each in memory.parents:
+            parent = Parent.restored(each)
+            self._parents[parent.order.client_order_id] = parent
+        self._of_part = dict(memory.of_part)
+        for word in memory.early:
+            self._keep_early(word)
+        self._markets.restore(memory.balances)
+
     # -- the whole ---------------------------------------------------------------------------------
 
     def _approved(self, event: OrderApproved) -> Events:
@@ -103,6 +139,7 @@ class RouterCore:
         for word in self._early.pop(order_id, ()):
             self._own_part(word) if isinstance(word, SubmitOrder) else self._wholes.fold(word)
         if not self._live:
+            self._forget_if_over(parent)
             return ()
         refusal = self._refusal(event.order)
         if refusal:
@@ -137,6 +174,9 @@ class RouterCore:
             return self._end(parent, cause)
         legs = []
         if parent.rounds < self._config.rounds_max:
+            is_warm = cause.ts_recv - self._ts_recovered > WARM_NS
+            if not is_warm and not self._markets.has_books(order.instrument_id):
+                return [self._pause(parent, cause)]
             markets = self._markets.of(order.instrument_id, order.side, parent.avoided)
             if parent.benchmark is None and not parent.rounds:
                 parent.benchmark = best_price(order.side, order.quantity, markets)
@@ -172,7 +212,7 @@ class RouterCore:
             measured = BestExecution(
                 *head, order.side, filled, price, parent.benchmark, shortfall, rounds, legs
             )
-            out.append(measured)
+            out += [measured, Measured(measured.ts_event, measured.ts_recv, measured)]
         self._forget(parent)
         return out
 
@@ -209,22 +249,16 @@ class RouterCore:
         """A part that an earlier process sent, or that the stream kept in place of ours."""
         parent = self._parents.get(part.parent_id)
         if parent is None:
-            self._keep_early(part.parent_id, part)
+            if part.parent_id and not self._live and part.parent_id not in self._wholes:
+                self._keep_early(part)
             return ()
         known = parent.parts.get(part.client_order_id)
-        if known is not None and known.quantity != part.quantity:
-            parent.parts.pop(part.client_order_id)  # it was decided before, and for so much
+        if known is not None and _terms(known) != _terms(part):
+            parent.parts.pop(part.client_order_id)  # it was decided before, and like this
         if known is None and part.ts_recv != parent.ts_round:
             parent.rounds, parent.ts_round = parent.rounds + 1, part.ts_recv
         self._add(parent, part)
         return ()
-
-    def _keep_early(self, order_id: str, word: Event) -> None:
-        if self._live or not order_id or order_id in self._wholes:
-            return
-        self._early.setdefault(order_id, []).append(word)
-        if len(self._early) > EARLY_MAX:
-            del self._early[next(iter(self._early))]
 
     def _add(self, parent: Parent, part: SubmitOrder) -> None:
         parent.add(part)
@@ -233,10 +267,7 @@ class RouterCore:
     def _order_event(self, event: Any) -> Events:
         order_id = client_order_id_of(event)
         if getattr(event, "venue", "") == SMART_VENUE:
-            if not self._live:  # our own words of before
-                self._wholes.fold(event)
-                self._keep_early(order_id, event)
-            return ()
+            return () if self._live else self._own_word(event)
         parent = self._parents.get(self._of_part.get(order_id, ""))
         if parent is None:
             return ()
@@ -251,11 +282,32 @@ class RouterCore:
             parent.avoided[part.venue] = f"{event.reason} {event.detail}".strip()
         elif isinstance(event, OrderAccepted):
             out += self._accept(parent, event)
-        if not self._live or parent.is_waiting:
-            return out if self._live else ()
+        if not self._live:
+            self._forget_if_over(parent)
+            return ()
+        if parent.is_waiting:
+            return out
         if parent.canceling or not parent.left or parent.rounds >= self._config.rounds_max:
             return [*out, *self._go_on(parent, event)]
         return [*out, self._pause(parent, event)]
+
+    def _own_word(self, event: OwnWord) -> Events:
+        """What an earlier process said of a whole."""
+        order_id = event.client_order_id
+        if order_id not in self._wholes:
+            self._keep_early(event)
+            return ()
+        self._wholes.fold(event)
+        parent = self._parents.get(order_id)
+        if parent is not None:
+            self._forget_if_over(parent)
+        return ()
+
+    def _keep_early(self, word: OwnWord) -> None:
+        whole_id = word.parent_id if isinstance(word, SubmitOrder) else word.client_order_id
+        self._early.setdefault(whole_id, []).append(word)
+        if len(self._early) > EARLY_MAX:
+            del self._early[next(iter(self._early))]
 
     def _accept(self, parent: Parent, event: OrderAccepted) -> Events:
         order = parent.order
@@ -288,14 +340,20 @@ class RouterCore:
 
     def _recovered(self, event: Recovered) -> Events:
         self._live = True
-        for parent in list(self._parents.values()):
-            whole = self._wholes.get(parent.order.client_order_id)
-            if whole is None or (whole.is_terminal and not parent.is_waiting):
-                self._forget(parent)
+        self._ts_recovered = event.ts_recv
         # The books are not known yet: what is left goes on after a pause.
         return [self._pause(parent, event) for parent in self._parents.values()]
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _is_over(self, parent: Parent) -> bool:
+        """Whether the end of the whole was told."""
+        whole = self._wholes.get(parent.order.client_order_id)
+        return whole is None or whole.is_terminal
+
+    def _forget_if_over(self, parent: Parent) -> None:
+        if self._is_over(parent) and not parent.is_waiting:
+            self._forget(parent)
 
     def _forget(self, parent: Parent) -> None:
         self._parents.pop(parent.order.client_order_id, None)
@@ -318,3 +376,7 @@ class RouterCore:
             cause.ts_event, cause.ts_recv, order.client_order_id, order.strategy_id, SMART_VENUE,
             order.instrument_id,
         )  # fmt: skip
+
+
+def _terms(order: Order | SubmitOrder) -> tuple[Any, ...]:
+    return order.venue, order.quantity, order.price

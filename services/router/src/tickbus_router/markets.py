@@ -52,6 +52,21 @@ class Markets:
             found.append(VenueMarket(instrument, depth, self._fees[venue], money))
         return found
 
+    def has_books(self, instrument_id: str) -> bool:
+        """Whether every venue that trades it has shown its book."""
+        return all(
+            (venue, instrument_id) in self._depths
+            for venue in self._instruments.get(instrument_id, ())
+        )
+
+    def balances(self) -> list[tuple[str, list[tuple[str, Decimal]]]]:
+        """What is free, by venue and asset; for a snapshot."""
+        return [(venue, list(free.items())) for venue, free in self._free.items()]
+
+    def restore(self, balances: list[tuple[str, list[tuple[str, Decimal]]]]) -> None:
+        """Know these balances."""
+        self._free = {venue: dict(free) for venue, free in balances}
+
     def on_depth(self, event: BookDepth) -> Sequence[Event]:
         """Take in a book."""
         if event.venue in self._fees:

@@ -1,10 +1,12 @@
 """One order that is split over venues: its parts, its rounds, and how it did."""
 
 from decimal import Context, Decimal, localcontext
+from typing import Self
 
 from tickbus.events import Fill, OrderApproved, SubmitOrder
 from tickbus.order import Order, Orders
 from tickbus.portfolio import assets
+from tickbus_router.memory import ParentMemory
 from tickbus_router.planning import ZERO
 
 BPS = 10_000
@@ -25,6 +27,23 @@ class Parent:
         self.benchmark: Decimal | None = None
         self._cost = ZERO
         self._filled = ZERO
+
+    def snapshot(self) -> ParentMemory:
+        """All that folding the order path gave."""
+        return ParentMemory(
+            self.event, self.parts.snapshot(), self.rounds, self.ts_round,
+            list(self.avoided.items()), self.canceling, self._cost, self._filled,
+        )  # fmt: skip
+
+    @classmethod
+    def restored(cls, memory: ParentMemory) -> Self:
+        """The order that `memory` tells of."""
+        parent = cls(memory.event)
+        parent.parts.restore(memory.parts)
+        parent.rounds, parent.ts_round = memory.rounds, memory.ts_round
+        parent.avoided, parent.canceling = dict(memory.avoided), memory.canceling
+        parent._cost, parent._filled = memory.cost, memory.filled
+        return parent
 
     @property
     def order(self) -> SubmitOrder:

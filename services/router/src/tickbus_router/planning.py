@@ -94,19 +94,19 @@ def _take(
 ) -> dict[int, tuple[Decimal, Decimal]]:  # fmt: skip
     """(quantity, worst price) by the market's place in `markets`."""
     left = quantity
-    money = [market.free for market in markets]
     taken: dict[int, tuple[Decimal, Decimal]] = {}
     with localcontext(_EXACT):
         for level in _queue(side, limit, markets, left_out):
             size = min(left, level.size)
-            free = money[level.market]
+            before = taken.get(level.market, (ZERO, ZERO))[0]
+            free = markets[level.market].free
             if free is not None:
+                # A leg needs all of its quantity covered at its worst price, not at each level's.
                 unit = level.cost if side is Side.BUY else Decimal(1)
-                size = min(size, (free / unit).quantize(Decimal("1e-12"), ROUND_DOWN))
-                money[level.market] = free - size * unit
+                covered = (free / unit).quantize(Decimal("1e-12"), ROUND_DOWN)
+                size = min(size, covered - before)
             if size <= 0:
                 continue
-            before = taken.get(level.market, (ZERO, ZERO))[0]
             taken[level.market] = (before + size, level.price)
             left -= size
             if not left:

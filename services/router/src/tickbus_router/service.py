@@ -1,13 +1,15 @@
 """The declaration of the router, and the edge through which its instrument is known."""
 
+from functools import partial
+
 from tickbus import codec, subjects
 from tickbus.bus import BusError
 from tickbus.codec import Hop
 from tickbus.config import Settings
-from tickbus.events import SMART_VENUE, BestExecution, Instrument
+from tickbus.events import SMART_VENUE, Instrument
 from tickbus.runtime import Context, ServiceSpec
 from tickbus_router.config import RouterConfig
-from tickbus_router.core import RouterCore
+from tickbus_router.core import Measured, RouterCore
 
 
 class Notices:
@@ -35,23 +37,24 @@ class Notices:
             context.telemetry.error("instrument_not_listed")
             context.log.warning("%s is not listed: %s", key, error)
 
-    async def measure(self, event: BestExecution, hops: tuple[Hop, ...]) -> None:
-        """Export how an order did; the event goes on to the stream, where the ledger keeps it."""
+    async def measure(self, event: Measured, _: tuple[Hop, ...]) -> None:
+        """Export how the last order did; the stream has how each did."""
         context = self._context
         if context is None:
             return
-        context.telemetry.gauge("shortfall_bps", float(event.shortfall_bps))
-        context.telemetry.gauge("rounds", event.rounds)
-        await context.publish([event], hops)
+        context.telemetry.gauge("shortfall_bps", float(event.execution.shortfall_bps))
+        context.telemetry.gauge("rounds", event.execution.rounds)
 
 
 def build(settings: Settings) -> ServiceSpec:
     """The router over every configured venue."""
     fees = {venue.name: venue.fees for venue in settings.venues}
     notices = Notices()
+    make = partial(RouterCore, settings.section("router", RouterConfig), fees)
     return ServiceSpec(
         name="router",
-        core=RouterCore(settings.section("router", RouterConfig), fees),
+        core=make(),
+        twin=make,
         subscribe=(
             *(subjects.book("depth", name) for name in fees),
             *(subjects.book("top", name) for name in fees),
@@ -59,11 +62,12 @@ def build(settings: Settings) -> ServiceSpec:
         consume=(
             subjects.approved(SMART_VENUE),
             subjects.DENIED_ALL,
-            subjects.ORDER_EVENTS_ALL,
+            # Not those of `smart`: what a consumer gets and what it recalls must not overlap.
+            *(subjects.order_events(name) for name in fees),
             subjects.ACCOUNTS_ALL,
         ),
         recall=(subjects.INTENTS_ALL, subjects.order_events(SMART_VENUE)),
         watch=("instruments",),
-        sinks={Instrument: notices.list_instrument, BestExecution: notices.measure},
+        sinks={Instrument: notices.list_instrument, Measured: notices.measure},
         edges=(notices,),
     )

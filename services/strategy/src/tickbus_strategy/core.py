@@ -157,6 +157,8 @@ class StrategyCore:
     # -- orders ------------------------------------------------------------------------------------
 
     def _own(self, event: SubmitOrder) -> Events:
+        if event.parent_id:
+            return ()  # the router's, for a part of an order that we asked for
         for seat in self._by_strategy.get(event.strategy_id, ())[:1]:
             seat.desk.see(event)
             seat.desk.remember_id(event.client_order_id)
@@ -176,6 +178,8 @@ class StrategyCore:
             return ()
         desk = seats[0].desk
         desk.see(event)
+        if isinstance(event, OrderApproved | OrderDenied) and event.order.parent_id:
+            return ()
         order = desk.orders.fold(event)
         if order is None:
             if isinstance(event, CancelRejected):

@@ -91,7 +91,8 @@ class ServiceStatus(Event, frozen=True):
     """What one running service says of itself when asked on `control.status`.
 
     `counts` are events by `<type>/<outcome>` since start; `gauges` are numbers that the service
-    finds worth showing; `latency_us` maps a hop to its (p50, p99, count) in microseconds.
+    finds worth showing; `latency_us` maps a hop to its (p50, p99, count) in microseconds. `venue`
+    is that of a feed or an execution for a further venue, "" for every other process.
     """
 
     service: str
@@ -105,6 +106,7 @@ class ServiceStatus(Event, frozen=True):
     latency_us: dict[str, tuple[float, float, int]]
     errors: dict[str, int]
     metrics_url: str = ""
+    venue: str = ""
 
 
 PlatformEvent = SetTradingState | RiskState | ServiceStatus

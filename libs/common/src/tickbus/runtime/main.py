@@ -127,7 +127,7 @@ async def _serve(
     url = f"http://{server.host}:{server.port}/metrics"
     shell = Shell(
         spec, bus, instance=settings.instance, telemetry=telemetry, metrics_url=url,
-        platform=settings.platform, seal=_seal(name, settings),
+        platform=settings.platform, seal=_seal(name, settings), venue=settings.further_venue,
     )  # fmt: skip
     shell.stopping = stopping
     if isinstance(bus, NatsBus):

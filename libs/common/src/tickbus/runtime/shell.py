@@ -51,9 +51,10 @@ class Shell:
     def __init__(
         self, spec: ServiceSpec, bus: Bus, *, clock: Clock | None = None, instance: str = "0",
         telemetry: Telemetry | None = None, metrics_url: str = "",
-        platform: PlatformConfig | None = None, seal: Seal | None = None,
+        platform: PlatformConfig | None = None, seal: Seal | None = None, venue: str = "",
     ) -> None:  # fmt: skip
         self.spec = spec
+        self.venue = venue
         self._seal = seal
         self._checks_seal = seal is not None and any(map(seal.covers, spec.consume))
         self.bus = bus
@@ -252,6 +253,7 @@ class Shell:
                 },
                 errors=dict(self.telemetry.errors),
                 metrics_url=self.metrics_url,
+                venue=self.venue,
             )
         )
 

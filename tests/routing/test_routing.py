@@ -1,0 +1,258 @@
+"""Orders for `smart` on two exchanges: parts add up to the whole, books to both ledgers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+from tickbus_testkit.processes import PlatformProcesses
+from tickbus_testkit.story import Desk, wait_for
+from tickbus_testkit.users import Users
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = (
+    ROOT / "config" / "default.yaml",
+    ROOT / "config" / "venues" / "two-exchanges.yaml",
+    ROOT / "tests" / "routing" / "routing.yaml",
+)
+VENUES = {"sim": "exchange", "sim2": "exchange-sim2"}
+UNLIMITED = ("--orders-per-10s", "100000", "--weight-per-minute", "1000000")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+class Both:
+    """A platform on two exchanges, and what can be asked of it and of them."""
+
+    def __init__(self, platform: PlatformProcesses) -> None:
+        self.platform = platform
+        self.desks = {
+            venue: Desk(platform.api_url, platform.exchange_urls[exchange], venue)
+            for venue, exchange in VENUES.items()
+        }
+        self.desk = self.desks["sim"]
+
+    def order(self, **body: Any) -> dict[str, Any]:
+        """POST an order for `smart` and wait for its end."""
+        body = {"symbol": "BTCUSDT", "venue": "smart", "price": None, **body}
+        answer = self.desk.order(**body)
+        assert answer.status_code in (201, 202), answer.text
+        return self.ended(answer.json()["id"])
+
+    def ended(self, order_id: str) -> dict[str, Any]:
+        """The order once it has ended."""
+
+        def look() -> Any:
+            order = self.desk.get(f"/api/v1/orders/{order_id}")
+            return None if order["working"] or order["state"] == "PENDING_RISK" else order
+
+        found: dict[str, Any] = wait_for(f"the end of {order_id}", look)
+        return found
+
+    def parts(self) -> dict[str, list[dict[str, Any]]]:
+        """The parts of each whole order, by its id."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for order in self.desk.all("orders"):
+            if order["venue"] == "smart":
+                found.setdefault(order["id"], [])
+            elif order["parent"]:
+                found.setdefault(order["parent"], []).append(order)
+        return found
+
+    def story(self, order: dict[str, Any]) -> str:
+        """What became of a whole order and its parts, for a test that fails."""
+        names = ("id", "venue", "quantity", "filled_quantity", "price", "state", "reason", "detail")
+        told = [order, *self.parts()[order["id"]]]
+        return "\n".join(" ".join(str(each[name]) for name in names) for each in told)
+
+    def top(self, venue: str) -> tuple[float, float] | None:
+        """Best bid and ask of BTC-USDT; None before they are known."""
+        prices = self.desk.get("/api/v1/prices")["prices"]
+        known = [p for p in prices if (p["venue"], p["instrument_id"]) == (venue, "BTC-USDT")]
+        price = known[0]
+        return None if price["mid"] is None else (price["bid"], price["ask"])
+
+    def add_up(self) -> list[str]:
+        """Where the parts and their whole, or our books and an exchange's, disagree."""
+        problems = [f"{v}: {p}" for v, desk in self.desks.items() for p in desk.differences()]
+        parts = self.parts()
+        for order in self.desk.all("orders"):
+            if order["working"]:
+                problems.append(f"{order['id']} still works: {order['state']}")
+            if order["venue"] != "smart":
+                continue
+            filled = sum((Decimal(p["filled_quantity"]) for p in parts[order["id"]]), Decimal(0))
+            if Decimal(order["filled_quantity"]) != filled or filled > Decimal(order["quantity"]):
+                problems.append(f"{order['id']}: whole {order['filled_quantity']}, parts {filled}")
+        return problems
+
+    def settle(self, timeout_s: float = 60.0) -> None:
+        """Wait until nothing works and everything adds up."""
+        found: list[str] = []
+
+        def look() -> bool:
+            found[:] = self.add_up()
+            return not found
+
+        try:
+            wait_for("books that add up", look, timeout_s)
+        except AssertionError as error:
+            raise AssertionError("\n".join(found[:20])) from error
+
+
+@asynccontextmanager
+async def two_exchanges(directory: Path) -> AsyncIterator[Both]:
+    """Everything runs with all permissions on, and each exchange has a price of its own."""
+    users = Users()
+    nats = EmbeddedNats(directory / "nats", accounts=users.accounts)
+    async with nats, EmbeddedPostgres(directory / "pg") as postgres:
+        platform = PlatformProcesses(
+            directory, nats.url, postgres.dsn, CONFIGS, 5, UNLIMITED, users, further=("sim2",)
+        )
+        both = Both(platform)
+        try:
+            await asyncio.to_thread(_start, platform)
+            await asyncio.to_thread(
+                wait_for, "prices everywhere", lambda: all(map(both.top, (*VENUES, "smart")))
+            )
+            yield both
+        finally:
+            for name in platform.stop_order:
+                await asyncio.to_thread(platform[name].stop)
+
+
+def _start(platform: PlatformProcesses) -> None:
+    for process in platform.processes.values():
+        process.start()
+    for process in platform.processes.values():
+        process.until_ready()
+
+
+@pytest.fixture(autouse=True)
+def _strategy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKBUS_ROUTING", str(ROOT / "tests" / "routing"))
+
+
+async def test_parts_trade_on_both_exchanges_and_are_counted_once(tmp_path: Path) -> None:
+    async with two_exchanges(tmp_path) as both:
+        await asyncio.to_thread(_trade_by_hand, both)
+        await asyncio.to_thread(_strategy_trades, both)
+        await asyncio.to_thread(_ends_in_order, both)
+
+
+def _trade_by_hand(both: Both) -> None:
+    plain = both.desk.order(symbol="BTCUSDT", side="Buy", quantity=0.001, price=None)
+    assert plain.json()["venue"] == "sim", "without a venue the main one is meant"
+    bought = both.order(side="Buy", quantity="2")  # more than either account could pay for
+    assert bought["state"] == "FILLED", both.story(bought)
+    parts = both.parts()[bought["id"]]
+    assert {part["venue"] for part in parts} == {"sim", "sim2"}, parts
+    assert sum(Decimal(part["filled_quantity"]) for part in parts) == Decimal("2")
+    one = both.desk.get(f"/api/v1/orders/{parts[0]['id']}")
+    assert one["parent"] == bought["id"]
+    theirs = {v: desk.ledger_of_the_exchange()["orders"] for v, desk in both.desks.items()}
+    for part in parts:
+        assert part["id"] in {order["clientOrderId"] for order in theirs[part["venue"]]}
+    bid, ask = both.top("smart") or (0.0, 0.0)
+    limited = both.order(
+        side="Buy", quantity="0.2", price=str(round(ask * 1.01, 2)), time_in_force="IOC"
+    )
+    assert limited["state"] == "FILLED", both.story(limited)
+    far = both.order(
+        side="Buy", quantity="0.4", price=str(round(bid * 0.95, 2)), time_in_force="IOC"
+    )
+    assert (far["state"], far["reason"]) == ("EXPIRED", "NO_MARKET")
+    sold = both.order(side="Sell", quantity="2.5")
+    assert sold["state"] == "FILLED", both.story(sold)
+    measured = [step["event"] for step in both.desk.get(f"/api/v1/orders/{sold['id']}")["events"]]
+    assert "BestExecution" in measured
+    assert "tickbus_router_shortfall_bps" in both.platform["router"].metrics()
+    refused = both.desk.order(
+        symbol="BTCUSDT", venue="smart", side="Buy", quantity=0.1, price=str(round(bid * 0.99, 2))
+    )
+    assert (refused.status_code, refused.json()["venue_reason"]) == (
+        422, "SMART_TIME_IN_FORCE_UNSUPPORTED",
+    )  # fmt: skip
+
+
+def _strategy_trades(both: Both) -> None:
+    def own() -> list[dict[str, Any]]:
+        orders = both.desk.all("orders")
+        return [o for o in orders if (o["strategy"], o["venue"]) == ("both", "smart")]
+
+    def is_filled(count: int) -> Callable[[], bool]:
+        return lambda: sum(order["state"] == "FILLED" for order in own()) >= count
+
+    wait_for("orders of the strategy", is_filled(4))
+    both.platform["strategy"].kill()
+    both.platform["strategy"].start().until_ready()
+    wait_for("more of them", is_filled(len(own()) + 4))
+
+
+def _ends_in_order(both: Both) -> None:
+    both.platform["strategy"].stop()
+    both.settle()
+    assert not [s for s in both.desk.get("/api/v1/portfolio")["positions"] if s["venue"] == "smart"]
+    for process in ("router", "execution", "execution-sim2", "feed", "feed-sim2"):
+        assert "bus_permission_denied" not in both.platform[process].metrics(), process
+    for name in both.platform.stop_order:
+        assert both.platform[name].stop() == 0, both.platform[name].tail()
+
+
+async def test_whatever_dies_in_the_middle_the_parts_add_up(tmp_path: Path) -> None:
+    async with two_exchanges(tmp_path) as both:
+        for victim in ("router", "execution-sim2", "risk", "router", "execution"):
+            await asyncio.to_thread(_kill_in_the_middle, both, victim)
+        await asyncio.to_thread(_venue_is_down, both)
+        both.platform["strategy"].stop()
+        await asyncio.to_thread(both.settle)
+
+
+def _kill_in_the_middle(both: Both, victim: str) -> None:
+    before = len(both.parts())
+    process = both.platform[victim]
+    answers: list[str] = []
+    for side in ("Buy", "Sell"):
+        body = {"symbol": "BTCUSDT", "venue": "smart", "quantity": "0.5", "price": None}
+        answers.append(_sent(both.platform.api_url, {**body, "side": side}))
+    process.kill()
+    process.start().until_ready()
+    for order_id in answers:
+        assert both.ended(order_id)["state"] in ("FILLED", "EXPIRED")
+    wait_for("the strategy to go on", lambda: len(both.parts()) > before + len(answers))
+
+
+def _sent(api_url: str, body: dict[str, Any]) -> str:
+    """POST an order without waiting for its end."""
+    key = f"k{body['side']}{id(body)}"
+    with httpx.Client(base_url=api_url, timeout=0.03) as client:
+        try:
+            answer = client.post("/api/v1/orders", json=body, headers={"Idempotency-Key": key})
+        except httpx.TimeoutException:
+            with httpx.Client(base_url=api_url, timeout=15) as patient:
+                answer = patient.post("/api/v1/orders", json=body, headers={"Idempotency-Key": key})
+    order_id: str = answer.json()["id"]
+    return order_id
+
+
+def _venue_is_down(both: Both) -> None:
+    both.platform["exchange-sim2"].kill()
+    wait_for("a stale book", lambda: _is_stale(both, "sim2"))
+    bought = both.order(side="Buy", quantity="0.3")
+    assert bought["filled_quantity"] != "0", both.story(bought)
+    assert {part["venue"] for part in both.parts()[bought["id"]]} == {"sim"}
+    both.platform["exchange-sim2"].start().until_ready()
+    wait_for("a sound book", lambda: not _is_stale(both, "sim2"), 60)
+    for name in ("feed-sim2", "execution-sim2"):
+        both.platform[name].until_ready()
+
+
+def _is_stale(both: Both, venue: str) -> bool:
+    prices = both.desk.get("/api/v1/prices")["prices"]
+    return any(p["stale"] for p in prices if p["venue"] == venue)
