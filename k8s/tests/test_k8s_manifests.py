@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tickbus.config import load
 from tickbus.credentials import APPROVAL, SEALERS, variable
 from tickbus.permissions import StrategyUser, users
 
@@ -69,6 +70,20 @@ def test_every_resource_that_is_named_exists() -> None:
         for name in [*document.get("resources", ()), *document.get("components", ())]:
             target = path.parent / name
             assert target.is_file() or (target / "kustomization.yaml").is_file(), (path, name)
+
+
+def test_every_file_that_is_generated_from_exists() -> None:
+    for path, document in documents():
+        generators = [*document.get("configMapGenerator", ()), *document.get("secretGenerator", ())]
+        for name in (name for each in generators for name in each.get("files", ())):
+            assert (path.parent / name.rpartition("=")[2]).is_file(), (path, name)
+
+
+def test_platform_of_production_is_a_sound_configuration() -> None:
+    files = [K8S.parent / "config" / "default.yaml", K8S / "overlays/production/platform.yaml"]
+    settings = load(files, {})
+    assert [venue.name for venue in settings.venues] == ["binance"]
+    assert settings.platform.mode == "paper", "who wants real orders says so"
 
 
 def test_no_secret_of_a_real_venue_is_in_the_manifests() -> None:

@@ -56,6 +56,11 @@ def test_money_at_a_venue_bounds_its_leg_fee_included() -> None:
     assert legs == [Leg("a", D("0.5"), D(100)), Leg("b", D("1.5"), D(101))]
 
 
+def test_part_of_a_lot_that_cannot_be_paid_here_is_bought_there() -> None:
+    legs = split(Side.BUY, D(2), None, [market("a", A, free="50.0505"), market("b", B)])
+    assert sum(leg.quantity for leg in legs) == 2
+
+
 def test_leg_that_is_too_small_for_its_venue_goes_to_the_others() -> None:
     small = market("a", ((100.0, 0.01), (110.0, 9.0)), least="5")
     assert split(Side.BUY, D(2), None, [small, market("b", B)]) == [Leg("b", D(2), D(101))]

@@ -83,16 +83,19 @@ class Gateway:
     # -- market ----------------------------------------------------------------------------------
 
     def instrument(self, symbol: str, venue: str = "") -> Instrument:
-        """The instrument meant by `symbol`, at the configured venue first. Raises Problem."""
+        """The instrument meant by `symbol`, at the main venue first. Raises Problem."""
         core = self.core
         self.require_venue(venue)
-        found = core.find(symbol, venue or self._venue) or (None if venue else core.find(symbol))
+        found = core.find(symbol, venue or self._venue)
+        is_heard = any(known == (venue or self._venue) for known, _ in core.instruments)
+        if found is None and not venue and is_heard:
+            found = core.find(symbol)  # the main venue does not trade it
         if found is not None:
             return found
-        if not core.instruments:
+        if not core.instruments or (not venue and not is_heard):
             raise unavailable(
                 "INSTRUMENTS_UNKNOWN",
-                "no instrument is known yet: the feed has not published any",
+                f"no instrument of {venue or self._venue} is known yet: its feed has published none",
                 "wait for the feed (GET /api/v1/status says what it waits for), then repeat",
             )
         known = core.known()

@@ -1,7 +1,7 @@
 """How an order is split: the levels of all venues in one queue, fees in their prices."""
 
 from collections.abc import Iterator, Sequence
-from decimal import ROUND_DOWN, Context, Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from typing import NamedTuple
 
 from tickbus.events import BookDepth, FeeSchedule, Instrument, Side
@@ -103,7 +103,8 @@ def _take(
             if free is not None:
                 # A leg needs all of its quantity covered at its worst price, not at each level's.
                 unit = level.cost if side is Side.BUY else Decimal(1)
-                covered = (free / unit).quantize(Decimal("1e-12"), ROUND_DOWN)
+                # Whole lots: what a lot lacks here goes to the next venue, or it would be lost.
+                covered = markets[level.market].instrument.quantity(free / unit)
                 size = min(size, covered - before)
             if size <= 0:
                 continue
