@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 def a_free_offset() -> int:
     """An offset at which all of the platform's ports are probably free."""
     for offset in range(3_000 + os.getpid() % 1_000 * 10, 40_000, 700):
-        ports = [4222 + offset, 8080 + offset, 8090 + offset, *range(9101 + offset, 9110 + offset)]
+        ports = [4222 + offset, 8080 + offset, 8090 + offset, 8091 + offset]
+        ports += range(9101 + offset, 9122 + offset)
         probes = []
         try:
             for port in ports:
@@ -42,13 +43,13 @@ def a_free_offset() -> int:
 
 
 @contextmanager
-def a_platform(data: Path, offset: int) -> Iterator[tuple[Desk, dict[str, Any]]]:
+def a_platform(data: Path, offset: int, *arguments: str) -> Iterator[tuple[Desk, dict[str, Any]]]:
     """A running platform; leaving stops it with Ctrl-C and fills in its summary."""
     summary: dict[str, Any] = {}
     process = subprocess.Popen(
         [
             sys.executable, "-m", "tickbus_cli", "up", "--json", "--data-dir", str(data),
-            "--port-offset", str(offset),
+            "--port-offset", str(offset), *arguments,
         ],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -121,3 +122,36 @@ def test_it_trades_keeps_books_equal_to_the_exchange_and_continues(tmp_path: Pat
     assert second["errors"] == {}
     assert second["fills"] >= 1
     assert second["books"]["fills"] == first["books"]["fills"] + second["fills"]
+
+
+def test_a_further_venue_gets_all_it_needs_and_orders_are_split_over_both(tmp_path: Path) -> None:
+    offset, data = a_free_offset(), tmp_path / "data"
+    arguments = ("--config", str(ROOT / "config" / "venues" / "two-exchanges.yaml"))
+    with a_platform(data, offset, *arguments) as (desk, summary):
+        status = subprocess.run(
+            [sys.executable, "-m", "tickbus_cli", "status", "--json", "--data-dir", str(data)],
+            cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert status.returncode == 0, status.stdout + status.stderr
+        told = json.loads(status.stdout)
+        assert {"feed", "feed-sim2", "execution-sim2", "router"} <= told["services"].keys()
+        second = Desk(f"http://127.0.0.1:{8080 + offset}", f"http://127.0.0.1:{8091 + offset}")
+        order = {"symbol": "BTCUSDT", "side": "Buy", "quantity": "0.1", "price": None}
+        bought = wait_for(
+            "a routed order",
+            lambda: (a := desk.order(venue="smart", **order)).status_code == 201 and a.json(),
+        )
+        assert bought["filled_quantity"] != "0"
+        price = desk.order(symbol="BTCUSDT", venue="sim2", side="Buy", quantity=0.001, price=None)
+        far = str(round(float(price.json()["avg_fill_price"]) * 0.97, 2))
+        rests = desk.order(symbol="BTCUSDT", venue="sim2", side="Buy", quantity=0.001, price=far)
+        assert rests.json()["state"] == "OPEN", rests.text
+        parts = [o for o in desk.all("orders") if o["parent"] == bought["id"]]
+        assert {part["venue"] for part in parts} <= {"sim", "sim2"}
+        assert parts
+        theirs = {order["clientOrderId"] for order in second.ledger_of_the_exchange()["orders"]}
+        assert rests.json()["id"] in theirs
+    assert summary["exit_code"] == 0, summary["stderr"]
+    assert summary["working_orders_left"] == [], "cancelled at the further venue, too"
+    assert summary["errors"] == {}
+    assert (data / "exchange-sim2").is_dir()

@@ -2,6 +2,9 @@
 
 from decimal import Decimal
 
+import msgspec
+import pytest
+
 from tickbus.events import (
     BookDepth,
     BookTop,
@@ -19,7 +22,11 @@ from tickbus.events import (
     Trade,
 )
 from tickbus.order import OrderState
+from tickbus_api.config import ApiConfig
 from tickbus_api.core import ApiCore, OrderChanged
+from tickbus_api.gateway import Gateway
+from tickbus_api.killswitch import KillSwitch
+from tickbus_api.problems import Problem
 
 S = 1_000_000_000
 BTC = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"))
@@ -131,3 +138,19 @@ def test_an_order_from_the_ledger_does_not_replace_a_newer_one() -> None:
     assert known is not None
     from_ledger = type(known).from_submit(a_submit())
     assert core.learn(from_ledger) is known
+
+
+def test_a_symbol_without_a_venue_is_the_main_ones_also_before_its_feed_is_heard() -> None:
+    core = ApiCore()
+    gateway = Gateway(core, ApiConfig(), "r", "sim", KillSwitch("", ""))
+    for venue in ("abc", "smart"):
+        core.handle(msgspec.structs.replace(BTC, venue=venue))
+    sol = msgspec.structs.replace(ETH, venue="abc", instrument_id="SOL-USDT", symbol="SOLUSDT")
+    core.handle(sol)
+    with pytest.raises(Problem) as caught:
+        gateway.instrument("BTCUSDT")
+    assert caught.value.code == "INSTRUMENTS_UNKNOWN"
+    core.handle(BTC)
+    assert gateway.instrument("BTCUSDT") is BTC
+    assert gateway.instrument("BTCUSDT", "smart").venue == "smart"
+    assert gateway.instrument("SOLUSDT") is sol, "the main venue does not trade it"

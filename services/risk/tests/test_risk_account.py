@@ -143,6 +143,20 @@ def test_a_routed_order_counts_by_its_parts_alone() -> None:
     assert (scope.gross_exposure, scope.net_pnl) == (D(2000), D(0))
 
 
+def test_a_routed_order_may_reduce_what_its_parts_may() -> None:
+    smart = msgspec.structs.replace(an_instrument("BTC-USDT"), venue="smart")
+    core = a_core(smart)
+    core.handle(msgspec.structs.replace(a_top(), venue="smart"))
+    held = an_order(1)
+    assert verdict(core, held) == ""
+    core.handle(a_fill(held, 1))
+    terms: dict[str, Any] = {"reduce_only": True, "time_in_force": TimeInForce.IOC}
+    assert verdict(core, an_order(2, Side.SELL, venue="smart", **terms)) == ""
+    assert verdict(core, an_order(3, Side.SELL, parent_id="pp-r-2", **terms)) == ""
+    too_much = an_order(4, Side.SELL, quantity="2", parent_id="pp-r-2", **terms)
+    assert verdict(core, too_much).startswith("TRADING_REDUCING_ONLY")
+
+
 # -- balances --------------------------------------------------------------------------------------
 
 

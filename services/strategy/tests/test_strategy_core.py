@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tickbus.config import ConfigError, Settings
@@ -13,6 +14,7 @@ from tickbus.events import (
     CancelAllOrders,
     CancelOrder,
     CancelRejected,
+    DenialReason,
     Event,
     FeedState,
     FeedStatus,
@@ -21,6 +23,7 @@ from tickbus.events import (
     Instrument,
     LiquiditySide,
     OrderCanceled,
+    OrderDenied,
     OrderFilled,
     OrderRejected,
     OrderType,
@@ -370,3 +373,21 @@ def test_the_strategy_of_the_documentation_works(tmp_path: Any) -> None:
     core.handle(filled(order, "100.05"))
     (sale,) = core.handle(TimerFired(timer.at_ns, timer.at_ns, timer.key))
     assert (sale.side, sale.quantity) == (Side.SELL, Decimal("0.4992"))
+
+
+def test_parts_of_our_orders_are_not_our_orders_and_their_fills_count_once() -> None:
+    core = a_core(Buyer, start=False)
+    terms = (Side.BUY, OrderType.MARKET, Decimal(1))
+    whole = SubmitOrder(NOW, NOW, "s-r-1", "s", "smart", "BTC-USDT", *terms)
+    part = SubmitOrder(
+        NOW, NOW, "s-r-1-1", "s", "sim", "BTC-USDT", *terms, parent_id="s-r-1"
+    )  # fmt: skip
+    refused = msgspec.structs.replace(part, client_order_id="s-r-1-2")
+    of_part, of_whole = filled(part, "100"), filled(whole, "100", fill_id="sim-1")
+    of_whole = msgspec.structs.replace(of_whole, venue="smart")
+    denied = OrderDenied(NOW, NOW, refused, DenialReason.BALANCE_INSUFFICIENT, "")
+    for event in (whole, part, refused, denied, of_part, of_whole):
+        assert core.handle(event) == ()
+    memory = core.snapshot()
+    assert [order.client_order_id for order in memory.orders] == ["s-r-1"]
+    assert [position.venue for position in memory.desks[0].positions] == ["smart"]

@@ -95,7 +95,7 @@ class Gateway:
         if not core.instruments or (not venue and not is_heard):
             raise unavailable(
                 "INSTRUMENTS_UNKNOWN",
-                f"no instrument of {venue or self._venue} is known yet: its feed has published none",
+                f"no instrument of {venue or self._venue} is known yet: its feed published none",
                 "wait for the feed (GET /api/v1/status says what it waits for), then repeat",
             )
         known = core.known()
