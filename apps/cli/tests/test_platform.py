@@ -137,10 +137,12 @@ def test_a_further_venue_gets_all_it_needs_and_orders_are_split_over_both(tmp_pa
         assert {"feed", "feed-sim2", "execution-sim2", "router"} <= told["services"].keys()
         second = Desk(f"http://127.0.0.1:{8080 + offset}", f"http://127.0.0.1:{8091 + offset}")
         order = {"symbol": "BTCUSDT", "side": "Buy", "quantity": "0.1", "price": None}
-        bought = wait_for(
-            "a routed order",
-            lambda: (a := desk.order(venue="smart", **order)).status_code == 201 and a.json(),
-        )
+
+        def routed() -> Any:
+            answer = desk.order(venue="smart", **order)
+            return answer.json() if answer.status_code == 201 else None
+
+        bought = wait_for("a routed order", routed)
         assert bought["filled_quantity"] != "0"
         price = desk.order(symbol="BTCUSDT", venue="sim2", side="Buy", quantity=0.001, price=None)
         far = str(round(float(price.json()["avg_fill_price"]) * 0.97, 2))

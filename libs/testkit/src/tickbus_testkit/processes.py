@@ -158,9 +158,8 @@ class PlatformProcesses:
             self.environment |= _urls(f"TICKBUS_VENUE{number + 1 if number else ''}", port)
             state = logs / name
             state.mkdir(exist_ok=True)
-            arguments = ("--port", str(port), "--seed", str(seed + number))
-            arguments = (*arguments, "--state-dir", str(state), *exchange)
-            self.processes[name] = ServiceProcess(name, logs, {}, port, arguments)
+            own = ("--port", str(port), "--seed", str(seed + number), "--state-dir", str(state))
+            self.processes[name] = ServiceProcess(name, logs, {}, port, (*own, *exchange))
         for name in SERVICES:
             self.processes[name] = self._service(name, logs)
         for venue in further:
