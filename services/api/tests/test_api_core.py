@@ -142,7 +142,7 @@ def test_an_order_from_the_ledger_does_not_replace_a_newer_one() -> None:
 
 def test_a_symbol_without_a_venue_is_the_main_ones_also_before_its_feed_is_heard() -> None:
     core = ApiCore()
-    gateway = Gateway(core, ApiConfig(), "r", "sim", KillSwitch("", ""))
+    gateway = Gateway(core, ApiConfig(), "r", ["sim", "abc"], KillSwitch("", ""))
     for venue in ("abc", "smart"):
         core.handle(msgspec.structs.replace(BTC, venue=venue))
     sol = msgspec.structs.replace(ETH, venue="abc", instrument_id="SOL-USDT", symbol="SOLUSDT")
