@@ -195,6 +195,11 @@ def test_stale_book_is_not_traded_on() -> None:
     assert parts(a_core(stale).handle(approved())) == [("s-r-1-1", "b", D(3), D(101))]
 
 
+def test_book_whose_best_price_is_stale_is_not_traded_on_either() -> None:
+    top = BookTop(NOW, NOW, "a", "BTC-USDT", 99.0, 1.0, 100.0, 1.0, 1, 1, True)
+    assert parts(a_core(top).handle(approved())) == [("s-r-1-1", "b", D(3), D(101))]
+
+
 def test_orders_that_cannot_be_split_are_refused_with_limit_and_value() -> None:
     for terms in (
         {"order_type": OrderType.STOP_MARKET, "trigger_price": D(100)},

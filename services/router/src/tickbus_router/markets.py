@@ -40,7 +40,11 @@ class Markets:
         found: list[VenueMarket] = []
         for venue, instrument in sorted(self._instruments.get(instrument_id, {}).items()):
             depth = self._depths.get((venue, instrument_id))
-            if venue in left_out or depth is None or depth.stale or not instrument.trading:
+            if venue in left_out or depth is None or not instrument.trading:
+                continue
+            # The best price is told to be stale at once, the depth with the next one.
+            top = self._tops.get(instrument_id, {}).get(venue)
+            if depth.stale or (top is not None and top.stale):
                 continue
             asset = instrument.quote if side is Side.BUY else instrument.base
             free = self._free.get(venue)
