@@ -7,11 +7,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from risk_cores import a_core
 
 from tickbus.events import (
     DenialReason,
     Event,
-    Instrument,
     OrderAccepted,
     OrderApproved,
     OrderCanceled,
@@ -19,18 +19,14 @@ from tickbus.events import (
     OrderFilled,
     OrderRejected,
     OrderType,
-    Recovered,
     Side,
     SubmitOrder,
     TimeInForce,
     TimerFired,
 )
 from tickbus.limits import StrategyLimits, VenueLimits
-from tickbus_risk.config import RiskConfig
-from tickbus_risk.core import RiskCore
 from tickbus_risk.exposure import Exposures
 from tickbus_testkit.trading import (
-    LIMITS,
     D,
     S,
     a_fill,
@@ -46,19 +42,6 @@ from tickbus_testkit.trading import (
 
 R = DenialReason
 DAY = 86_400 * S
-
-
-def a_config(**changes: Any) -> RiskConfig:
-    return RiskConfig(**(LIMITS | changes))
-
-
-def a_core(*events: Event | Instrument, fee: str = "0.001", **changes: Any) -> RiskCore:
-    core = RiskCore(a_config(**changes), {"sim": D(fee)})
-    instruments = (an_instrument("BTC-USDT"), an_instrument("ETH-USDT"))
-    market = (a_top(), a_top("ETH-USDT"))
-    for event in (*instruments, *events, Recovered(S, S), *market):
-        core.handle(event)
-    return core
 
 
 # -- exposure --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from risk_cores import a_core, a_loser
 
 from tickbus.events import (
     DenialReason,
@@ -11,7 +12,6 @@ from tickbus.events import (
     Instrument,
     OrderDenied,
     OrderType,
-    Recovered,
     SetTradingState,
     Side,
     TimeInForce,
@@ -19,46 +19,17 @@ from tickbus.events import (
     TradingState,
 )
 from tickbus_risk import watch
-from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import RiskCore
 from tickbus_testkit.trading import (
-    LIMITS,
     D,
     S,
-    a_fill,
     a_top,
     an_account,
-    an_instrument,
     an_order,
-    tick,
 )
 
 R = DenialReason
 DAY = 86_400 * S
-
-
-def a_config(**changes: Any) -> RiskConfig:
-    return RiskConfig(**(LIMITS | changes))
-
-
-def a_core(*events: Event | Instrument, fee: str = "0.001", **changes: Any) -> RiskCore:
-    core = RiskCore(a_config(**changes), {"sim": D(fee)})
-    instruments = (an_instrument("BTC-USDT"), an_instrument("ETH-USDT"))
-    market = (a_top(), a_top("ETH-USDT"))
-    for event in (*instruments, *events, Recovered(S, S), *market):
-        core.handle(event)
-    return core
-
-
-def a_loser(**changes: Any) -> RiskCore:
-    """A core whose strategy pp has bought 1 BTC at 1000 for a fee of 1, and works one order."""
-    core = a_core(**changes)
-    tick(core, S)
-    bought = an_order(91)
-    core.handle(bought)
-    core.handle(a_fill(bought, 1, fee="1"))
-    core.handle(an_order(92, price=D(990)))
-    return core
 
 
 def denied_after(core: RiskCore, *events: Event, **changes: Any) -> OrderDenied:

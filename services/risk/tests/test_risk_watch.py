@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from risk_cores import a_config, a_core, a_loser
 
 from tickbus.events import (
     CancelApproved,
@@ -13,7 +14,6 @@ from tickbus.events import (
     FlattenEnded,
     Heartbeat,
     HeartbeatChanged,
-    Instrument,
     OrderApproved,
     OrderDenied,
     OrderFilled,
@@ -33,10 +33,8 @@ from tickbus.events import (
 )
 from tickbus.limits import StrategyLimits, VenueLimits
 from tickbus_risk import watch
-from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import RiskCore
 from tickbus_testkit.trading import (
-    LIMITS,
     D,
     S,
     a_fill,
@@ -54,31 +52,7 @@ R = DenialReason
 DAY = 86_400 * S
 
 
-def a_config(**changes: Any) -> RiskConfig:
-    return RiskConfig(**(LIMITS | changes))
-
-
-def a_core(*events: Event | Instrument, fee: str = "0.001", **changes: Any) -> RiskCore:
-    core = RiskCore(a_config(**changes), {"sim": D(fee)})
-    instruments = (an_instrument("BTC-USDT"), an_instrument("ETH-USDT"))
-    market = (a_top(), a_top("ETH-USDT"))
-    for event in (*instruments, *events, Recovered(S, S), *market):
-        core.handle(event)
-    return core
-
-
 # -- losses ----------------------------------------------------------------------------------------
-
-
-def a_loser(**changes: Any) -> RiskCore:
-    """A core whose strategy pp has bought 1 BTC at 1000 for a fee of 1, and works one order."""
-    core = a_core(**changes)
-    tick(core, S)
-    bought = an_order(91)
-    core.handle(bought)
-    core.handle(a_fill(bought, 1, fee="1"))
-    core.handle(an_order(92, price=D(990)))
-    return core
 
 
 @pytest.mark.parametrize(
