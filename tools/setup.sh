@@ -40,12 +40,16 @@ fi
 uv() { "$venv/bin/uv" pip install --python "$venv/bin/python" "$@"; }
 
 say "installing the pinned packages"
-uv --require-hashes --requirement requirements/dev.txt
+# Compiled once here, and not by every process that starts first.
+uv --compile-bytecode --require-hashes --requirement requirements/dev.txt
 
 say "installing the members: $*"
 editables=
 for member; do editables="$editables --editable $member"; done
 # shellcheck disable=SC2086  # one word per argument is meant
-uv --quiet --no-deps --no-build-isolation $editables
+uv --quiet --no-deps --no-build-isolation $editables ||
+    fail "a member could not be installed; the lines above say which." \
+        "One has C code: is there a C compiler, and Python's headers? Install them:" \
+        "apt-get install gcc python3-dev (Debian, Ubuntu), xcode-select --install (macOS), then repeat."
 
 say "ready: $venv/bin/tickbus --help"

@@ -18,10 +18,14 @@ from tickbus_testkit.processes import SERVICES, PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = (ROOT / "config" / "default.yaml", ROOT / "tests" / "chaos" / "chaos.yaml")
+CONFIGS = (
+    ROOT / "config" / "default.yaml",
+    ROOT / "tests" / "chaos" / "spot.yaml",
+    ROOT / "tests" / "patient.yaml",
+)
 ENDED = {"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED"}
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow(40), pytest.mark.timeout(300)]
 
 
 @asynccontextmanager
@@ -52,7 +56,7 @@ def _start(platform: PlatformProcesses, names: tuple[str, ...]) -> None:
 
 def working(platform: PlatformProcesses) -> list[dict[str, Any]]:
     """What the exchange itself says."""
-    answer = httpx.get(f"{platform.exchange_url}/admin/ledger", timeout=10).raise_for_status()
+    answer = httpx.get(f"{platform.exchange_url}/admin/ledger", timeout=30).raise_for_status()
     return [order for order in answer.json()["orders"] if order["status"] not in ENDED]
 
 
@@ -61,7 +65,7 @@ def kill(platform: PlatformProcesses, *arguments: str) -> tuple[int, dict[str, A
     done = subprocess.run(
         [sys.executable, "-m", "tickbus_cli", "kill", "--json", "--reason", "test", *arguments],
         cwd=ROOT, env={**os.environ, **platform.environment}, capture_output=True, text=True,
-        timeout=90, check=False,
+        timeout=150, check=False,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
@@ -84,10 +88,10 @@ async def test_under_load_nothing_works_afterwards_and_the_books_are_equal(
 ) -> None:
     monkeypatch.setenv("TICKBUS_CHAOS", str(ROOT / "tests" / "chaos"))
     async with a_platform_under_load(tmp_path) as (platform, desk, _):
+        before = {order["clientOrderId"] for order in working(platform)}
         code, report, said = await asyncio.to_thread(kill, platform)
         assert code == 0, said
         assert report["halted"] is True
-        assert report["accounts"][0]["cleared"]
         assert working(platform) == []
         # The strategies live on and want more; risk lets nothing pass.
         refused = desk.order(symbol="BTCUSDT", side="Buy", quantity=0.001, price=None)
@@ -97,8 +101,9 @@ async def test_under_load_nothing_works_afterwards_and_the_books_are_equal(
         await asyncio.to_thread(equal_books, desk)
         states = {o["id"]: o["state"] for o in await asyncio.to_thread(desk.all, "orders")}
         cleared = [order["client_order_id"] for order in report["accounts"][0]["cleared"]]
-        assert {states[order] for order in cleared} <= {"CANCELED", "FILLED"}
-        assert "CANCELED" in states.values()
+        # Risk has execution cancel at the halt: whether it or the kill switch was first, all ended.
+        assert {states[order] for order in {*before, *cleared}} <= {"CANCELED", "FILLED"}
+        assert "CANCELED" in {states[order] for order in before}
 
 
 async def test_with_every_service_and_the_bus_dead_and_the_books_agree_when_they_are_back(
@@ -125,5 +130,5 @@ async def test_with_every_service_and_the_bus_dead_and_the_books_agree_when_they
 
 
 def _filled(platform: PlatformProcesses) -> set[str]:
-    answer = httpx.get(f"{platform.exchange_url}/admin/ledger", timeout=10).raise_for_status()
+    answer = httpx.get(f"{platform.exchange_url}/admin/ledger", timeout=30).raise_for_status()
     return {o["clientOrderId"] for o in answer.json()["orders"] if o["status"] == "FILLED"}

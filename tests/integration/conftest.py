@@ -1,7 +1,8 @@
 """Real NATS and Postgres in containers, shared by the integration tests of one run.
 
 Without a container engine the tests are skipped with the reason; with TICKBUS_REQUIRE_ENGINE=1,
-as in continuous integration, that is a failure.
+as in continuous integration, that is a failure. With TICKBUS_BROKERS=embedded the contracts of the
+services use the servers of `tickbus up` instead, which need no engine.
 """
 
 import json
@@ -13,19 +14,40 @@ from pathlib import Path
 
 import docker
 import pytest
-from contracts import Start
+import pytest_asyncio
+from contracts import ONLY, Exchange, Start, command_for
 from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import ExecWaitStrategy, LogMessageWaitStrategy
 
+from contract import SERVICES
+from tickbus_embedded import free_port
+from tickbus_testkit.brokers import nats_server, postgres_server
 from tickbus_testkit.neighbours import Neighbours
-from tickbus_testkit.processes import ServiceProcess, free_port
+from tickbus_testkit.processes import ServiceProcess
 from tickbus_testkit.users import Users
 
 ROOT = Path(__file__).parents[2]
 NATS_IMAGE = "nats:2-alpine"
 POSTGRES_IMAGE = "postgres:17-alpine"
 START_TIMEOUT_S = 60
+EMBEDDED = os.environ.get("TICKBUS_BROKERS") == "embedded"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of one service alone, where TICKBUS_CONTRACT names it."""
+    if not ONLY:
+        return
+    if ONLY not in SERVICES:
+        raise pytest.UsageError(
+            f"TICKBUS_CONTRACT={ONLY!r}: there is no such service; there are {', '.join(SERVICES)}"
+        )
+    wanted = [
+        item for item in items
+        if any(ONLY in mark.args for mark in item.iter_markers("contract"))
+    ]  # fmt: skip
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    items[:] = wanted
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +83,14 @@ def nats_url(engine: None, nats_users: Users) -> Iterator[str]:
         yield f"nats://{container.get_container_host_ip()}:{container.get_exposed_port(4222)}"
 
 
-@pytest.fixture(scope="session")
-def postgres_dsn(engine: None) -> Iterator[str]:
-    """Where a Postgres listens, in a container of its own."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres_dsn(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Where a Postgres listens."""
+    if EMBEDDED:
+        async with postgres_server() as server:
+            yield server.dsn
+        return
+    request.getfixturevalue("engine")
     password = secrets.token_urlsafe(16)
     env = {"POSTGRES_USER": "tickbus", "POSTGRES_PASSWORD": password, "POSTGRES_DB": "tickbus"}
     # Over TCP: the server that only initialises the data listens on a socket file alone.
@@ -76,10 +103,15 @@ def postgres_dsn(engine: None) -> Iterator[str]:
 
 
 @pytest.fixture
-def bus_url(engine: None) -> Iterator[str]:
+async def bus_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A NATS server of the test's own: no history but its own."""
-    ready = LogMessageWaitStrategy("Server is ready").with_startup_timeout(60)
-    container = DockerContainer("nats:2-alpine", command="-js", ports=[4222]).waiting_for(ready)
+    if EMBEDDED:
+        async with nats_server() as server:
+            yield server.url
+        return
+    request.getfixturevalue("engine")
+    ready = LogMessageWaitStrategy("Server is ready").with_startup_timeout(START_TIMEOUT_S)
+    container = DockerContainer(NATS_IMAGE, command="-js", ports=[4222]).waiting_for(ready)
     with container:
         yield f"nats://{container.get_container_host_ip()}:{container.get_exposed_port(4222)}"
 
@@ -93,7 +125,10 @@ async def bus(bus_url: str) -> AsyncIterator[Neighbours]:
 
 @pytest.fixture
 def start(tmp_path: Path, bus_url: str) -> Iterator[Start]:
-    """Starts one service, ready or not; stops it afterwards and looks at its exit code."""
+    """Starts one service, ready or not; stops it afterwards and looks at its exit code.
+
+    A command in TICKBUS_CONTRACT_<SERVICE> is started in its place.
+    """
     with ExitStack() as stack:
 
         def begin(name: str, *, ready: bool = True, **environment: str) -> ServiceProcess:
@@ -104,7 +139,7 @@ def start(tmp_path: Path, bus_url: str) -> Iterator[Start]:
                     "TICKBUS_CONFIG": str(ROOT / "config" / "default.yaml"),
                     "TICKBUS_METRICS_PORT": str(port),
                     **environment,
-                }, port,
+                }, port, command=command_for(name),
             )  # fmt: skip
             process.start()
             stack.callback(_ends_well, process)
@@ -115,11 +150,11 @@ def start(tmp_path: Path, bus_url: str) -> Iterator[Start]:
 
 def _ends_well(process: ServiceProcess) -> None:
     code = process.stop()
-    assert code in (0, -9), f"{process.name} ended with {code}: {process.tail()}"
+    assert code == 0, f"{process.name}, told to stop, ended with {code}: {process.tail()}"
 
 
 @pytest.fixture
-def exchange(tmp_path: Path) -> Iterator[tuple[ServiceProcess, dict[str, str]]]:
+def exchange(tmp_path: Path) -> Iterator[Exchange]:
     """The simulated exchange, with the environment that leads a service to it."""
     port = free_port()
     state = tmp_path / "exchange"

@@ -1,16 +1,26 @@
 """One contract per service over a real bus: what it takes, what it gives, and what it survives.
 
-The test plays every neighbour, so an implementation in another language would face the same suite.
+The test plays every neighbour. TICKBUS_CONTRACT_<SERVICE> is a command that is started in the
+service's place, so an implementation in another language faces the same suite
+(docs/replacing-a-service.md).
 """
 
 import asyncio
+import os
+import secrets
+import shlex
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
+import pytest
 
+from tickbus import codec
+from tickbus.bus import RequestTimeout
 from tickbus.events import (
     BookTop,
     Instrument,
@@ -18,15 +28,26 @@ from tickbus.events import (
     Side,
     SubmitOrder,
 )
-from tickbus_testkit.neighbours import Neighbours
+from tickbus.runtime.quarantine import Quarantined
+from tickbus_testkit.neighbours import NONSENSE, Neighbours
 from tickbus_testkit.processes import ServiceProcess
 
 D = Decimal
+ROOT = Path(__file__).parents[2]
+ONLY = os.environ.get("TICKBUS_CONTRACT", "")
+"""The service of which alone the contract is checked; "" for all."""
+contract = pytest.mark.contract
+"""Of which service a test is the contract."""
 
 
-def an_instrument(coin: str) -> Instrument:
+def command_for(service: str) -> list[str]:
+    """The words of the command that takes the place of `service`; none for our own."""
+    return shlex.split(os.environ.get(f"TICKBUS_CONTRACT_{service.upper()}", ""))
+
+
+def an_instrument(coin: str, venue: str = "sim") -> Instrument:
     return Instrument(
-        "sim", f"{coin}-USDT", f"{coin}USDT", coin, "USDT", D("0.01"), D("0.00001"),
+        venue, f"{coin}-USDT", f"{coin}USDT", coin, "USDT", D("0.01"), D("0.00001"),
         notional_min=D(5),
     )  # fmt: skip
 
@@ -34,6 +55,8 @@ def an_instrument(coin: str) -> Instrument:
 BTC = an_instrument("BTC")
 
 Start = Callable[..., ServiceProcess]
+Exchange = tuple[ServiceProcess, dict[str, str]]
+"""The simulated exchange, and the environment that leads a service to it."""
 
 
 def now() -> int:
@@ -65,15 +88,36 @@ def judged(order: SubmitOrder) -> Callable[[Any], bool]:
 async def survives_nonsense(bus: Neighbours, process: ServiceProcess, subject: str) -> None:
     """It is counted, kept for inspection, and the service lives on."""
     await bus.say_nonsense(subject)
-    deadline = time.monotonic() + 10
-    while not any(m.subject == f"quarantine.{process.name}" for m in bus.quarantined):
-        assert time.monotonic() < deadline, "nothing was kept"
+    deadline = time.monotonic() + 30
+    while not (found := [m for m in bus.quarantined if m.subject == f"quarantine.{process.name}"]):
+        assert time.monotonic() < deadline, f"nothing was kept on quarantine.{process.name}"
         await breathe()
+    kept = codec.decode_value(found[0].payload, Quarantined)
+    assert (kept.service, kept.source, kept.payload) == (process.name, subject, NONSENSE)
     counted = f'tickbus_{process.name}_errors_total{{kind="malformed"}} 1.0'
     assert counted in process.metrics()
-    assert httpx.get(f"{process.health_url}/healthz").status_code == 200
+    assert httpx.get(f"{process.health_url}/healthz", timeout=30).status_code == 200
     process.until_ready()
 
 
 async def breathe() -> None:
     await asyncio.sleep(0.05)
+
+
+async def a_database(server: str) -> str:
+    """A new database on the server of that DSN; its own DSN."""
+    name = f"contract_{secrets.token_hex(4)}"
+    connection = await asyncpg.connect(server)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    return server.rpartition("/")[0] + f"/{name}"
+
+
+async def answer(bus: Neighbours, subject: str, question: bytes, kind: Any) -> Any:
+    """What is answered; asked again while nobody does, for 30 s at most."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return codec.decode_value(await bus.bus.request(subject, question, 5), kind)
+            except RequestTimeout:
+                await breathe()

@@ -15,7 +15,7 @@ async def test_jetstream_keeps_and_delivers_a_message(nats_url: str, nats_users:
     again = await stream.publish("brokers.test", b"bought", headers={"Nats-Msg-Id": "1"})
     assert (sent.duplicate, again.duplicate) == (None, True)
     subscription = await stream.pull_subscribe("brokers.>", durable="reader")
-    [message] = await subscription.fetch(1, timeout=10)
+    [message] = await subscription.fetch(1, timeout=30)
     await message.ack_sync()
     assert message.data == b"bought"
     await stream.delete_stream("BROKERS")

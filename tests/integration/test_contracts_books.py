@@ -4,10 +4,21 @@ import secrets
 import time
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
-from contracts import BTC, D, Start, a_top, an_order, breathe, now, survives_nonsense
+from contracts import (
+    BTC,
+    D,
+    Start,
+    a_database,
+    a_top,
+    an_order,
+    answer,
+    breathe,
+    contract,
+    now,
+    survives_nonsense,
+)
 
 from tickbus import codec, subjects
 from tickbus.events import (
@@ -26,21 +37,17 @@ from tickbus.events import (
     Side,
     SubmitOrder,
 )
-from tickbus.ledger_api import FillsAnswer, FillsQuery, OrderAnswer, OrderQuery
+from tickbus.ledger_api import FillsAnswer, FillsQuery, LedgerRefusal, OrderAnswer, OrderQuery
 from tickbus.ledger_client import ask
-from tickbus_testkit.neighbours import Neighbours
-from tickbus_testkit.processes import free_port
+from tickbus_embedded import free_port
+from tickbus_testkit.neighbours import NONSENSE, Neighbours
 
 pytestmark = pytest.mark.timeout(120)
 
 
+@contract("ledger")
 async def test_ledger(bus: Neighbours, start: Start, postgres_dsn: str) -> None:
-    name = f"contract_{secrets.token_hex(4)}"
-    connection = await asyncpg.connect(postgres_dsn)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    dsn = postgres_dsn.rpartition("/")[0] + f"/{name}"
-    process = start("ledger", TICKBUS_POSTGRES_DSN=dsn)
+    process = start("ledger", TICKBUS_POSTGRES_DSN=await a_database(postgres_dsn))
     balances = (Balance("BTC", D(1), D(0)), Balance("USDT", D(1000), D(0)))
     opened = now()
     await bus.say(AccountUpdated(opened, opened, "sim", balances, complete=True), "execution")
@@ -74,25 +81,36 @@ async def test_ledger(bus: Neighbours, start: Start, postgres_dsn: str) -> None:
     (position,) = books.positions
     assert (position.quantity, position.fees) == (D("0.001998"), D("0.12"))
     query = OrderQuery(client_order_id=order.client_order_id)
-    answer = await ask(bus.bus, subjects.ledger_query("order"), query, OrderAnswer, 5)
-    assert answer.order is not None
-    assert answer.order.state == "FILLED"
-    steps = [step.kind for step in answer.steps]
+    told = await ask(bus.bus, subjects.ledger_query("order"), query, OrderAnswer, 5)
+    assert told.order is not None
+    assert told.order.state == "FILLED"
+    steps = [step.kind for step in told.steps]
     assert steps[:4] == ["SubmitOrder", "OrderApproved", "OrderSubmitted", "OrderAccepted"]
     fills = await ask(bus.bus, subjects.ledger_query("fills"), FillsQuery(), FillsAnswer, 5)
     assert [f.fill.fill_id for f in fills.fills] == ["f2", "f1"]
+    assert (await answer(bus, subjects.ledger_query("order"), NONSENSE, LedgerRefusal)).reason
 
 
+async def log_in(client: httpx.AsyncClient, password: str) -> None:
+    assert (await client.get("/api/v1/prices")).status_code == 401
+    said = await client.post("/api/v1/auth/login", json={"user": "admin", "password": password})
+    token = said.raise_for_status().json()["access_token"]
+    client.headers["Authorization"] = f"Bearer {token}"
+
+
+@contract("api")
 async def test_api(bus: Neighbours, start: Start) -> None:
     await bus.describe(BTC)
-    port = free_port()
-    process = start("api", ready=False, TICKBUS_API_PORT=str(port))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-        deadline = time.monotonic() + 20
+    port, password = free_port(), secrets.token_urlsafe(16)
+    process = start("api", ready=False, TICKBUS_API_PORT=str(port), TICKBUS_ADMIN_PASSWORD=password)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        deadline = time.monotonic() + 30
         while True:
             assert time.monotonic() < deadline, process.tail()
             await bus.say(a_top())
             try:
+                if "Authorization" not in client.headers:
+                    await log_in(client, password)
                 prices = (await client.get("/api/v1/prices")).json()["prices"]
             except httpx.HTTPError:
                 prices = []
@@ -138,17 +156,14 @@ async def test_api(bus: Neighbours, start: Start) -> None:
         assert len(bus.all(SubmitOrder)) == 1
         wish = bus.all(SubmitOrder)[0]
         assert bus.subject(wish) == "orders.intent.manual"
-        assert (wish.quantity, wish.order_type, wish.side) == (
-            D("0.001"),
-            OrderType.MARKET,
-            Side.BUY,
-        )
+        seen = (wish.quantity, wish.order_type, wish.side)
+        assert seen == (D("0.001"), OrderType.MARKET, Side.BUY)
         refused = await client.post("/api/v1/orders", json={**body, "quantity": 2})
         assert (refused.status_code, refused.json()["code"]) == (422, "NOTIONAL_ABOVE_MAX")
         # Nobody keeps the books: that is said, and only what needs them fails.
         assert (await client.get("/api/v1/portfolio")).status_code == 503
         await bus.say_nonsense("book.top.sim.BTC-USDT")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while 'errors_total{kind="malformed"} 1.0' not in process.metrics():
             assert time.monotonic() < deadline
             await breathe()

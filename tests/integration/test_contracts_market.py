@@ -2,19 +2,21 @@
 
 import asyncio
 import itertools
-import secrets
 from collections.abc import Callable
 from typing import Any
 
-import asyncpg
 import pytest
 from contracts import (
+    Exchange,
     Start,
+    a_database,
+    answer,
+    contract,
     now,
     survives_nonsense,
 )
 
-from tickbus import codec, history_api
+from tickbus import codec, history_api, subjects
 from tickbus.events import (
     BookDelta,
     BookDepth,
@@ -23,19 +25,22 @@ from tickbus.events import (
     FeedState,
     FeedStatus,
     Instrument,
+    KeyframeWanted,
     Quote,
     Side,
     Trade,
 )
-from tickbus.history_api import Candle, CandlesAnswer, CandlesQuery
-from tickbus_testkit.neighbours import Neighbours
+from tickbus.history_api import Candle, CandlesAnswer, CandlesQuery, HistoryRefusal
+from tickbus_book.service import BookRefusal
+from tickbus_testkit.neighbours import NONSENSE, Neighbours
 
 pytestmark = pytest.mark.timeout(120)
 
 
-async def test_feed(bus: Neighbours, start: Start, exchange: Any) -> None:
+@contract("feed")
+async def test_feed(bus: Neighbours, start: Start, exchange: Exchange) -> None:
     venue, where = exchange
-    start("feed", **where)
+    process = start("feed", **where)
     quote = await bus.hear(Quote, lambda q: q.instrument_id == "BTC-USDT")
     assert 0 < quote.bid < quote.ask
     assert (bus.subject(quote), bus.way(quote)) == ("md.quote.sim.BTC-USDT", ["feed"])
@@ -56,6 +61,11 @@ async def test_feed(bus: Neighbours, start: Start, exchange: Any) -> None:
     steps = [b.sequence - a.sequence for a, b in itertools.pairwise(deltas)]
     assert set(steps) == {1}
     assert len({d.epoch for d in deltas}) == 1
+    before = len(bus.all(BookSnapshot, btc))
+    await bus.say(KeyframeWanted(now(), now(), "sim", "BTC-USDT"), "book")
+    repeated = await bus.hear(BookSnapshot, btc, n=before + 1)
+    assert repeated.epoch == deltas[0].epoch
+    await survives_nonsense(bus, process, "control.keyframe.sim.BTC-USDT")
 
     venue.kill()
     await bus.hear(FeedStatus, btc, lambda s: s.state is FeedState.DISCONNECTED)
@@ -67,6 +77,7 @@ async def test_feed(bus: Neighbours, start: Start, exchange: Any) -> None:
     )
 
 
+@contract("book")
 async def test_book(bus: Neighbours, start: Start) -> None:
     process = start("book")
     head = (now(), now(), "sim", "BTC-USDT")
@@ -83,15 +94,19 @@ async def test_book(bus: Neighbours, start: Start) -> None:
     await bus.say(BookSnapshot(*head, 2, 1, ((90.0, 1.0),), ((91.0, 1.0),), 20))
     healed = await bus.hear(BookTop, lambda t: t.epoch == 2)
     assert (healed.bid, healed.ask, healed.stale) == (90.0, 91.0, False)
+    depth = await bus.hear(BookDepth, lambda d: d.epoch == 2)
+    assert (depth.bids, depth.asks) == (((90.0, 1.0),), ((91.0, 1.0),))
+    assert bus.subject(depth) == "book.depth.sim.BTC-USDT"
+    wanted, where = codec.encode_value(("BTC-USDT", 1)), subjects.book_snapshot_request("sim")
+    whole = await answer(bus, where, wanted, BookSnapshot)
+    assert (whole.bids, whole.asks, whole.epoch) == (depth.bids, depth.asks, 2)
+    for unknown in (codec.encode_value(("DOGE-USDT", 1)), NONSENSE):
+        assert (await answer(bus, where, unknown, BookRefusal)).error
 
 
+@contract("history")
 async def test_history(bus: Neighbours, start: Start, postgres_dsn: str) -> None:
-    name = f"contract_{secrets.token_hex(4)}"
-    connection = await asyncpg.connect(postgres_dsn)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    dsn = postgres_dsn.rpartition("/")[0] + f"/{name}"
-    process = start("history", TICKBUS_POSTGRES_DSN=dsn)
+    process = start("history", TICKBUS_POSTGRES_DSN=await a_database(postgres_dsn))
 
     def a_trade(number: int, price: float) -> Trade:
         return Trade(now(), now(), "sim", "BTC-USDT", str(number), price, 0.5, Side.BUY)
@@ -118,3 +133,4 @@ async def test_history(bus: Neighbours, start: Start, postgres_dsn: str) -> None
     await bus.say(a_trade(2, 60_100.0), "feed")
     day = await candles(2)
     assert (day.close, day.bid_size, day.ask_size) == (60_100.0, 1.0, 2.0)
+    assert (await answer(bus, history_api.CANDLES, NONSENSE, HistoryRefusal)).reason

@@ -7,11 +7,13 @@ import pytest
 from contracts import (
     BTC,
     D,
+    Exchange,
     Start,
     a_top,
     an_instrument,
     an_order,
     breathe,
+    contract,
     judged,
     now,
     of_order,
@@ -43,6 +45,7 @@ from tickbus_testkit.neighbours import Neighbours
 pytestmark = pytest.mark.timeout(120)
 
 
+@contract("strategy")
 async def test_strategy(bus: Neighbours, start: Start) -> None:
     await bus.describe(BTC)
     process = start("strategy", TICKBUS_STRATEGY_ID="ping-pong")
@@ -58,6 +61,7 @@ async def test_strategy(bus: Neighbours, start: Start) -> None:
     assert bus.way(wish) == ["neighbour", "strategy"]
     assert (wish.instrument_id, wish.side, wish.venue) == ("BTC-USDT", Side.BUY, "sim")
     assert wish.quantity * (wish.price or D(0)) <= 100
+    await bus.hear(Heartbeat, lambda h: h.strategy_id == "ping-pong")  # else risk stops it
     await survives_nonsense(bus, process, "md.quote.sim.BTC-USDT")
 
     process.kill()
@@ -70,6 +74,7 @@ async def test_strategy(bus: Neighbours, start: Start) -> None:
     assert again.client_order_id != wish.client_order_id
 
 
+@contract("risk")
 async def test_risk(bus: Neighbours, start: Start) -> None:
     await bus.describe(BTC)
     process = start("risk")
@@ -112,7 +117,8 @@ async def test_risk(bus: Neighbours, start: Start) -> None:
     await bus.stays(OrderApproved, 2)
 
 
-async def test_execution(bus: Neighbours, start: Start, exchange: Any) -> None:
+@contract("execution")
+async def test_execution(bus: Neighbours, start: Start, exchange: Exchange) -> None:
     _, where = exchange
     for coin in ("BTC", "ETH", "SOL"):
         await bus.describe(an_instrument(coin))
@@ -123,7 +129,7 @@ async def test_execution(bus: Neighbours, start: Start, exchange: Any) -> None:
 
     def theirs() -> dict[str, Any]:
         url = f"{where['TICKBUS_VENUE_REST_URL']}/admin/ledger"
-        return {o["clientOrderId"]: o for o in httpx.get(url).json()["orders"]}
+        return {o["clientOrderId"]: o for o in httpx.get(url, timeout=30).json()["orders"]}
 
     market = an_order(1, price=None)
     await bus.say(OrderApproved(now(), now(), market), "risk")

@@ -60,7 +60,7 @@ def equal_books(platform: PlatformProcesses, desk: Desk) -> None:
 
     with platform["strategy"].paused():
         try:
-            wait_for("books equal to the exchange's", look, 10)
+            wait_for("books equal to the exchange's", look, 30)
         except AssertionError as error:
             raise AssertionError("\n".join(found)) from error
 
@@ -68,22 +68,14 @@ def equal_books(platform: PlatformProcesses, desk: Desk) -> None:
 def test_a_tick_becomes_an_order_a_fill_and_a_line_in_the_books(
     platform: PlatformProcesses, desk: Desk
 ) -> None:
-    wait_for("the gateway to be ready", lambda: desk.get("/health")["status"] == "ready")
-    fills = wait_for(
-        "a fill of a strategy",
-        lambda: [f for f in desk.all("fills") if f["strategy"] != "manual"],
-        60,
-    )
-    order = desk.get(f"/api/v1/orders/{fills[0]['order_id']}")
-    told = [event["event"] for event in order["events"]]
-    for kind in ("SubmitOrder", "OrderApproved", "OrderSubmitted", "OrderAccepted", "OrderFilled"):
-        assert kind in told
+    desk.see_a_strategy_trade()
     desk.trade_by_hand()
     equal_books(platform, desk)
 
 
 @pytest.mark.parametrize(
-    "name", ["risk", "execution", "ledger", "history", "strategy", "book", "feed", "api"]
+    "name",
+    ["risk", "execution", "ledger", "history", "strategy", "book", "feed", "api", "alerts"],
 )
 def test_service_killed_under_way_comes_back_and_the_books_are_equal(
     platform: PlatformProcesses, desk: Desk, name: str
@@ -177,7 +169,17 @@ async def test_no_approval_but_risks_gets_a_byte_to_the_venue(
     async def on_error(error: Exception) -> None:
         denied.append(str(error))
 
-    for name in (STRATEGY, "feed", "book", "ledger", "history", "api", "execution", OPERATOR):
+    for name in (
+        STRATEGY,
+        "feed",
+        "book",
+        "ledger",
+        "history",
+        "api",
+        "alerts",
+        "execution",
+        OPERATOR,
+    ):
         login = nats_users.login(name)
         client = await nats.connect(
             nats_url, user=name, password=login.password, error_cb=on_error,

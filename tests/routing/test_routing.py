@@ -10,9 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+import metrics
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+from tickbus_testkit.collector import Collector, a_collector
 from tickbus_testkit.processes import PlatformProcesses
-from tickbus_testkit.story import Desk, wait_for
+from tickbus_testkit.story import Desk, differences, wait_for
 from tickbus_testkit.users import Users
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +26,7 @@ CONFIGS = (
 VENUES = {"sim": "exchange", "sim2": "exchange-sim2"}
 UNLIMITED = ("--orders-per-10s", "100000", "--weight-per-minute", "1000000")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow(60), pytest.mark.timeout(300)]
 
 
 class Both:
@@ -83,26 +85,12 @@ class Both:
         price = known[0]
         return None if price["mid"] is None else (price["bid"], price["ask"])
 
-    def add_up(self) -> list[str]:
-        """Where the parts and their whole, or our books and an exchange's, disagree."""
-        problems = [f"{v}: {p}" for v, desk in self.desks.items() for p in desk.differences()]
-        parts = self.parts()
-        for order in self.desk.all("orders"):
-            if order["working"]:
-                problems.append(f"{order['id']} still works: {order['state']}")
-            if order["venue"] != "smart":
-                continue
-            filled = sum((Decimal(p["filled_quantity"]) for p in parts[order["id"]]), Decimal(0))
-            if Decimal(order["filled_quantity"]) != filled or filled > Decimal(order["quantity"]):
-                problems.append(f"{order['id']}: whole {order['filled_quantity']}, parts {filled}")
-        return problems
-
     def settle(self, timeout_s: float = 60.0) -> None:
         """Wait until nothing works and everything adds up."""
         found: list[str] = []
 
         def look() -> bool:
-            found[:] = self.add_up()
+            found[:] = differences(list(self.desks.values()))
             return not found
 
         try:
@@ -144,11 +132,16 @@ def _strategy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKBUS_ROUTING", str(ROOT / "tests" / "routing"))
 
 
-async def test_parts_trade_on_both_exchanges_and_are_counted_once(tmp_path: Path) -> None:
-    async with two_exchanges(tmp_path) as both:
-        await asyncio.to_thread(_trade_by_hand, both)
-        await asyncio.to_thread(_strategy_trades, both)
-        await asyncio.to_thread(_ends_in_order, both)
+async def test_parts_trade_on_both_exchanges_and_are_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        async with two_exchanges(tmp_path) as both:
+            await asyncio.to_thread(_trade_by_hand, both)
+            await asyncio.to_thread(_strategy_trades, both)
+            await asyncio.to_thread(_ends_in_order, both)
+    _traces_are_whole(collector)
 
 
 def _trade_by_hand(both: Both) -> None:
@@ -164,20 +157,24 @@ def _trade_by_hand(both: Both) -> None:
     theirs = {v: desk.ledger_of_the_exchange()["orders"] for v, desk in both.desks.items()}
     for part in parts:
         assert part["id"] in {order["clientOrderId"] for order in theirs[part["venue"]]}
-    bid, ask = both.top("smart") or (0.0, 0.0)
+    _, ask = both.top("smart") or (0.0, 0.0)
     limited = both.order(
-        side="Buy", quantity="0.2", price=str(round(ask * 1.01, 2)), time_in_force="IOC"
+        side="Buy", quantity="0.2", price=str(round(ask * 1.03, 2)), time_in_force="IOC"
     )
     assert limited["state"] == "FILLED", both.story(limited)
+    bid, _ = both.top("smart") or (0.0, 0.0)
     far = both.order(
         side="Buy", quantity="0.4", price=str(round(bid * 0.95, 2)), time_in_force="IOC"
     )
-    assert (far["state"], far["reason"]) == ("EXPIRED", "NO_MARKET")
+    assert far["state"] == "EXPIRED"
+    assert far["reason"].startswith("NO_LIQUIDITY limit=")
     sold = both.order(side="Sell", quantity="2.5")
     assert sold["state"] == "FILLED", both.story(sold)
     # Of the small one: the books may not have shown as much as the others took.
     wait_for("its measure", lambda: "BestExecution" in both.events_of(limited["id"]))
     assert "tickbus_router_shortfall_bps" in both.platform["router"].metrics()
+    exported = both.platform["router"].metrics()
+    assert metrics.problems("router", exported, metrics.declared()) == []
     refused = both.desk.order(
         symbol="BTCUSDT", venue="smart", side="Buy", quantity=0.1, price=str(round(bid * 0.99, 2))
     )
@@ -208,6 +205,34 @@ def _ends_in_order(both: Both) -> None:
         assert "bus_permission_denied" not in both.platform[process].metrics(), process
     for name in both.platform.stop_order:
         assert both.platform[name].stop() == 0, both.platform[name].tail()
+
+
+def _traces_are_whole(collector: Collector) -> None:
+    """Of the orders by hand each; the strategy was killed with some of its own untold."""
+    roots = [span for span in collector.spans if span.name == "order"]
+    by_hand = [root for root in roots if root.attributes["tickbus.strategy"] == "manual"]
+    assert {root.attributes["tickbus.venue"] for root in by_hand} == {"sim", "sim2", "smart"}
+    for root in by_hand:
+        trace = collector.trace(root.trace_id)
+        hops = [span for span in trace if span.parent_id == root.span_id]
+        assert sum(hop.duration_ns for hop in hops) == pytest.approx(root.duration_ns, rel=0.05)
+        known = {span.span_id for span in trace}
+        assert all(span.parent_id in known for span in trace if span is not root), trace
+        assert {"risk", "ledger"} <= {span.service for span in trace}
+    wholes = [root for root in by_hand if root.attributes["tickbus.venue"] == "smart"]
+    parts = {root.trace_id: root for root in by_hand if "tickbus.parent_id" in root.attributes}
+    for part in parts.values():
+        ((trace_id, span_id),) = part.links
+        assert (trace_id, span_id) in [(whole.trace_id, whole.span_id) for whole in wholes]
+    told = [span for span in collector.spans if span.name == "part"]
+    linked = {trace_id for span in told for trace_id, _ in span.links}
+    assert parts.keys() <= linked
+    calls = [span for span in collector.spans if span.name == "POST /api/v1/orders"]
+    assert {call.trace_id for call in calls} == {whole.trace_id for whole in by_hand} - parts.keys()
+    ticked = [span for span in collector.spans if span.name == "router to strategy"]
+    assert ticked, "the strategy trades on the router's view of both books"
+    names = {span.name for span in collector.trace(ticked[0].trace_id)}
+    assert {"feed", "router", "strategy", "strategy to risk"} <= names
 
 
 async def test_whatever_dies_in_the_middle_the_parts_add_up(tmp_path: Path) -> None:
@@ -241,7 +266,7 @@ def _sent(api_url: str, body: dict[str, Any]) -> str:
         try:
             answer = client.post("/api/v1/orders", json=body, headers={"Idempotency-Key": key})
         except httpx.TimeoutException:
-            with httpx.Client(base_url=api_url, timeout=15) as patient:
+            with httpx.Client(base_url=api_url, timeout=60) as patient:
                 answer = patient.post("/api/v1/orders", json=body, headers={"Idempotency-Key": key})
     order_id: str = answer.json()["id"]
     return order_id

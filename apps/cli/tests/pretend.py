@@ -18,6 +18,7 @@ from tickbus.runtime import Context, ServiceSpec, main
 
 SERVICES = (
     "feed", "book", "strategy", "risk", "execution", "ledger", "history", "api", "killswitch",
+    "alerts",
 )  # fmt: skip
 ZERO = Decimal(0)
 

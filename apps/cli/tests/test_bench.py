@@ -5,12 +5,20 @@ from typing import Any
 
 import pytest
 
-from tickbus_cli import bench_colocated, bench_feed, bench_floor, bench_latency, bench_pipeline
+from tickbus_cli import (
+    bench_colocated,
+    bench_feed,
+    bench_floor,
+    bench_gateway,
+    bench_latency,
+    bench_pipeline,
+    bench_stream,
+)
 from tickbus_cli.bench_venue import StubVenue
 
 ROOT = Path(__file__).parents[3]
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +40,18 @@ async def test_feed_counts_every_frame(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "generated" in result["source"]
 
 
+@pytest.mark.slow(10)
+async def test_gateway_is_measured_beside_the_bare_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_gateway, "ROUNDS", 1)
+    monkeypatch.setattr(bench_gateway, "ORDERS", 20)
+    monkeypatch.setattr(bench_gateway, "WARM_UP", 2)
+    result = await bench_gateway.bench_gateway(quiet)
+    assert result["orders"] == 20
+    total, understood = result["post_to_intent"]["p50_us"], result["until_understood"]["p50_us"]
+    assert 0 < understood < total
+    assert result["floor"]["p50_us"] > 0
+
+
 def test_stub_venue_never_says_a_number_twice() -> None:
     venue = StubVenue()
     said = set()
@@ -43,7 +63,7 @@ def test_stub_venue_never_says_a_number_twice() -> None:
             assert len(frame) - 4 == int.from_bytes(frame[2:4], "big"), "the head tells its length"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(10)
 async def test_pipeline_loses_nothing_and_weighs_each_service(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -57,7 +77,7 @@ async def test_pipeline_loses_nothing_and_weighs_each_service(
     assert result["rungs"]["1000"]["asked"] == 1_000
 
 
-@pytest.mark.slow
+@pytest.mark.slow(40)
 async def test_tick_to_order_stands_on_orders_of_every_kind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -74,3 +94,34 @@ async def test_tick_to_order_stands_on_orders_of_every_kind(
         "feed>strategy", "strategy>risk", "risk>execution", "approved_to_sent"
     }  # fmt: skip
     assert result["nats"]["errors"] == {}
+
+
+def test_a_page_is_as_late_as_the_newest_news_in_a_delta_is_old() -> None:
+    delays = bench_stream.Delays()
+    prices = b'{"topic":"prices","seq":8,"kind":"delta","data":{"prices":[%s,%s]}}' % (
+        b'{"updated_at":"2026-11-22T02:10:23.540000Z"}',
+        b'{"updated_at":"2026-11-22T02:10:23.640000Z"}',
+    )
+    snapshot = prices.replace(b"delta", b"snapshot")
+    at = 1_795_313_423_650_000_000
+    hello = b'{"kind":"hello"}'
+    read = [(at, snapshot), (at, prices), (at + 5_000_000, prices), (at, hello)]
+    assert delays.add(read) == {"prices"}
+    assert delays.add([(at, snapshot), (at, hello)]) == set()
+    assert delays.of(["prices"]) == {"p50_ms": 15.0, "p99_ms": 15.0, "frames": 2}
+
+
+@pytest.mark.slow(60)
+async def test_pages_are_told_beside_one_that_reads_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bench_stream, "CLIENTS", 3)
+    monkeypatch.setattr(bench_stream, "ROUNDS", 1)
+    monkeypatch.setattr(bench_stream, "PHASE_S", 3.0)
+    result = await bench_stream.bench_stream(quiet)
+    assert (result["clients"], len(result["gateway_rss_mb"])) == (3, 2)
+    for topic in bench_stream.MEASURED:
+        (one,), (many,) = result[topic]["one"], result[topic]["many"]
+        assert one["frames"] >= 1
+        assert many["frames"] >= 2, "each of the two that read was told"
+        assert 0 < one["p50_ms"] <= one["p99_ms"]

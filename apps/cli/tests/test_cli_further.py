@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tickbus.config import Settings, load
+from tickbus.config import ConfigError, Settings, load
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
 from tickbus_cli.further import Further, further, moved
+from tickbus_cli.logins import Logins
 from tickbus_cli.profile import (
     SERVICES,
     Ports,
@@ -17,6 +18,7 @@ from tickbus_cli.profile import (
     choose,
     ports,
     require_keys,
+    separate_strategies,
 )
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -42,6 +44,28 @@ def test_a_further_venue_has_processes_of_its_own_and_a_router_comes_before_the_
     names = ports({}, 100, venues).names
     assert [n for n in names if n not in SERVICES] == ["feed-sim2", "execution-sim2", "router"]
     assert names.index("router") < names.index("strategy"), "and so it stops after them"
+
+
+def test_strategies_may_have_a_process_and_a_login_each(tmp_path: Path) -> None:
+    found = load(TWO[:1], {})
+    assert separate_strategies(found) == ()
+    each = Settings({**found.raw, "strategy": {"processes": "each"}})
+    ids = separate_strategies(each)
+    assert ids == ("ping-pong", "momentum")
+    chosen = ports({}, 100, (Further("sim2", 8191),), ids)
+    names = ["strategy-ping-pong", "strategy-momentum"]
+    assert [n for n in chosen.names if n.startswith("strategy")] == names
+    assert len(set(chosen.all(True).values())) == len(chosen.all(True))
+    people = Logins.draw(tmp_path, ("*",), ids)
+    own = people.environment("strategy-ping-pong")
+    assert own["TICKBUS_NATS_USER"] == "strategy-ping-pong"
+    environment = child_environment(
+        {}, "strategy-ping-pong", choose("sim", False), chosen, {}, "dsn", own
+    )
+    assert environment["TICKBUS_STRATEGY_ID"] == "ping-pong"
+    assert "TICKBUS_VENUE" not in environment
+    with pytest.raises(ConfigError, match="processes"):
+        separate_strategies(Settings({**found.raw, "strategy": {"processes": "many"}}))
 
 
 def test_ports_of_further_venues_are_their_own() -> None:

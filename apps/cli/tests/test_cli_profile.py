@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tickbus.config import load
 from tickbus_cli.errors import CliError
 from tickbus_cli.profile import (
     KEYS,
@@ -17,6 +18,10 @@ from tickbus_cli.profile import (
     ports,
     require_keys,
 )
+from tickbus_execution.config import ExecutionConfig
+from tickbus_execution.service import mode_of
+from tickbus_risk.config import RiskConfig
+from tickbus_strategy.config import entries, seats
 
 
 @pytest.mark.parametrize(
@@ -37,10 +42,14 @@ def test_each_way_to_run_has_a_data_directory_of_its_own() -> None:
     names = [
         choose(venue, live).name
         for venue, live in (
-            ("sim", False), ("binance", False), ("binance-testnet", False), ("binance", True)
+            ("sim", False), ("binance", False), ("binance-testnet", False), ("binance", True),
+            ("binance-usdm", False), ("binance-usdm", True),
         )
     ]  # fmt: skip
-    assert names == ["sim", "binance-paper", "binance-testnet", "binance-live"]
+    assert names == [
+        "sim", "binance-paper", "binance-testnet", "binance-live",
+        "binance-usdm-paper", "binance-usdm-live",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("venue", ["sim", "binance-testnet", "binance-usdm-testnet"])
@@ -49,12 +58,56 @@ def test_live_is_for_real_binance_only(venue: str) -> None:
         choose(venue, True)
 
 
+USDM = (
+    "https://fapi.binance.com",
+    "wss://fstream.binance.com",
+    "wss://ws-fapi.binance.com/ws-fapi/v1",
+)
+USDM_TESTNET = (
+    "https://testnet.binancefuture.com", "wss://fstream.binancefuture.com",
+    "wss://testnet.binancefuture.com/ws-fapi/v1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("venue", "live", "mode", "urls", "sends"),
+    [
+        ("binance-usdm", False, "paper", USDM, "paper"),
+        ("binance-usdm", True, "live", USDM, "venue"),
+        ("binance-usdm-testnet", False, "testnet", USDM_TESTNET, "venue"),
+    ],
+)
+def test_futures_profiles_are_whole(
+    venue: str, live: bool, mode: str, urls: tuple[str, str, str], sends: str, tmp_path: Path
+) -> None:
+    files = configuration_files(find_configuration(tmp_path), choose(venue, live), [])
+    settings = load(files, {"TICKBUS_POSTGRES_DSN": ""})
+    found = settings.venue
+    assert (settings.platform.mode, found.name, found.adapter) == (mode, venue, "binance-usdm")
+    assert (found.rest_url, found.ws_url, found.ws_api_url) == urls
+    config = settings.section("execution", ExecutionConfig)
+    assert mode_of(settings, config) == sends
+    assert config.paper.leverage == 5
+    settings.section("risk", RiskConfig)
+    wanted = [name for entry in entries(settings) for name in entry.instruments]
+    assert wanted, "somebody trades"
+    assert set(wanted) <= set(found.instruments), "strategies trade what the feed follows"
+    seats(settings, entries(settings))
+    elsewhere = {"TICKBUS_POSTGRES_DSN": "", "TICKBUS_VENUE_REST_URL": "http://127.0.0.1:1"}
+    moved = load(files, elsewhere).venue.rest_url
+    assert (moved == "http://127.0.0.1:1") is (mode != "testnet"), "play money stays play money"
+
+
 def test_trading_without_keys_is_refused_naming_the_variables() -> None:
     with pytest.raises(CliError) as caught:
         require_keys(choose("binance-testnet", False), {})
     for name in KEYS:
         assert name in str(caught.value)
     require_keys(choose("binance", False), {})
+    require_keys(choose("binance-usdm", False), {})
+    for venue, live in (("binance-usdm-testnet", False), ("binance-usdm", True)):
+        with pytest.raises(CliError, match=r"up --venue binance-usdm \(paper"):
+            require_keys(choose(venue, live), {})
     require_keys(choose("binance-testnet", False), dict.fromkeys(KEYS, "x"))
     require_keys(choose("binance-testnet", False), {f"{k}_FILE": "/x" for k in KEYS})
 
@@ -80,7 +133,7 @@ def test_the_api_port_comes_from_the_environment_too() -> None:
 
 def test_secrets_reach_only_who_needs_them() -> None:
     keys = "TICKBUS_VENUE_API_KEY", "TICKBUS_VENUE_API_SECRET", "TICKBUS_BINANCE_2_API_SECRET_FILE"
-    base = dict.fromkeys((*keys, "TICKBUS_KILL_TOKEN"), "secret")
+    base = dict.fromkeys((*keys, "TICKBUS_KILL_TOKEN", "TICKBUS_ALERTS_OPS"), "secret")
     base |= dict.fromkeys(
         ("TICKBUS_NATS_USER", "TICKBUS_NATS_PASSWORD_FILE", "TICKBUS_APPROVAL_KEY"), "another's"
     )
@@ -92,6 +145,7 @@ def test_secrets_reach_only_who_needs_them() -> None:
             assert (key in given) == (service in ("execution", "killswitch"))
         assert (keys[2] in given) == (service == "killswitch"), "that of another venue"
         assert ("TICKBUS_KILL_TOKEN" in given) == (service in ("killswitch", "api"))
+        assert ("TICKBUS_ALERTS_OPS" in given) == (service == "alerts")
         assert ("TICKBUS_POSTGRES_DSN" in given) == (service in ("ledger", "history"))
 
 

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from tickbus import codec, subjects
-from tickbus.bus import NatsBus
+from tickbus.bus import MemoryBus, NatsBus
 from tickbus.events import RiskReport, ScopeReport, SetTradingState, TradingState
 from tickbus_cli import resume
+from tickbus_cli.errors import CliError
 from tickbus_cli.main import main
+from tickbus_killswitch.halt import KEY
 
 LIMIT = {
     "scope": "strategy:pp", "name": "daily_loss_max", "value": "100", "configured": None,
@@ -109,6 +112,13 @@ def test_halt_says_what_and_why(gateway: Gateway) -> None:
     ]  # fmt: skip
 
 
+def test_a_name_that_nobody_has_is_only_sent_as_such_when_forced(gateway: Gateway) -> None:
+    force = ("--strategy", "later", "--reason", "x", "--even-if-unknown")
+    assert run(gateway, "halt", *force) == 0
+    assert run(gateway, "risk", "limits", "set", "daily_loss_max", "1", *force) == 0
+    assert [body.get("even_if_unknown") for _, _, body in gateway.asked] == [True, True]
+
+
 def test_what_risk_has_not_confirmed_is_no_success(
     gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,7 +131,9 @@ def test_a_refusal_is_shown_with_value_and_remedy(
     gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gateway.status = 422
-    gateway.problem = {"detail": "x: cannot be", "value": "-1", "remedy": "give more"}
+    gateway.problem = {
+        "code": "INVALID_VALUE", "detail": "x: cannot be", "value": "-1", "remedy": "give more"
+    }  # fmt: skip
     assert run(gateway, "risk", "limits", "set", "x", "-1", "--reason", "y") == 1
     said = capsys.readouterr().err
     assert "x: cannot be (given: -1)" in said
@@ -132,6 +144,24 @@ def test_a_gateway_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]
     code = main(["halt", "--reason", "x", "--api-url", "http://127.0.0.1:9"])
     assert code == 1
     assert "http://127.0.0.1:9 does not answer" in capsys.readouterr().err
+
+
+def test_a_platform_elsewhere_is_resumed_over_its_gateway(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(gateway, "resume", "--reason", "seen", "--yes") == 0
+    assert "trading is ACTIVE already" in capsys.readouterr().out
+    monkeypatch.setitem(SCOPE, "state", "HALTED")
+    monkeypatch.setitem(SCOPE, "reason", "odd fills (ann)")
+    assert run(gateway, "resume", "--reason", "seen", "--yes") == 0
+    said = capsys.readouterr().out
+    assert "trading is HALTED: odd fills (ann)" in said
+    assert said.endswith("trading is ACTIVE\n")
+    method, path, body = gateway.asked[-1]
+    assert (method, path) == ("PUT", "/api/v1/risk/state")
+    assert (body["state"], body["reason"], body.get("strategy")) == ("ACTIVE", "seen", None)
+    assert run(gateway, "resume", "--reason", "seen") == 1, "nobody is there to be asked"
+    assert "Use --yes" in capsys.readouterr().err
 
 
 async def test_what_risk_stopped_itself_is_resumed_by_the_same_command(
@@ -152,9 +182,13 @@ async def test_what_risk_stopped_itself_is_resumed_by_the_same_command(
 
     telling = asyncio.create_task(tell())
     try:
-        assert await resume.resume(nats_url, "pp", "understood", yes=True) == 0
+        assert await resume.resume(nats_url, "pp", "understood", (), yes=True) == 0
         value, _ = await bus.kv_read("control", "strategy/pp")
-        assert await resume.resume(nats_url, "x", "nothing to do", yes=True) == 0
+        assert await resume.resume(nats_url, "quiet", "nothing to do", ["quiet"], yes=True) == 0
+        assert await resume.resume(nats_url, "x", "nothing to do", None, yes=True) == 0
+        with pytest.raises(CliError, match=r"no strategy 'p' here\n  Did you mean 'pp'\?.*--even"):
+            await resume.resume(nats_url, "p", "misspelt", ["quiet"], yes=True)
+        assert await bus.kv_read("control", "strategy/p") == (b"", 0)
     finally:
         telling.cancel()
         await bus.close()
@@ -162,4 +196,23 @@ async def test_what_risk_stopped_itself_is_resumed_by_the_same_command(
     assert (wish.strategy_id, wish.state, wish.reason) == ("pp", TradingState.ACTIVE, "understood")
     said = capsys.readouterr().out
     assert "strategy pp is HALTED: drawdown_max 5 reached: 6 (risk)" in said
-    assert "strategy x is ACTIVE already" in said
+    assert "strategy quiet is ACTIVE already" in said
+    assert "strategy x is ACTIVE already" in said, "forced"
+
+
+async def test_a_kill_while_it_asks_is_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (SetTradingState(n, n, TradingState.HALTED, "ada", f"kill {n}") for n in (1, 2))
+
+    class Meanwhile(MemoryBus):
+        async def kv_read(self, bucket: str, key: str) -> tuple[bytes, int]:
+            shown = await super().kv_read(bucket, key)
+            await self.kv_put(bucket, key, codec.encode_value(second))
+            return shown
+
+    bus = Meanwhile()
+    await bus.kv_put("control", KEY, codec.encode_value(first))
+    monkeypatch.setattr(NatsBus, "connect", AsyncMock(return_value=bus))
+    with pytest.raises(CliError, match="told otherwise meanwhile"):
+        await resume.resume("nats://there", "", "seen", None, yes=True)
+    value, _ = await MemoryBus.kv_read(bus, "control", KEY)
+    assert codec.decode_value(value, SetTradingState) == second

@@ -16,10 +16,10 @@ from tickbus.events.ledger import PositionRecord
 from tickbus.ledger_api import PortfolioAnswer
 from tickbus_cli import main as dispatcher
 from tickbus_cli.cancelling import Cancelled
+from tickbus_cli.datadir import find
 from tickbus_cli.errors import CliError
 from tickbus_cli.monitor import Snapshot, observe
 from tickbus_cli.screen import clock, headline, render, troubled
-from tickbus_cli.status import find
 from tickbus_cli.summary import sentences, summarise
 from tickbus_cli.supervisor import Crash
 
@@ -103,6 +103,7 @@ def test_the_screen_shows_rates_positions_latency_and_who_is_missing() -> None:
         "strategy",
         "api",
         "killswitch",
+        "alerts",
     }
     page = io.StringIO()
     Console(file=page, width=140).print(render("tickbus sim", now, before, 3725))
@@ -129,8 +130,9 @@ def test_cancelled_orders_are_reported_honestly() -> None:
 
 
 def test_status_without_a_platform_says_how_to_start_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # no platform of another test
     with pytest.raises(CliError, match="no platform runs"):
         find(None, tmp_path)
     assert dispatcher.main(["status", "--data-dir", str(tmp_path)]) == 1
@@ -208,6 +210,17 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for name in dispatcher.COMMANDS:
         assert name in said
+
+
+def test_unknown_command_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatcher.main(["ordes", "--working"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "tickbus: there is no command 'ordes'; did you mean 'orders'?\n")
+
+
+def test_headings_of_the_help_stand_above_commands_that_there_are() -> None:
+    assert set(dispatcher.HEADINGS) <= set(dispatcher.COMMANDS)
+    assert next(iter(dispatcher.COMMANDS)) in dispatcher.HEADINGS
 
 
 async def test_status_that_cannot_be_read_is_said_and_the_others_are_shown() -> None:

@@ -11,38 +11,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tickbus_cli.profile import Ports
-from tickbus_embedded import EmbeddedError
-from tickbus_embedded.ports import require_free
+from tickbus_embedded import free_offset
 
 HERE = Path(__file__).parent
+
+pytestmark = pytest.mark.slow(10)
+
 # The real command with one thing replaced: how each service is started.
 LAUNCH = f"""
 import sys; from functools import partial
 from tickbus_cli import main, up
 pretend = {str(HERE / "pretend.py")!r}
-names = ("feed", "book", "strategy", "risk", "execution", "ledger", "history", "api", "killswitch")
+names = (
+    "feed", "book", "strategy", "risk", "execution", "ledger", "history", "api", "killswitch",
+    "alerts",
+)
 up.Plan = partial(up.Plan, commands={{n: (sys.executable, pretend, n) for n in names}})
 sys.exit(main.main(sys.argv[1:]))
 """
 
 
-def free_offset() -> int:
-    """An offset at which every port of the platform is free."""
-    first = 10_000 + os.getpid() % 100 * 250
-    for offset in range(first, first + 20_000, 250):
-        with contextlib.suppress(EmbeddedError):
-            for name, port in Ports(offset).all(True).items():
-                require_free(name, "127.0.0.1", port)
-            return offset
-    raise AssertionError("no free ports")
-
-
 def command(directory: Path, *arguments: str) -> list[str]:
     return [
         sys.executable, "-c", LAUNCH, "up", "--venue", "binance", "--data-dir", str(directory),
-        "--port-offset", str(free_offset()), "--no-screen", *arguments,
+        "--port-offset", str(free_offset(Ports().all(True).values())), "--no-screen", *arguments,
     ]  # fmt: skip
 
 
@@ -75,7 +70,7 @@ def until(process: subprocess.Popen[str], words: str) -> str:
 
 
 def nothing_left(directory: Path) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         left = [
             p for p in psutil.process_iter(["cmdline"])
@@ -89,13 +84,14 @@ def nothing_left(directory: Path) -> bool:
 
 def test_a_timed_run_ends_with_exactly_one_json_object(tmp_path: Path) -> None:
     with up(tmp_path / "d", "--duration", "1.5s", "--json") as process:
-        out, said = process.communicate(timeout=40)
+        out, said = process.communicate(timeout=90)
     assert process.returncode == 0, said
     summary = json.loads(out)
     assert summary["profile"] == "binance-paper"
     assert summary["ticks"] > 10
     assert set(summary["events"]) == {
         "feed", "book", "strategy", "risk", "execution", "ledger", "history", "api", "killswitch",
+        "alerts",
     }  # fmt: skip
     assert (summary["crashed"], summary["error"]) == (None, None)
     assert summary["tick_to_order"]["count"] == 1
@@ -109,30 +105,30 @@ def test_ctrl_c_stops_in_order_and_status_sees_it_run(tmp_path: Path) -> None:
     status += ["--data-dir", str(tmp_path / "d")]
     with up(tmp_path / "d") as process:
         until(process, "ticks/s")
-        seen = subprocess.run(status, capture_output=True, text=True, timeout=20, check=False)
+        seen = subprocess.run(status, capture_output=True, text=True, timeout=60, check=False)
         assert seen.returncode == 0, seen.stderr
         report = json.loads(seen.stdout)
         assert report["ready"]
         assert report["platform"]["pid"] == process.pid
         assert report["services"]["feed"]["counts"]["Quote/published"] > 0
         again = subprocess.run(
-            command(tmp_path / "d"), capture_output=True, text=True, timeout=20, check=False
+            command(tmp_path / "d"), capture_output=True, text=True, timeout=60, check=False
         )
         assert again.returncode == 1
         assert f"another platform (pid {process.pid})" in again.stderr
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=40)
+        out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
     words = [
         "strategies first",
         "cancelled 1 of 1",
-        "stopping api, history, ledger",
+        "stopping alerts, api, history, ledger",
         "nothing is left",
     ]
     places = [out.index(word) for word in words]
     assert places == sorted(places)
     assert nothing_left(tmp_path / "d")
-    gone = subprocess.run(status, capture_output=True, text=True, timeout=20, check=False)
+    gone = subprocess.run(status, capture_output=True, text=True, timeout=60, check=False)
     assert (gone.returncode, "no platform runs" in gone.stderr) == (1, True)
 
 
@@ -142,7 +138,7 @@ def test_a_crash_is_one_message_and_exit_code_1(tmp_path: Path) -> None:
         until(process, "ready in ")
         until(process, "ticks/s")
         flag.touch()
-        _, err = process.communicate(timeout=40)
+        _, err = process.communicate(timeout=90)
     assert process.returncode == 1
     assert "feed ended unexpectedly (exit code 1): stopping: ticks: RuntimeError" in err
     assert "feed.log" in err
@@ -155,7 +151,7 @@ def test_orders_that_cannot_be_cancelled_are_named(tmp_path: Path) -> None:
         said = until(process, "ticks/s")
         facts = json.loads((tmp_path / "d" / "platform.json").read_text(encoding="utf-8"))
         os.kill(facts["services"]["execution"]["pid"], signal.SIGKILL)
-        out, err = process.communicate(timeout=40)
+        out, err = process.communicate(timeout=90)
     assert process.returncode == 1, said
     assert "still working at the venue: pretend-r-1" in out
     assert "execution ended unexpectedly (killed by SIGKILL)\n" in err

@@ -104,7 +104,7 @@ async def test_a_platform_with_accounts_shows_its_letters_to_the_operator(
         await bus.kv_put(BUCKET, a_letter().key, codec.encode_value(a_letter()))
         for name, value in users.environment(permissions.OPERATOR).items():
             monkeypatch.setenv(name, value)
-        code = await asyncio.to_thread(main, ["dead-letters", "--nats", server.url])
+        code = await asyncio.to_thread(main, ["dead-letters", "--bus", server.url])
         assert (code, "risk.7" in capsys.readouterr().out) == (1, True)
         await bus.close()
 

@@ -1,16 +1,24 @@
 """The table of permissions covers what every service declares, so that the two cannot drift."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tickbus import permissions, subjects
 from tickbus.config import Settings, load
+from tickbus.events import (
+    Heartbeat,
+    StrategyChanged,
+    StrategyOutcome,
+    StrategyPhase,
+    StrategyState,
+)
 from tickbus.permissions import StrategyUser, covers
-from tickbus.runtime import ServiceSpec
-from tickbus.runtime.shell import _BUCKET_TYPES
-from tickbus_cli.profile import SERVICES, strategy_ids
+from tickbus.runtime import ServiceSpec, buckets
+from tickbus_cli.profile import SERVICES
+from tickbus_strategy.making import heard_in
 
 ROOT = Path(__file__).parents[3]
 UNDECLARED = ("strategy", "killswitch")
@@ -56,18 +64,25 @@ def test_what_a_service_declares_it_may(service: str, overlays: tuple[str, ...])
 
 def test_what_strategies_declare_their_user_may() -> None:
     found = settings()
-    user = StrategyUser(ids=strategy_ids(found))
-    declared = spec("strategy", found)
-    for subject in declared.subscribe:
-        assert within(user.heard, subject), subject
-    for subject in (*declared.consume, *declared.recall):
-        assert within(list(permissions.readable(user.ids)), subject), subject
-    for entry in user.ids:
-        assert f"orders.intent.{entry}" in user.sent
-    assert declared.durable in user.durables
-    assert set(declared.watch) <= {"instruments"}
+    for strategy_id in ("", "momentum"):
+        own = replace(found, environment={**ENVIRONMENT, "TICKBUS_STRATEGY_ID": strategy_id})
+        user = StrategyUser(ids=(strategy_id or permissions.ANY,))
+        declared = spec("strategy", own)
+        for subject in heard_in([("sim", "BTC-USDT")]):
+            assert within(user.heard, subject), subject
+        for subject in (*declared.consume, *declared.recall):
+            assert within(list(permissions.readable(user.ids)), subject), subject
+        for event in (
+            StrategyState(1, 1, "momentum", StrategyPhase.STOPPED, "", 0),
+            StrategyChanged(1, 1, "momentum", 1, StrategyOutcome.APPLIED, None, None, "", ""),
+            Heartbeat(1, 1, "momentum"),
+        ):
+            assert within(user.sent, subjects.of(event)), subjects.of(event)
+        assert declared.durable in user.durables
+        assert set(declared.watch) <= {"instruments", "strategies"}
+        assert set(declared.responders) <= set(user.asked)
 
 
 def test_every_service_has_a_row_and_every_bucket_a_reader() -> None:
     assert set(SERVICES) - {"strategy"} <= set(permissions.TABLE)
-    assert set(_BUCKET_TYPES) <= set(permissions.BUCKETS)
+    assert set(buckets.TYPES) <= set(permissions.BUCKETS)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tickbus.captures import Captures
 from tickbus_cli.main import main
 from tickbus_cli.replay import _pace
+from tickbus_cli.replay_run import ReplayOptions, configured
 
 ROOT = Path(__file__).parents[3]
 CAPTURES = Path(os.environ.get("TICKBUS_CAPTURES", ROOT.parent / "shared" / "data"))
@@ -71,6 +73,69 @@ def test_momentum_buys_the_rise_and_sells_when_it_stops(
     assert float(position["quantity"]) < 0.02, "what is left is less than a lot"
     assert float(found["portfolio"]["realized_pnl"]) > 0
     assert found["portfolio"]["differences"] == []
+
+
+def test_the_fees_that_were_reckoned_with_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture, files = a_capture(tmp_path / "rise.gz"), tmp_path / "mine.yaml"
+    files.write_text("venue: {fees: {maker: 0.0002, taker: 0.0005}}\n")
+    found = report(capsys, capture, "--config", str(files))
+    assert found["fee_rates"] == {"maker": "0.0002", "taker": "0.0005"}
+    assert main(["replay", str(capture), "--config", str(files)]) == 0
+    assert "maker 0.0002, taker 0.0005" in capsys.readouterr().out
+
+
+def test_report_cuts_no_number_and_no_sentence_in_a_narrow_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    capture = a_capture(tmp_path / "rise.gz")
+    found = report(capsys, capture, "--strategy", "momentum")["portfolio"]
+    assert main(["replay", str(capture), "--strategy", "momentum"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    (row,) = (line.split() for line in told if line.startswith("AAA-USDT  ") and "LIVE" not in line)
+    assert row[0] == found["positions"][0]["instrument"]
+    assert len(row) == len(
+        ["position", "quantity", "entry", "mark", "realised", "unrealised", "fees", "net"]
+    )
+    net = Decimal(row[-1])
+    assert abs(net - Decimal(found["positions"][0]["net_pnl"])) < Decimal("1e-8")
+    (sums,) = (line for line in told if line.startswith("P&L: "))
+    assert sums.endswith(" USDT")
+
+
+def test_fees_are_those_of_the_venue_whose_the_capture_is_unless_somebody_says_others(
+    tmp_path: Path,
+) -> None:
+    default, mine = ROOT / "config" / "default.yaml", tmp_path / "mine.yaml"
+    futures = ReplayOptions(("no file is read",), adapter="binance-usdm")
+    settings, source = configured(default, [], futures)
+    assert (source, str(settings.venue.fees.taker)) == ("binance-usdm.yaml", "0.0005")
+    mine.write_text("venue: {fees: {maker: 0, taker: 0.0001}}\n")
+    settings, source = configured(default, [mine], futures)
+    assert (source, str(settings.venue.fees.taker)) == ("mine.yaml", "0.0001")
+    mine.write_text("ledger: {currency: USDT}\n")
+    settings, source = configured(default, [mine], futures)
+    assert (source, str(settings.venue.fees.taker)) == ("binance-usdm.yaml", "0.0005")
+    _, source = configured(default, [], ReplayOptions(("no file is read",), adapter="kraken"))
+    assert source == "default.yaml", "there is no file of that venue"
+
+
+def test_orders_too_small_to_be_made_are_counted_and_the_first_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = a_capture(tmp_path / "rise.gz")
+    given = ("--strategy", "momentum", "--params", "order_notional=0.001")
+    found = report(capsys, capture, *given)
+    assert found["signals"] == 0
+    assert found["orders"]["not_made"]["TOO_SMALL"] >= 1
+    (first,) = found["not_made_first"]
+    assert first.startswith("momentum 2")
+    assert "AAA-USDT: TOO_SMALL, the venue takes " in first
+    assert main(["replay", str(capture), *given]) == 0
+    told = capsys.readouterr().out
+    assert f"not made: {found['orders']['not_made']['TOO_SMALL']} TOO_SMALL" in told
 
 
 def test_same_capture_gives_the_same_bytes_in_any_process(tmp_path: Path) -> None:

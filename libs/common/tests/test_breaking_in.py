@@ -55,6 +55,8 @@ TARGETS = (
     "$KV.control.trading",
     "$KV.limits.alpha",
     "$KV.instruments.sim.BTC-USDT",
+    "$KV.strategies.alpha",
+    "orders.strategy.beta",
     "$KV.snapshots.risk",
     "quarantine.risk",
     "deadletter.risk",
@@ -208,9 +210,7 @@ async def test_taking_the_message_id_of_a_fill_keeps_it_from_nobody(scene: Scene
         await evil.settled()
     log, telemetry = logging.getLogger("test"), Telemetry("test")
     assert await store(execution, filled, subject, payload, telemetry, log) == ()
-    await scene.platform._client.flush()
-    await asyncio.sleep(0.1)
-    assert subject in [message.subject for message in scene.heard]
+    await _until(lambda: subject in [message.subject for message in scene.heard])
     await execution.close()
 
 
@@ -259,9 +259,9 @@ async def test_without_accounts_the_same_answers_would_break_in() -> None:
         await platform.kv_put("control", "trading", HALTED)
         client = await nats.connect(server.url, user="x", password="x-password")
         await client.publish("orders.intent.alpha", FORGED, reply="$KV.control.trading")
-        await client.flush()
-        await asyncio.sleep(0.3)
-        assert (await platform.kv_read("control", "trading"))[0] != HALTED
+        async with asyncio.timeout(30):  # the server writes there when it comes to it
+            while (await platform.kv_read("control", "trading"))[0] == HALTED:
+                await asyncio.sleep(0.02)
         await client.close()
         await platform.close()
 
@@ -307,12 +307,12 @@ async def test_others_readers_and_orders_are_out_of_reach(scene: Scene) -> None:
 
 async def _at_the_door(evil: Attacker, request: Any) -> doors.Answer:
     packed = msgspec.msgpack.encode(request)
-    message = await evil.client.request(subjects.READER, packed, timeout=2)
+    message = await evil.client.request(subjects.READER, packed, timeout=30)
     return msgspec.msgpack.decode(message.data, type=doors.Answer)
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
@@ -321,13 +321,56 @@ async def _until(holds: Callable[[], bool]) -> None:
 @pytest.mark.parametrize(
     "pattern",
     [">", "*.>", "orders.>", "orders.event.*.alpha", "_INBOX.>", "_INBOX.risk.>", "_R_.>", "$KV.>",
-     "$JS.>", "$SYS.>", "control.>", "deliver.>", "deliver.strategy-beta.>"],
+     "$JS.>", "$SYS.>", "control.>", "control.strategy.*", "control.strategy.beta", "deliver.>",
+     "deliver.strategy-beta.>"],
 )  # fmt: skip
 async def test_listening_to_others_is_refused(scene: Scene, pattern: str) -> None:
     async with attacker(scene) as evil:
         await evil.client.subscribe(pattern)
         await evil.settled()
         assert any("subscription" in error for error in evil.errors)
+
+
+async def test_questions_about_a_strategy_reach_only_who_may_speak_for_it() -> None:
+    users = Users((ALPHA, BETA, StrategyUser()))
+    alpha, shared = subjects.strategy_questions("alpha"), subjects.strategy_questions("x")
+    async with nats_server(users) as server:
+        heard: dict[str, list[str]] = {}
+        buses = [
+            await NatsBus.connect(server.url, name, users.login(name))
+            for name in ("api", "strategy-alpha", "strategy-beta", "strategy")
+        ]
+        asker, *strategies = buses
+
+        def responder(name: str) -> Callable[[bytes], Awaitable[bytes]]:
+            async def answer(payload: bytes) -> bytes:
+                heard.setdefault(payload.decode(), []).append(name)
+                return name.encode()
+
+            return answer
+
+        own = {"strategy-alpha": "alpha", "strategy-beta": "beta", "strategy": "*"}
+        for bus, (name, strategy_id) in zip(strategies, own.items(), strict=True):
+            await bus.respond(subjects.STRATEGIES, responder(name))
+            await bus.respond(subjects.strategy_questions(strategy_id), responder(name))
+            await bus._client.flush()
+        assert await _answers(asker, alpha, b"alpha", 2) == [b"strategy", b"strategy-alpha"]
+        assert await asker.request(shared, b"x", 30) == b"strategy"
+        assert await _answers(asker, subjects.STRATEGIES, b"all", 3) == [
+            b"strategy", b"strategy-alpha", b"strategy-beta",
+        ]  # fmt: skip
+        for bus in buses:
+            await bus.close()
+    assert set(heard["alpha"]) == {"strategy", "strategy-alpha"}
+    assert heard["x"] == ["strategy"]
+
+
+async def _answers(asker: NatsBus, subject: str, payload: bytes, count: int) -> list[bytes]:
+    """All that come; asked again where fewer than `count` came in time."""
+    async with asyncio.timeout(30):
+        while len(found := await asker.gather(subject, payload, 0.5)) < count:
+            pass
+    return sorted(found)
 
 
 async def test_nobody_connects_without_or_with_wrong_credentials(scene: Scene) -> None:
@@ -342,7 +385,7 @@ async def test_a_publish_that_is_not_allowed_fails_at_once_and_says_who_and_wher
     feed = await NatsBus.connect(scene.url, "feed", scene.users.login("feed"))
     denied: list[str] = []
     feed.on_denied = denied.append
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         with pytest.raises(BusDenied, match=r"'feed' may not publish on 'orders\.approved\.sim'"):
             await feed.publish_durable(APPROVED, FORGED, "m1")
     assert denied == [APPROVED]
@@ -391,7 +434,7 @@ async def test_a_strategy_reads_through_a_window_that_it_acknowledges(scene: Sce
             made = await door.make(Wish("ORDERS", subject, inbox, 1, maker="m", window=2))
             assert made.name.startswith("strategy-alpha_history-")
             while len(got) < 4:
-                message = await subscription.next_msg(timeout=5)
+                message = await subscription.next_msg(timeout=30)
                 if message.reply:
                     got.append(message.data)
                     await alpha.client.publish(message.reply, b"+ACK")
@@ -426,6 +469,14 @@ async def test_a_strategy_watches_instruments_and_keeps_its_snapshot(scene: Scen
 
     await bus.kv_watch("instruments", keep)
     assert found == {"sim.BTC-USDT": b"instrument"}
+    for name in ("alpha", "beta"):
+        await scene.platform.kv_put("strategies", name, f"what {name} is to do".encode())
+    found.clear()
+    await bus.kv_watch("strategies", keep)
+    assert found == {"alpha": b"what alpha is to do"}
+    await scene.platform.kv_put("strategies", "beta", b"nothing")
+    await scene.platform.kv_put("strategies", "alpha", b"nothing")
+    await _until(lambda: len(found) == 1 and found["alpha"] == b"nothing")
     await scene.platform.kv_put("snapshots", "risk", b"not ours")
     await bus.kv_put("snapshots", "strategy_alpha.1", b"state")
     assert (await bus.kv_read("snapshots", "strategy_alpha.1"))[0] == b"state"

@@ -24,6 +24,8 @@ def test_later_file_wins_and_environment_fills_in(tmp_path: Path) -> None:
     base = write(tmp_path / "a.yaml", "risk: {order_notional_max: 10, instruments: [A]}\n")
     over = write(tmp_path / "b.yaml", "risk: {order_notional_max: '${MAX:-7}'}\n")
     assert load([base, over], {}).section("risk", Limits).order_notional_max == 7
+    # As in a shell: Compose hands on what nobody has set as an empty value.
+    assert load([base, over], {"MAX": ""}).section("risk", Limits).order_notional_max == 7
     section = load([base, over], {"MAX": "12.5"}).section("risk", Limits)
     assert section == Limits(order_notional_max=Decimal("12.5"), instruments=("A",))
 
@@ -42,10 +44,48 @@ def test_unknown_section_is_refused(tmp_path: Path) -> None:
         load([file], {})
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"risk:\n  a: 1\n b: 2\n", r"a\.yaml, line 3: not YAML: expected <block end>"),
+        (b"risk: \x00", r"a\.yaml: not YAML: unacceptable character #x0000: [^\n]+$"),
+        (b"risk: \xe9", r"a\.yaml: not text in UTF-8"),
+    ],
+)
+def test_what_is_no_yaml_is_told_in_one_line(tmp_path: Path, text: bytes, said: str) -> None:
+    (tmp_path / "a.yaml").write_bytes(text)
+    with pytest.raises(ConfigError, match=said) as refused:
+        load([tmp_path / "a.yaml"], {})
+    assert "\n" not in str(refused.value)
+
+
 def test_wrong_value_names_file_key_and_value(tmp_path: Path) -> None:
     file = write(tmp_path / "a.yaml", "risk: {order_notional_max: plenty}\n")
     with pytest.raises(ConfigError, match=r"a\.yaml: risk\.order_notional_max = 'plenty'"):
         load([file], {}).section("risk", Limits)
+
+
+def test_of_several_files_the_one_with_the_mistake_is_named(tmp_path: Path) -> None:
+    base = write(
+        tmp_path / "base.yaml", "risk: {order_notional_max: 10}\nledger: {currency: USDT}\n"
+    )
+    mine = write(tmp_path / "mine.yaml", "risk: {order_notional_maks: 5}\n")
+    over = write(tmp_path / "over.yaml", "risk: {instruments: [A]}\n")
+    with pytest.raises(ConfigError, match=r"^\S+/mine\.yaml: risk\.order_notional_maks: unknown"):
+        load([base, mine, over], {}).section("risk", Limits)
+    wrong = write(tmp_path / "wrong.yaml", "risk: {order_notional_max: plenty}\n")
+    with pytest.raises(ConfigError, match=r"^\S+/wrong\.yaml: risk\.order_notional_max = 'plenty'"):
+        load([base, wrong, over], {}).section("risk", Limits)
+    section = write(tmp_path / "section.yaml", "riks: {}\n")
+    with pytest.raises(ConfigError, match=r"^\S+/section\.yaml: riks: unknown key"):
+        load([base, section, over], {})
+
+
+def test_what_no_file_says_is_missed_in_all_of_them(tmp_path: Path) -> None:
+    base = write(tmp_path / "base.yaml", "risk: {instruments: [A]}\n")
+    over = write(tmp_path / "over.yaml", "risk: {instruments: [B]}\n")
+    with pytest.raises(ConfigError, match=r"base\.yaml:\S+over\.yaml: risk: .*order_notional_max"):
+        load([base, over], {}).section("risk", Limits)
 
 
 def test_missing_value_names_the_key(tmp_path: Path) -> None:

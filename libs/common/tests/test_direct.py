@@ -114,7 +114,7 @@ async def test_order_is_kept_and_delivery_goes_on_after_the_connection_was_cut()
             await bus.publish("md.x", b"again %d" % n)
         await bus.publish_durable("orders.intent.a", b"after", "2")
         await bus.publish("md.x", b"last")
-        await asyncio.wait_for(enough.wait(), 20)
+        await asyncio.wait_for(enough.wait(), 30)
         numbers = [int(p) for p in got if p.isdigit()]
         assert numbers == sorted(numbers)
         again = [p for p in got if p.startswith(b"again")]
@@ -156,7 +156,7 @@ async def test_a_handler_too_slow_loses_the_newest_and_is_told() -> None:
         subscription._messages_max = 10
         for _ in range(30):
             await bus.publish("md.x", b"")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(told) < 19:
                 await asyncio.sleep(0.01)
         slow.set()
@@ -184,13 +184,46 @@ async def test_process_that_was_taken_over_does_not_come_back() -> None:
         await reader._renew()  # as the watchdog does after some silence
         assert told == ["risk"]
         await new.publish_durable("orders.intent.a", b"1", "1")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not got_new:
                 await asyncio.sleep(0.01)
         assert (got_old, got_new) == ([], [b"1"])
         assert len(await new._js.consumers_info("ORDERS")) == 1
         await old.close()
         await new.close()
+
+
+async def test_of_two_processes_that_start_at_once_one_reads_on() -> None:
+    async with nats_server() as server:
+        first = await NatsBus.connect(server.url, "first")
+        second = await NatsBus.connect(server.url, "second")
+        told, got_first, got_second = list[str](), list[bytes](), list[bytes]()
+        first.on_taken_over = told.append
+        looked = asyncio.Event()
+
+        async def by_first(message: Message) -> None:
+            got_first.append(message.payload)
+
+        async def by_second(message: Message) -> None:
+            got_second.append(message.payload)
+
+        async def wait() -> None:
+            await looked.wait()  # both know by then that nobody reads the durable
+
+        starting = asyncio.create_task(second.consume("risk", ["orders.>"], by_second, live=wait))
+        await asyncio.sleep(0.2)
+        reader = await first.consume("risk", ["orders.>"], by_first)
+        looked.set()
+        await starting
+        await second.publish_durable("orders.intent.a", b"1", "1")
+        async with asyncio.timeout(30):
+            while not got_second:
+                await asyncio.sleep(0.01)
+        assert (got_first, got_second) == ([], [b"1"])
+        await reader._renew()  # as the watchdog does after some silence
+        assert told == ["risk"]
+        await first.close()
+        await second.close()
 
 
 async def test_renewals_that_fail_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ def _kinds() -> list[type]:
 
 def _value(kind: Any, name: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return name
     if origin in (typing.Union, types.UnionType):
         return _value(next(a for a in arguments if a is not type(None)), name)
     if origin is tuple:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -65,17 +66,25 @@ async def started(bus: Bus, lease: Lease) -> Shell:
     return shell
 
 
+async def record_of(bus: Bus, lease: Lease) -> LeaseRecord:
+    value, _ = await bus.kv_read(BUCKET, lease.name)
+    return codec.decode_value(value, LeaseRecord)
+
+
 async def test_first_takes_it_and_keeps_it(bus: Bus) -> None:
-    lease = Lease("execution.sim", TTL_S)
+    now_s = 0.0
+    lease = Lease("execution.sim", TTL_S, now_s=lambda: now_s)
     assert not lease.held
     shell = await started(bus, lease)
-    await asyncio.wait_for(lease.until_held(), 5)
-    held = []
-    for _ in range(30):
-        await asyncio.sleep(TTL_S / 10)
-        held.append(lease.held)
-    assert all(held)
-    assert (lease.epoch, shell.waiting()) == (1, {})
+    assert await lease.until_held(30)
+    for _ in range(5):
+        now_s += TTL_S / 3  # what lies between two renewals, also where the machine stands still
+        assert lease.held
+        renewals = (await record_of(bus, lease)).renewals
+        async with asyncio.timeout(30):
+            while (await record_of(bus, lease)).renewals < renewals + 2:  # one began after that
+                await asyncio.sleep(0.01)
+    assert (lease.epoch, lease.held, shell.waiting()) == (1, True, {})
     await shell.stop()
 
 
@@ -84,14 +93,14 @@ async def test_released_lease_is_taken_at_once_under_the_next_epoch(
 ) -> None:
     first, second = Lease("execution.sim", 60.0), Lease("execution.sim", 60.0)
     shell = await started(bus, first)
-    await asyncio.wait_for(first.until_held(), 5)
+    assert await first.until_held(30)
     other = await started(bus, second)
     await asyncio.sleep(0.3)
     assert not second.held
     assert "execution.sim" in str(other.waiting())
     await shell.stop()
     assert not first.held
-    await asyncio.wait_for(second.until_held(), 5)
+    assert await second.until_held(30)
     assert second.epoch == 2
     await other.stop()
 
@@ -100,7 +109,7 @@ async def test_holder_that_stood_still_does_not_act_and_ends(bus: Bus, elsewhere
     clock = Clock()
     paused, other = Lease("x", TTL_S, now_s=clock), Lease("x", TTL_S)
     first = await started(bus, paused)
-    await asyncio.wait_for(paused.until_held(), 5)
+    assert await paused.until_held(30)
     # It is stopped between two renewals: its tasks do not run, the time goes on.
     for task in list(first._tasks):
         if task.get_name().startswith("lease"):
@@ -108,21 +117,23 @@ async def test_holder_that_stood_still_does_not_act_and_ends(bus: Bus, elsewhere
     clock.ahead_s = TTL_S
     assert not paused.held, "it looks at the clock before it acts, whatever it was told last"
     second = await started(bus, other)
-    await asyncio.wait_for(other.until_held(), 5)
+    assert await other.until_held(30)
     first.spawn(paused._run(), "awake again")
     await until(lambda: first.failure is not None)
     assert isinstance(first.failure, LeaseLost)
     assert not paused.held
     assert (paused.epoch, other.epoch) == (1, 2)
     await first.stop()
-    assert other.held, "the end of the old one does not release what the new one has"
+    record = await record_of(bus, other)
+    assert (record.epoch, record.is_released) == (2, False), "the old one releases only its own"
+    assert await other.until_held(30)
     await second.stop()
 
 
 async def test_two_that_wait_never_both_have_it(bus: Bus, elsewhere: None) -> None:
     owner = Lease("x", TTL_S)
     shell = await started(bus, owner)
-    await asyncio.wait_for(owner.until_held(), 5)
+    assert await owner.until_held(30)
     waiting = [Lease("x", TTL_S) for _ in range(3)]
     shells = [await started(bus, lease) for lease in waiting]
     await shell.stop()
@@ -146,14 +157,69 @@ async def test_without_the_bus_the_lease_runs_out_and_comes_back_with_it() -> No
     bus = Away()
     lease = Lease("x", TTL_S)
     shell = await started(bus, lease)
-    await asyncio.wait_for(lease.until_held(), 5)
+    assert await lease.until_held(30)
     bus.away = True
     await until(lambda: not lease.held)
     await until(lambda: bool(shell.waiting()))
+    assert not await lease.until_held(0.1), "whoever waits for it does so for a time"
     bus.away = False
-    await asyncio.wait_for(lease.until_held(), 5)
+    assert await lease.until_held(30)
     assert lease.epoch == 1, "nobody was in its place"
     await shell.stop()
+
+
+async def test_a_record_that_cannot_be_read_is_said_with_its_remedy_which_works(
+    bus: Bus, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "UNREADABLE_POLL_S", 0.05)
+    await bus.kv_put(BUCKET, "execution.x", b"\xc1 of another version")
+    clock = Clock()
+    lease = Lease("execution.x", TTL_S, now_s=clock)
+    shell = await started(bus, lease)
+
+    def waits_for() -> str:
+        return "; ".join(shell.waiting().values())
+
+    await until(lambda: "the lease execution.x, which cannot be read" in waits_for())
+    assert "delete" not in waits_for(), "it may be a moment only"
+    clock.ahead_s += leases.UNREADABLE_S + 1
+    remedy = "delete the key execution.x of the bucket leases: `tickbus leases drop execution.x`"
+    await until(lambda: remedy in waits_for())
+    await asyncio.sleep(0.2)
+    told = [r for r in caplog.records if r.levelname == "CRITICAL" and remedy in r.getMessage()]
+    assert len(told) == 1, "once, not with each look"
+    assert not lease.held
+    await bus.kv_put(BUCKET, "execution.x", b"")  # what a deletion leaves behind it
+    assert await lease.until_held(30)
+    await until(lambda: not shell.waiting())
+    await shell.stop()
+
+
+async def test_many_who_miss_it_do_not_wait_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s, looks = 100.0, 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now_s, looks
+        now_s, looks = now_s + seconds, looks + 1
+
+    monkeypatch.setattr(leases, "asyncio", SimpleNamespace(sleep=sleep))
+    lease = Lease("x", TTL_S, now_s=lambda: now_s)
+    for _ in range(3):  # at a start each waits: it is only being taken
+        looks = 0
+        assert not await lease.until_held(1.0)
+        assert looks == pytest.approx(1.0 / leases.POLL_S, abs=1)
+    lease.epoch, lease._valid_until_s = 1, now_s
+    looks = 0
+    assert not any([await lease.until_held(1.0) for _ in range(50)])
+    assert looks == pytest.approx(1.0 / leases.POLL_S, abs=1), "only the first of them"
+    lease._valid_until_s = now_s + 1
+    assert await lease.until_held(1.0)
+    now_s += 2
+    looks = 0
+    assert not await lease.until_held(1.0)
+    assert looks, "away once more, and who is first waits again"
 
 
 async def test_killed_process_of_this_machine_is_not_waited_for() -> None:
@@ -175,7 +241,7 @@ async def test_killed_process_of_this_machine_is_not_waited_for() -> None:
     await bus.kv_put(BUCKET, "x", codec.encode_value(dead))
     lease = Lease("x", 60.0)
     shell = await started(bus, lease)
-    await asyncio.wait_for(lease.until_held(), 5)
+    assert await lease.until_held(30)
     assert lease.epoch == 7
     await shell.stop()
 

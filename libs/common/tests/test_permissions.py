@@ -16,10 +16,19 @@ ROOT = Path(__file__).parents[3]
 ALPHA = StrategyUser("strategy-alpha", ("alpha",))
 
 
-@pytest.mark.parametrize("file", ["config/nats/nats.conf", "k8s/components/nats/nats.conf"])
-def test_the_committed_configuration_is_what_is_generated(file: str) -> None:
-    assert (ROOT / file).read_text(encoding="utf-8") == credentials.render(), (
-        f"run: python -m tickbus.credentials config > {file}"
+@pytest.mark.parametrize(
+    ("file", "own"),
+    [
+        ("config/nats/nats.conf", ""),
+        ("k8s/components/nats/nats.conf", ""),
+        ("k8s/components/strategy-momentum/nats.conf", "strategy-momentum=momentum"),
+    ],
+)
+def test_the_committed_configuration_is_what_is_generated(file: str, own: str) -> None:
+    users = [StrategyUser(), *([credentials.strategy_user(own)] if own else [])]
+    option = f" --strategy {own}" if own else ""
+    assert (ROOT / file).read_text(encoding="utf-8") == credentials.render(users), (
+        f"run: python -m tickbus.credentials config{option} > {file}"
     )
 
 
@@ -56,7 +65,10 @@ def test_a_strategy_has_no_part_of_jetstream_and_speaks_for_itself_alone() -> No
     assert "jetstream" not in account
     ways = [i["service"]["subject"] for i in account["imports"] if "service" in i]
     assert not [way for way in ways if way.startswith("$JS.API")]
-    assert [w for w in ways if w.startswith("orders.")] == ["orders.intent.alpha"]
+    assert [w for w in ways if w.startswith("orders.")] == [
+        "orders.intent.alpha",
+        "orders.strategy.alpha",
+    ]
     assert [w for w in ways if w.startswith("$JS.ACK")] == [
         f"$JS.ACK.ORDERS.{durable}-{slot}.>"
         for durable in ("strategy_alpha", "strategy-alpha_history")

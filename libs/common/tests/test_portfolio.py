@@ -1,5 +1,6 @@
 """What fills amount to, checked against money that is simply counted."""
 
+import random
 from decimal import Decimal, localcontext
 
 import pytest
@@ -125,6 +126,47 @@ def test_cash_and_position_value_equal_net_pnl_to_the_last_digit(
         assert position.cash == cash
         assert position.net_pnl(mark) == cash + base * mark
         assert (position.cost == 0) or (position.quantity != 0)
+
+
+class AVenue:
+    """A futures venue's position, in signed units of 1e-8; a part of its cost leaves rounded."""
+
+    def __init__(self) -> None:
+        self.quantity = self.cost = D(0)
+
+    def settle(self, fill: Fill) -> Decimal:
+        """What it pays out for `fill`."""
+        change, realized = fill.quantity * fill.side.sign, D(0)
+        if self.quantity * change < 0:
+            closed = -self.quantity if abs(change) >= abs(self.quantity) else change
+            released = (self.cost * -closed / self.quantity).quantize(D("1e-8"))
+            realized = -closed * fill.price - released
+            self.quantity, self.cost, change = (
+                self.quantity + closed, self.cost - released, change - closed,
+            )  # fmt: skip
+        self.quantity += change
+        self.cost += change * fill.price
+        return realized
+
+
+PERPETUAL = st.builds(
+    lambda side, lots, ticks: a_fill(side, str(D(lots) / 1000), str(D(ticks) / 100)),
+    st.sampled_from(["BUY", "SELL"]), st.integers(1, 50), st.integers(5_000_000, 6_000_000),
+)  # fmt: skip
+
+
+@given(st.lists(PERPETUAL, min_size=1, max_size=20), st.randoms(use_true_random=False))
+def test_what_the_venue_settled_is_realised_to_its_last_digit_in_whatever_order_it_is_told(
+    fills: list[Fill], chance: random.Random
+) -> None:
+    venue, position = AVenue(), Position(venue="sim", instrument_id="BTC-USDT-PERP")
+    settled = [(fill, venue.settle(fill)) for fill in fills]
+    chance.shuffle(settled)
+    paid_out = [position.apply(fill, settled=realized) for fill, realized in settled]
+    assert paid_out == [realized for _, realized in settled]
+    assert position.realized_pnl == sum(paid_out)
+    assert (position.quantity, position.cost) == (venue.quantity, venue.cost)
+    assert position.net_pnl(D(55_000)) == position.cash + position.quantity * 55_000
 
 
 @given(st.lists(FILLS, max_size=20))

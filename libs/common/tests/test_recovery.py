@@ -60,6 +60,7 @@ class Summing:
         self.total = Decimal(0)
         self.folded = 0
         self.dead: list[MessageDead] = []
+        self._said_again: set[str] = set()
 
     def handle(self, event: Any, /) -> Sequence[Event]:
         self.folded += isinstance(event, SubmitOrder)
@@ -75,9 +76,15 @@ class Summing:
             if int(event.quantity) in self.poison:
                 raise ZeroDivisionError(f"not {event.quantity}")
             self.seen.append(event.client_order_id)
+            # An order whose acknowledgement got lost with a process comes again; what the stream
+            # kept in the place of our second word is then told once more.
+            self._said_again.add(event.client_order_id)
             return (OrderApproved(event.ts_event, event.ts_recv, event),)
         if isinstance(event, OrderApproved) and f"own {event.order.client_order_id}" in self.seen:
-            raise AssertionError("told twice")
+            if event.order.client_order_id not in self._said_again:
+                raise AssertionError("told twice")
+            self._said_again.remove(event.order.client_order_id)
+            return ()
         if isinstance(event, OrderApproved):
             self.seen.append(f"own {event.order.client_order_id}")
         return ()
@@ -130,7 +137,7 @@ def a_shell(
     return Shell(spec, bus, platform=msgspec.structs.replace(PLATFORM, **platform))
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 15) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 30) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.01)
@@ -200,7 +207,7 @@ async def test_restart_behind_a_long_history_keeps_a_snapshot_before_anything_ne
     assert core.folded == 0
 
 
-@pytest.mark.parametrize("harm", ["piece", "manifest", "code", "restore", "stream", "format"])
+@pytest.mark.parametrize("harm", ["piece", "manifest", "code", "restore", "stream", "newer"])
 async def test_unsound_snapshot_is_passed_over_for_the_whole_history(
     bus: Bus, harm: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +222,9 @@ async def test_unsound_snapshot_is_passed_over_for_the_whole_history(
             await bus.kv_put(BUCKET, "risk", b"\xff nonsense")
         case "code":
             monkeypatch.setattr(kept, "__version__", "another")
+        case "newer":  # somebody went back to this version
+            later = (99, *msgspec.structs.astuple(manifest)[1:], "a new field")
+            await bus.kv_put(BUCKET, "risk", msgspec.msgpack.encode([later]))
         case "restore":
             snapshotter = shell._snapshotter
             assert snapshotter is not None
@@ -222,11 +232,8 @@ async def test_unsound_snapshot_is_passed_over_for_the_whole_history(
             monkeypatch.setattr(snapshotter, "_folded", manifest.sequence - 1)
             await snapshotter.make()
             monkeypatch.undo()
-        case "stream" | "format":
-            anchor = "another" if harm == "stream" else manifest.anchor
-            changed = msgspec.structs.replace(
-                manifest, anchor=anchor, format=99 if harm == "format" else manifest.format
-            )
+        case "stream":
+            changed = msgspec.structs.replace(manifest, anchor="another")
             await bus.kv_put(BUCKET, "risk", msgspec.msgpack.encode([changed]))
     core = await run_to_end(bus)
     assert core.total == 6
@@ -336,7 +343,7 @@ async def fails(bus: Bus, poison: int, times: int = 1) -> None:
     for _ in range(times):
         shell = a_shell(bus, Summing(frozenset({poison})), lambda: Summing(frozenset({poison})))
         with pytest.raises(ZeroDivisionError):
-            await asyncio.wait_for(shell.run_until_stopped(), 10)
+            await asyncio.wait_for(shell.run_until_stopped(), 30)
 
 
 async def test_message_that_ends_every_process_is_moved_aside_and_answered(
@@ -419,7 +426,7 @@ async def test_core_that_cannot_even_give_up_goes_on_behind_the_message(bus: Bus
     await fails(bus, 2, 3)
     shell = a_shell(bus, Hopeless(frozenset({2})))
     with pytest.raises(LookupError):
-        await asyncio.wait_for(shell.run_until_stopped(), 10)
+        await asyncio.wait_for(shell.run_until_stopped(), 30)
     core = Hopeless(frozenset({2}))
     last = a_shell(bus, core)
     await last.start()
@@ -442,12 +449,32 @@ async def test_replayed_letter_comes_again_as_a_new_message_and_is_marked(bus: B
     assert sequence > letter.sequence
     (letter,) = await letters(bus)
     assert (letter.state, letter.replays) == (LetterState.REPLAYED, 1)
+    await until(lambda: shell.telemetry.gauges["dead_letters"] == 0)
     await drop(bus, letter)
     (letter,) = await letters(bus)
     assert letter.state is LetterState.DROPPED
     await asyncio.sleep(0.1)
     await shell.stop()
     assert shell.failure is None
+
+
+async def test_the_gauge_counts_a_letter_no_more_once_somebody_has_seen_to_it(bus: Bus) -> None:
+    await want(bus, 1, 2, 3)
+    poison = frozenset({1, 2})
+    for _ in range(6):
+        shell = a_shell(bus, Summing(poison), lambda: Summing(poison))
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(shell.run_until_stopped(), 30)
+    shell = a_shell(bus, core := Summing(poison), lambda: Summing(poison))
+    await shell.start()
+    await until(lambda: "s-r-3" in core.seen)
+    assert shell.telemetry.gauges["dead_letters"] == 2
+    first, second = await letters(bus)
+    await drop(bus, first)
+    await until(lambda: shell.telemetry.gauges["dead_letters"] == 1)
+    await replay(bus, second)  # it fails again, and that is another message
+    await until(lambda: shell.telemetry.gauges["dead_letters"] == 0)
+    await shell.stop()
 
 
 async def test_too_many_dead_letters_end_the_service_instead(

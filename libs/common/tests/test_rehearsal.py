@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from tickbus import subjects
 from tickbus.bus import MemoryBus, Message
 from tickbus.events import Event, OrderApproved, SubmitOrder
 from tickbus.runtime import ServiceSpec, Shell
 from tickbus.runtime.rehearsal import Rehearsal
+from tickbus.seal import Seal
 
 
 class Nothing:
@@ -29,7 +31,7 @@ async def rehearsing(rehearse: Any, until: Any) -> tuple[Shell, list[str]]:
     edge = Rehearsal("risk", "7", rehearse, 0.001, "sim", "BTC-USDT")
     shell = Shell(ServiceSpec(name="risk", core=Nothing(), edges=(edge,)), bus)
     await shell.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not until(shell):
             await asyncio.sleep(0.005)
     await shell.stop()
@@ -69,8 +71,30 @@ async def test_foreign_bytes_on_its_subject_are_kept_for_inspection() -> None:
     shell = Shell(ServiceSpec(name="risk", core=Nothing(), edges=(edge,)), bus)
     await shell.start()
     await bus.publish("rehearsal.risk.7", b"\xff")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not shell.telemetry.errors.get("malformed"):
             await asyncio.sleep(0.005)
     await shell.stop()
     assert shell.failure is None
+
+
+async def test_an_approval_is_rehearsed_with_its_proof() -> None:
+    seal, payloads = Seal("x" * 16), list[bytes]()
+    seen: list[SubmitOrder] = []
+    bus = MemoryBus()
+
+    async def hear(message: Message) -> None:
+        payloads.append(message.payload)
+
+    await bus.subscribe("rehearsal.execution.0", hear)
+    edge = Rehearsal(
+        "execution", "0", seen.append, 0.001, "sim", "BTC-USDT", seal, of_approvals=True
+    )
+    shell = Shell(ServiceSpec(name="execution", core=Nothing(), edges=(edge,)), bus, seal=seal)
+    await shell.start()
+    async with asyncio.timeout(30):
+        while len(seen) < 3:
+            await asyncio.sleep(0.005)
+    await shell.stop()
+    assert seal.holds(subjects.approved("sim"), payloads[0])
+    assert isinstance(seen[0], SubmitOrder)

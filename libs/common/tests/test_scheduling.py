@@ -15,7 +15,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="scheduling classes a
 def in_another_process(code: str) -> str:
     """What `code` prints; the class of this process must stay as it is."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -81,4 +81,4 @@ def test_no_realtime_where_its_bound_cannot_be_set() -> None:
         "asyncio.run(main())\n"
         "print(os.sched_getscheduler(0))"
     )
-    assert in_another_process(code) == str(os.SCHED_OTHER)
+    assert in_another_process(code) == str(os.sched_getscheduler(0)), "it stays what it was"

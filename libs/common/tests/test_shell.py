@@ -28,7 +28,8 @@ from tickbus.events import (
     TimerFired,
 )
 from tickbus.events.orders import message_id
-from tickbus.runtime import Context, ServiceSpec, Shell
+from tickbus.runtime import Context, Reading, ServiceSpec, Shell, Telemetry
+from tickbus.traces.tracer import Tracer
 
 
 def a_quote(bid: float = 100.0) -> Quote:
@@ -147,7 +148,7 @@ async def test_timer_comes_back_to_the_core() -> None:
     shell = a_shell(core, bus)
     await shell.start()
     await bus.publish("md.quote.sim.BTC-USDT", codec.encode([a_quote(201)]))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not any(isinstance(event, TimerFired) for event in core.seen):
             await asyncio.sleep(0.01)
     await shell.stop()
@@ -168,7 +169,7 @@ async def test_malformed_message_is_counted_and_kept_and_the_service_lives_on() 
         await bus.publish("md.quote.sim.BTC-USDT", payload)
     await bus.publish("md.quote.sim.BTC-USDT", codec.encode([a_quote()]))
     await bus.settle()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(kept) < 4:
             await asyncio.sleep(0.01)
     assert shell.telemetry.errors["malformed"] == 4
@@ -186,7 +187,7 @@ async def test_machines_clock_set_back_is_said_once_and_no_time_is_negative() ->
     set_to[0] -= hour_ns
     assert clock.now_ns() >= before
     await shell.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not shell.telemetry.errors.get("clock_set_back"):
             await asyncio.sleep(0.05)
     await asyncio.sleep(1.1)  # it is looked at every second
@@ -201,7 +202,7 @@ async def test_bug_in_the_core_ends_the_service_and_nothing_is_acknowledged() ->
     await asyncio.sleep(0.05)
     await bus.publish("md.quote.sim.BTC-USDT", codec.encode([a_quote(-1)]))
     with pytest.raises(RuntimeError, match="below zero"):
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 30)
 
 
 async def test_sink_takes_an_output_instead_of_the_bus() -> None:
@@ -218,6 +219,33 @@ async def test_sink_takes_an_output_instead_of_the_bus() -> None:
     assert taken == [(OrderApproved(1, 2, an_order()), "risk")]
     assert await approvals(bus) == []
     await shell.stop()
+
+
+class Untouched(Tracer):
+    """Fails whoever does anything with it."""
+
+    def __init__(self) -> None:
+        """Nothing to keep notes in."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"a tick that leads to nothing asks for {name} of the tracer")
+
+
+async def test_tick_that_leads_to_nothing_does_nothing_with_the_tracer() -> None:
+    bus, telemetry = MemoryBus(), Telemetry("strategy")
+    core = Approver()
+    spec = ServiceSpec(name="strategy", core=core, subscribe=("md.quote.>",))
+    shell = Shell(spec, bus, telemetry=telemetry, tracer=Untouched())
+    await shell.start()
+    payload = codec.encode([a_quote(), a_quote(), a_quote(101)], (Hop("feed", 1, 2),))
+    for _ in range(10):
+        await bus.publish("md.quote.sim.BTC-USDT", payload)
+    await bus.settle()
+    await shell.stop()
+    assert telemetry.counts["Quote", "handled"] == 30
+    assert [(hop, seen.count) for hop, seen in telemetry.latencies.items()] == [
+        ("feed>strategy", 10)
+    ]
 
 
 async def test_instruments_reach_the_core_from_the_bucket() -> None:
@@ -245,11 +273,15 @@ async def test_status_tells_readiness_and_what_is_waited_for() -> None:
     bus = MemoryBus()
     shell = a_shell(Approver(), bus, edges=(edge,))
     await shell.start()
-    status = codec.decode_value(await bus.request("control.status", b"", 1), ServiceStatus)
+    status = codec.decode_value(await bus.request("control.status", b"", 30), ServiceStatus)
     assert (status.ready, status.waiting_for) == (False, "the venue")
     edge.context.set_ready(True)
-    status = codec.decode_value(await bus.request("control.status", b"", 1), ServiceStatus)
+    shell.telemetry.gauge("loop_lag_seconds", 0.5)
+    shell.telemetry.told.append(lambda: [Reading("orders_behind_messages", 7)])
+    status = codec.decode_value(await bus.request("control.status", b"", 30), ServiceStatus)
     assert status.ready
+    assert status.gauges["loop_lag_seconds"] == 0.5
+    assert status.gauges["orders_behind_messages"] == 7
     await shell.stop()
 
 
@@ -285,7 +317,7 @@ async def test_sink_that_raises_ends_the_service_and_nothing_behind_it_is_acknow
     await publish(bus, an_order(1))
     await publish(bus, an_order(2))
     with pytest.raises(LookupError):
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 30)
     core = Approver()
     second = a_shell(core, bus)
     await second.start()
@@ -326,4 +358,4 @@ async def test_service_that_is_reading_history_can_be_told_to_stop() -> None:
     running = asyncio.create_task(shell.run_until_stopped())
     await asyncio.sleep(0.05)
     shell.stopping.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)

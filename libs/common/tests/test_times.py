@@ -2,7 +2,7 @@
 
 import pytest
 
-from tickbus.times import time_ns
+from tickbus.times import time_ns, utc
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,17 @@ def test_a_time_is_read_to_the_nanosecond(text: str, ns: int) -> None:
 def test_what_is_no_time_is_refused_with_what_would_be(text: str) -> None:
     with pytest.raises(ValueError, match="is no time: give ISO 8601"):
         time_ns(text)
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_795_285_800_123_999_999, "2026-11-21T18:30:00.123Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (2**63, "2262-04-11T23:47:16.854Z"),
+        (10**25, "10000000000000000000000000ns"),
+    ],
+)
+def test_a_time_is_told_in_utc(ns: int, text: str) -> None:
+    assert utc(ns) == text

@@ -102,7 +102,7 @@ async def test_a_deaf_server_is_killed_after_the_time_out(tmp_path: Path) -> Non
     async def started() -> bool:
         return process.log_tail() == "1"
 
-    await process.start(started, timeout_s=20)
+    await process.start(started, timeout_s=60)
     await process.stop(timeout_s=0.1)
     assert await process.wait() == -signal.SIGKILL
 
@@ -135,7 +135,7 @@ async def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
     server = psutil.Process(int(await parent.stdout.readline()))
     parent.kill()
     await parent.wait()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
             await asyncio.sleep(0.02)
 

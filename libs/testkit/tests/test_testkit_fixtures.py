@@ -2,13 +2,15 @@
 
 import asyncpg
 import nats
+from hypothesis import settings
 
 from tickbus_testkit.brokers import nats_server, postgres_server
 
 
 async def test_the_shared_nats_has_jetstream(nats_url: str) -> None:
     client = await nats.connect(nats_url)
-    assert (await client.jetstream().account_info()).streams == 0
+    info = await client.jetstream().account_info()
+    assert info.limits.max_streams == -1, "as many as anybody makes"
     await client.close()
 
 
@@ -22,3 +24,7 @@ async def test_a_server_of_ones_own_is_another_one(nats_url: str, postgres_dsn: 
     async with nats_server() as own_nats, postgres_server() as own_postgres:
         assert own_nats.url != nats_url
         assert own_postgres.dsn != postgres_dsn
+
+
+def test_no_example_of_a_property_fails_for_taking_long() -> None:
+    assert settings().deadline is None

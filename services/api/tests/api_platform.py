@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -40,6 +41,7 @@ from tickbus.runtime import Shell
 from tickbus_api.service import HttpEdge, build
 
 NOW = 1_700_000_000_000_000_000
+STRATEGIES = [{"id": "pp"}]
 
 BTC = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"))
 
@@ -50,6 +52,8 @@ MARKET_BUY = '{"symbol":"BTCUSDT","side":"Buy","quantity":0.001,"price":null}'
 LIMIT_BUY = '{"symbol":"btc/usdt","side":"buy","quantity":"0.5","price":100.25}'
 
 
+E = TypeVar("E", bound=Event)
+G = TypeVar("G", bound="Gateway")
 Answer = Callable[[SubmitOrder], Sequence[Event]]
 
 
@@ -83,30 +87,73 @@ def names(order: SubmitOrder | CancelOrder | Order) -> tuple[str, str, str, str]
     return order.client_order_id, order.strategy_id, order.venue, order.instrument_id
 
 
-class Platform:
-    """The gateway under test and stand-ins for everybody it talks to."""
+class Gateway:
+    """The gateway itself on a bus in memory; `api` is its section of the configuration.
 
-    def __init__(self) -> None:
+    It waits patiently for others, as a machine that tests share may stand still for seconds.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, **api: Any) -> None:
         self.bus = MemoryBus()
-        self.books = Orders()
-        self.answer: Answer = accepted
-        self.cancels = True
-        self.ledger_answers = True
-        self.intents: list[Event] = []
-        self.fills: list[ledger_api.FillRecord] = []
-        section = {"port": 0, "order_wait_s": 0.3, "ledger_timeout_s": 0.2}
         venue = {
             "name": "sim", "adapter": "binance", "rest_url": "x", "ws_url": "x", "ws_api_url": "x",
             "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
         }  # fmt: skip
-        spec = build(Settings({"api": section, "venue": venue}, run_id="r"))
+        raw = {
+            "api": {
+                "access": "local", "port": 0, "order_wait_s": 30, "ledger_timeout_s": 30, **api,
+            },
+            "venue": venue,
+            "strategies": STRATEGIES,
+        }  # fmt: skip
+        spec = build(Settings(raw, environment or {}, run_id="r"))
         (edge,) = spec.edges
         assert isinstance(edge, HttpEdge)
-        self.shell = Shell(spec, self.bus, clock=ManualClock(NOW))
+        self.clock = ManualClock(NOW)
+        self.shell = Shell(spec, self.bus, clock=self.clock)
+        self.app = edge.app
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(edge.app, raise_app_exceptions=False),
-            base_url="http://gateway",
+            base_url="http://127.0.0.1",
         )
+
+    async def start(self) -> None:
+        """Start the gateway; stand-ins for others come before or after."""
+        await self.shell.start()
+
+    def hurry(self) -> None:
+        """From now on wait for a moment only: what is asked for next never comes."""
+        gateway = self.app.state.gateway
+        gateway.config = msgspec.structs.replace(
+            gateway.config, order_wait_s=0.2, ledger_timeout_s=0.2
+        )
+
+    async def send(self, method: str, path: str, **body: Any) -> httpx.Response:
+        """A request with `body` as JSON."""
+        return await self.http.request(method, path, content=json.dumps(body))
+
+    async def stop(self) -> None:
+        """End it all."""
+        await self.http.aclose()
+        await self.shell.stop()
+        await self.bus.close()
+
+
+class Platform(Gateway):
+    """The gateway under test and stand-ins for everybody it talks to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.books = Orders()
+        self.answer: Answer = accepted
+        self.cancels = True
+        self.ledger_answers = True
+        self.lists_lead_nowhere = False
+        self.intents: list[Event] = []
+        self.stream: list[Event] = []
+        self.fills: list[ledger_api.FillRecord] = []
+        self.steps: tuple[ledger_api.OrderStep, ...] = ()
+        """The cursor of the page behind the orders that it lists."""
 
     async def start(self) -> None:
         for instrument in (BTC, ETH):
@@ -121,7 +168,7 @@ class Platform:
             (ledger_api.PORTFOLIO, ledger_api.PortfolioQuery, self._portfolio),
         ):
             await self.bus.respond(subject, self._responder(query, answer))
-        await self.shell.start()
+        await super().start()
 
     async def publish(self, *events: Event) -> None:
         for event in events:
@@ -131,6 +178,10 @@ class Platform:
             else:
                 await self.bus.publish(subjects.of(event), payload)
         await self.bus.settle()
+
+    def bus_events(self, kind: type[E]) -> list[E]:
+        """What the stream holds of one type, oldest first."""
+        return [event for event in self.stream if isinstance(event, kind)]
 
     async def _on_intent(self, message: Message) -> None:
         (event,) = codec.decode(message.payload).events
@@ -161,7 +212,9 @@ class Platform:
 
     async def _on_order(self, message: Message) -> None:
         with contextlib.suppress(codec.MalformedMessage):
-            self.books.fold(codec.decode(message.payload).events[0])
+            (event,) = codec.decode(message.payload).events
+            self.stream.append(event)
+            self.books.fold(event)
 
     def _responder(self, kind: Any, answer: Callable[[Any], msgspec.Struct]) -> Any:
         async def respond(payload: bytes) -> bytes:
@@ -172,13 +225,23 @@ class Platform:
         return respond
 
     def _order(self, query: ledger_api.OrderQuery) -> msgspec.Struct:
-        return ledger_api.OrderAnswer(order=self.books.get(query.client_order_id))
+        order = self.books.get(query.client_order_id)
+        return ledger_api.OrderAnswer(order=order, steps=self.steps)
 
     def _orders(self, query: ledger_api.OrdersQuery) -> msgspec.Struct:
-        if query.cursor == "nonsense":
-            return ledger_api.LedgerRefusal(reason="cursor 'nonsense' is none of ours")
-        found = [o for o in self.books if not query.states or o.state in query.states]
-        return ledger_api.OrdersAnswer(orders=tuple(found[: query.limit]), next_cursor="more")
+        if query.cursor and not query.cursor.isdecimal():
+            return ledger_api.LedgerRefusal(reason=f"cursor {query.cursor!r} is none of ours")
+        found = [
+            order
+            for order in self.books
+            if (not query.states or order.state in query.states)
+            and query.strategy_id in ("", order.strategy_id)
+            and query.venue in ("", order.venue)
+        ]
+        begin = int(query.cursor[:9] or 0)
+        end = begin + query.limit
+        more = "0" if self.lists_lead_nowhere else str(end) if end < len(found) else ""
+        return ledger_api.OrdersAnswer(orders=tuple(found[begin:end]), next_cursor=more)
 
     def _fills(self, _: ledger_api.FillsQuery) -> msgspec.Struct:
         return ledger_api.FillsAnswer(fills=tuple(self.fills))
@@ -205,11 +268,17 @@ class Platform:
 
 
 @asynccontextmanager
+async def running(gateway: G) -> AsyncIterator[G]:
+    """`gateway` once it has started, stopped afterwards."""
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()
+
+
+@asynccontextmanager
 async def a_platform() -> AsyncIterator[Platform]:
     """A platform that has started, stopped afterwards."""
-    platform = Platform()
-    await platform.start()
-    yield platform
-    await platform.http.aclose()
-    await platform.shell.stop()
-    await platform.bus.close()
+    async with running(Platform()) as platform:
+        yield platform

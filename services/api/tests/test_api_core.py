@@ -14,6 +14,7 @@ from tickbus.events import (
     Instrument,
     OrderAccepted,
     OrderApproved,
+    OrderCanceled,
     OrderDenied,
     OrderType,
     Side,
@@ -21,10 +22,10 @@ from tickbus.events import (
     TimerFired,
     Trade,
 )
-from tickbus.order import OrderState
+from tickbus.order import Order, OrderState
 from tickbus_api.config import ApiConfig
 from tickbus_api.core import ApiCore, OrderChanged
-from tickbus_api.gateway import Gateway
+from tickbus_api.gateway import Configured, Gateway
 from tickbus_api.killswitch import KillSwitch
 from tickbus_api.problems import Problem
 
@@ -140,9 +141,25 @@ def test_an_order_from_the_ledger_does_not_replace_a_newer_one() -> None:
     assert core.learn(from_ledger) is known
 
 
+def test_an_order_that_ended_before_the_ledger_told_of_it_does_not_work() -> None:
+    """Older than the gateway, and told by a ledger that is behind."""
+    core = ApiCore()
+
+    def told() -> Order:
+        order = Order.from_submit(a_submit())
+        order.state = OrderState.OPEN
+        return order
+
+    ids = ("manual-r-1", "manual", "sim", "BTC-USDT")
+    core.handle(OrderCanceled(9, 9, *ids, "v1", Decimal("0.04"), "asked for"))
+    for _ in range(2):
+        assert core.learn(told()).state is OrderState.CANCELED
+    assert not list(core.orders.working())
+
+
 def test_a_symbol_without_a_venue_is_the_main_ones_also_before_its_feed_is_heard() -> None:
     core = ApiCore()
-    gateway = Gateway(core, ApiConfig(), "r", ["sim", "abc"], KillSwitch("", ""))
+    gateway = Gateway(core, ApiConfig(), "r", Configured(("sim", "abc")), KillSwitch("", ""))
     for venue in ("abc", "smart"):
         core.handle(msgspec.structs.replace(BTC, venue=venue))
     sol = msgspec.structs.replace(ETH, venue="abc", instrument_id="SOL-USDT", symbol="SOLUSDT")

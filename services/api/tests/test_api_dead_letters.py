@@ -90,7 +90,7 @@ async def test_a_ready_service_notes_what_it_gave_up() -> None:
     telemetry = Telemetry("risk")
     server = metrics_server("risk", telemetry, {"TICKBUS_METRICS_PORT": "0"}, dict)
     await server.start()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as http:
         assert json.loads((await http.get("/readyz")).content)["notes"] == {}
         telemetry.gauge("dead_letters", 2)
         answer = await http.get("/readyz")

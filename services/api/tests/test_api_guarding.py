@@ -18,6 +18,8 @@ from tickbus_api.service import HttpEdge, build
 
 LIMIT_BUY = '{"symbol":"BTCUSDT","side":"Buy","quantity":"0.5","price":100.25}'
 
+STRATEGIES = [{"id": "pingpong"}]
+
 
 class Desk(NamedTuple):
     """The gateway, and what it says on the order path; nobody answers."""
@@ -36,8 +38,9 @@ async def desk() -> AsyncIterator[Desk]:
         "name": "sim", "adapter": "binance", "rest_url": "x", "ws_url": "x", "ws_api_url": "x",
         "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
     }  # fmt: skip
-    section = {"port": 0, "order_wait_s": 0.05}
-    spec = build(Settings({"api": section, "venue": venue}, run_id="r"))
+    section = {"access": "local", "port": 0, "order_wait_s": 0.3}
+    raw = {"api": section, "venue": venue, "strategies": STRATEGIES}
+    spec = build(Settings(raw, run_id="r"))
     (edge,) = spec.edges
     assert isinstance(edge, HttpEdge)
     shell = Shell(spec, bus, clock=ManualClock(1))
@@ -46,7 +49,7 @@ async def desk() -> AsyncIterator[Desk]:
     await bus.respond(ledger_api.ORDERS, _no_orders)
     await shell.start()
     transport = httpx.ASGITransport(edge.app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield Desk(http, bus, intents)
     await shell.stop()
 

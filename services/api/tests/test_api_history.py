@@ -4,17 +4,12 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
+from api_platform import Gateway, running
 
 from tickbus import codec, ledger_api
-from tickbus.bus import MemoryBus
-from tickbus.clock import ManualClock
-from tickbus.config import Settings
 from tickbus.events import EquityPoint
-from tickbus.runtime.shell import Shell
-from tickbus_api.service import HttpEdge, build
 
 NOW = 1_700_000_000 * 10**9
 POSTING = ledger_api.PostingRecord(
@@ -42,28 +37,20 @@ ANSWERS: dict[str, tuple[Any, msgspec.Struct]] = {
     ledger_api.AUDIT: (ledger_api.AuditQuery, ledger_api.AuditAnswer(rows=(ROW,))),
 }
 
+STRATEGIES = [{"id": "pp"}]
 
-class Gateway:
+
+class Asked(Gateway):
     """The gateway under test, and a ledger that notes what it is asked."""
 
     def __init__(self) -> None:
-        self.bus = MemoryBus()
+        super().__init__()
         self.asked: list[Any] = []
-        venue = {
-            "name": "sim", "adapter": "binance", "rest_url": "x", "ws_url": "x", "ws_api_url": "x",
-            "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
-        }  # fmt: skip
-        spec = build(Settings({"api": {"port": 0}, "venue": venue}, run_id="r"))
-        (edge,) = spec.edges
-        assert isinstance(edge, HttpEdge)
-        self.shell = Shell(spec, self.bus, clock=ManualClock(NOW))
-        transport = httpx.ASGITransport(edge.app, raise_app_exceptions=False)
-        self.http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
     async def start(self) -> None:
         for subject, (query, answer) in ANSWERS.items():
             await self.bus.respond(subject, self._responder(query, answer))
-        await self.shell.start()
+        await super().start()
 
     def _responder(self, query: Any, answer: msgspec.Struct) -> Any:
         async def respond(payload: bytes) -> bytes:
@@ -79,16 +66,12 @@ class Gateway:
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[Gateway]:
-    made = Gateway()
-    await made.start()
-    yield made
-    await made.http.aclose()
-    await made.shell.stop()
-    await made.bus.close()
+async def gateway() -> AsyncIterator[Asked]:
+    async with running(Asked()) as gateway:
+        yield gateway
 
 
-async def test_a_balance_is_explained(gateway: Gateway) -> None:
+async def test_a_balance_is_explained(gateway: Asked) -> None:
     body = await gateway.get(
         "postings?asset=BTC&cause=fill&strategy=pp&since=2023-11-14T22:13:20Z&cursor=9.2&limit=5"
     )
@@ -103,27 +86,27 @@ async def test_a_balance_is_explained(gateway: Gateway) -> None:
     assert (view["at"], body["next_cursor"]) == ("2023-11-14T22:13:20.000000Z", "7.0")
 
 
-async def test_the_curve_of_a_strategy(gateway: Gateway) -> None:
+async def test_the_curve_of_a_strategy(gateway: Asked) -> None:
     body = await gateway.get(f"equity?strategy=pp&until={NOW}")
     assert gateway.asked == [ledger_api.EquityQuery(strategy_id="pp", until_ns=NOW)]
     assert (body["currency"], body["points"][0]["equity"]) == ("USDT", "5.50")
 
 
-async def test_the_audit_log(gateway: Gateway) -> None:
+async def test_the_audit_log(gateway: Asked) -> None:
     body = await gateway.get("audit?event=BalanceAdjusted")
     assert gateway.asked == [ledger_api.AuditQuery(kind="BalanceAdjusted")]
     assert (body["rows"][0]["body"], body["rows"][0]["hash"]) == ({"amount": "1"}, "ab")
 
 
 @pytest.mark.parametrize("path", ["orders", "fills"])
-async def test_orders_and_fills_of_a_span(gateway: Gateway, path: str) -> None:
+async def test_orders_and_fills_of_a_span(gateway: Asked, path: str) -> None:
     await gateway.get(f"{path}?since=2023-11-14&until={NOW}")
     (query,) = gateway.asked
     assert (query.since_ns, query.until_ns) == (1_699_920_000 * 10**9, NOW)
 
 
 @pytest.mark.parametrize("path", ["orders", "fills", "postings", "equity", "audit"])
-async def test_a_time_that_is_none_is_named(gateway: Gateway, path: str) -> None:
+async def test_a_time_that_is_none_is_named(gateway: Asked, path: str) -> None:
     answer = await gateway.http.get(f"/api/v1/{path}?since=yesterday")
     assert (answer.status_code, answer.json()["field"]) == (422, "since")
     assert "ISO 8601" in answer.json()["detail"]

@@ -1,5 +1,6 @@
 """The gateway over HTTP: the market, the books, health, and problems as answers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -11,12 +12,14 @@ from api_platform import LIMIT_BUY, NOW, Platform, a_platform
 from tickbus import codec, ledger_api, subjects
 from tickbus.events import (
     BookDepth,
+    BookSnapshot,
     BookTop,
     Fill,
     LiquiditySide,
     Side,
     Trade,
 )
+from tickbus_api import wellness
 
 
 @pytest.fixture
@@ -61,11 +64,13 @@ async def test_depth_beyond_the_view_is_asked_of_the_book(platform: Platform) ->
 
     async def book(payload: bytes) -> bytes:
         asked.append(msgspec.msgpack.decode(payload))
-        return codec.encode_value(msgspec.structs.replace(view, bids=((99.0, 1.0), (98.0, 5.0))))
+        bids, asks = ((99.0, 1.0), (98.0, 5.0)), ((101.0, 1.0),)
+        whole = BookSnapshot(NOW, NOW, "sim", "BTC-USDT", 1, 10, bids, asks, 0)
+        return codec.encode_value(whole)  # as the book service answers
 
     await platform.bus.respond(subjects.book_snapshot_request("sim"), book)
     whole = (await platform.http.get("/api/v1/depth", params=params)).json()
-    assert whole["bids"] == [[99.0, 1.0], [98.0, 5.0]]
+    assert (whole["bids"], whole["sequence"]) == ([[99.0, 1.0], [98.0, 5.0]], 10)
     assert asked == [["BTC-USDT", 2]]
 
 
@@ -103,16 +108,34 @@ async def test_fills_are_listed_with_their_orders(platform: Platform) -> None:
     assert (view["liquidity"], view["at"]) == ("MAKER", "2023-11-14T22:13:20.000000Z")
 
 
-async def test_a_silent_ledger_is_a_503_and_degrades_health(platform: Platform) -> None:
+async def test_a_silent_ledger_is_a_503_and_degrades_health(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wellness, "FRESH_S", 0.0)
     await platform.publish(BookTop(NOW, NOW, "sim", "BTC-USDT", 1.0, 1.0, 2.0, 1.0, 1, 1))
     ready = (await platform.http.get("/health")).json()
     assert (ready["status"], ready["market_data_age_ms"]) == ("ready", 0)
     platform.ledger_answers = False
+    platform.hurry()
     answer = await platform.http.get("/api/v1/portfolio")
     assert (answer.status_code, answer.json()["code"]) == (503, "LEDGER_UNAVAILABLE")
     degraded = await platform.http.get("/health")
     assert (degraded.status_code, degraded.json()["status"]) == (200, "degraded")
     assert not degraded.json()["checks"]["ledger"]["ok"]
+
+
+async def test_health_asks_once_however_many_want_to_know() -> None:
+    asked: list[str] = []
+
+    async def answer() -> str:
+        asked.append("")
+        await asyncio.sleep(0)
+        return "" if len(asked) == 1 else "slow"
+
+    well = wellness.Wellness(answer, answer)
+    found = await asyncio.gather(*(well.problems() for _ in range(50)))
+    assert set(found) == {("", "slow")}
+    assert len(asked) == 2, "the bus once, the ledger once"
 
 
 async def test_health_without_market_data_is_degraded(platform: Platform) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import httpx
+from api_access import at_this_machine
 
 from tickbus_api.app import create_app
 from tickbus_api.killswitch import KillSwitch
@@ -31,8 +32,8 @@ async def asked(told: Told | None, content: str = "") -> tuple[httpx.Response, l
 
     async with scripted(answer) as url:
         gateway: Any = AGateway(KillSwitch(url, "a-token"))
-        transport = httpx.ASGITransport(app=create_app(gateway))
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        transport = httpx.ASGITransport(app=create_app(gateway, at_this_machine()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
             return await http.post("/api/v1/kill", content=content), heard
 
 

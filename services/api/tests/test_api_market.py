@@ -1,18 +1,16 @@
 """The gateway's views of the market that come from several venues or from its history."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import msgspec
 import pytest
+from api_platform import Gateway, running
 
 from tickbus import codec, history_api
-from tickbus.bus import MemoryBus
-from tickbus.config import Settings
 from tickbus.events import ConsolidatedTop, Instrument
 from tickbus.history_api import Candle, CandlesAnswer, CandlesQuery, HistoryRefusal
 from tickbus.instruments import ZERO
-from tickbus.runtime import Shell
-from tickbus_api.service import HttpEdge, build
 from tickbus_api.views import ConsolidatedView
 
 CANDLE = Candle(
@@ -34,26 +32,19 @@ def test_consolidated_view_names_every_venue_the_best_first() -> None:
     assert view["updated_at"].startswith("2023-11-14T22:13:20")
 
 
-class History:
+class History(Gateway):
     """The gateway on a memory bus, and the history service's answers."""
 
     def __init__(self) -> None:
-        self.bus = MemoryBus()
+        super().__init__()
         self.asked: list[CandlesQuery] = []
         self.answer: Any = CandlesAnswer((CANDLE,))
-        venue = {
-            "name": "sim", "adapter": "binance", "rest_url": "x", "ws_url": "x", "ws_api_url": "x",
-            "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
-        }  # fmt: skip
-        section = {"port": 0, "ledger_timeout_s": 0.2}
-        spec = build(Settings({"api": section, "venue": venue}, run_id="r"))
-        (edge,) = spec.edges
-        assert isinstance(edge, HttpEdge)
-        self.shell = Shell(spec, self.bus)
-        self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(edge.app, raise_app_exceptions=False),
-            base_url="http://gateway",
-        )
+
+    async def start(self) -> None:
+        instrument = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", ZERO, ZERO)
+        value = codec.encode_value(instrument)
+        await self.bus.kv_put("instruments", "sim.BTC-USDT", value)
+        await super().start()
 
     async def respond(self, payload: bytes) -> bytes:
         self.asked.append(codec.decode_value(payload, CandlesQuery))
@@ -61,15 +52,9 @@ class History:
 
 
 @pytest.fixture
-async def history() -> Any:
-    made = History()
-    instrument = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", ZERO, ZERO)
-    value = codec.encode_value(instrument)
-    await made.bus.kv_put("instruments", "sim.BTC-USDT", value)
-    await made.shell.start()
-    yield made
-    await made.http.aclose()
-    await made.shell.stop()
+async def history() -> AsyncIterator[History]:
+    async with running(History()) as history:
+        yield history
 
 
 async def test_candles_of_any_interval(history: History) -> None:
@@ -87,6 +72,35 @@ async def test_candles_of_any_interval(history: History) -> None:
         venue="sim", instrument_id="BTC-USDT", interval_s=300, limit=2,
         start_ns=1_699_999_200_000_000_000,
     )  # fmt: skip
+
+
+async def test_statistics_of_a_window_add_its_candles_up(history: History) -> None:
+    later = msgspec.structs.replace(
+        CANDLE, ts_open=CANDLE.ts_open + 60_000_000_000, high=13.0, volume=12.0, notional=126.0,
+        buys=11.0, trades=9, mid=11.009, volatility=0.02, spread_bps=4.0, bid_size=7.0,
+        ask_size=2.0,
+    )  # fmt: skip
+    history.answer = CandlesAnswer((later, CANDLE))
+    await history.bus.respond(history_api.CANDLES, history.respond)
+    params = {"symbol": "BTCUSDT", "window": "1h"}
+    body = (await history.http.get("/api/v1/analytics", params=params)).json()
+    assert history.asked[0].interval_s == 60
+    assert (body["window_s"], body["vwap"], body["volume"], body["trades"]) == (3600, 10.5, 16, 12)
+    assert (body["high"], body["low"], body["mid"]) == (13.0, 9.0, 11.009)
+    assert body["return_bps"] == pytest.approx(100)
+    assert body["volatility"] == pytest.approx(0.000_5**0.5)
+    assert (body["spread_bps"], body["flow_imbalance"]) == (3.0, 0.5)
+    assert body["imbalance"] == 0.5  # 6 on average against 2
+
+
+async def test_statistics_of_a_window_without_anything_are_null(history: History) -> None:
+    history.answer = CandlesAnswer(())
+    await history.bus.respond(history_api.CANDLES, history.respond)
+    body = (await history.http.get("/api/v1/analytics", params={"symbol": "BTCUSDT"})).json()
+    assert (body["vwap"], body["volatility"], body["imbalance"]) == (None, None, None)
+    wrong = {"symbol": "BTCUSDT", "window": "long"}
+    answer = await history.http.get("/api/v1/analytics", params=wrong)
+    assert (answer.status_code, answer.json()["field"]) == (422, "window")
 
 
 @pytest.mark.parametrize("interval", ["0", "5x", "-1m", "99999d", ""])

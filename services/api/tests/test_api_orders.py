@@ -1,5 +1,6 @@
 """Orders over HTTP: sent, answered, replaced, cancelled, listed."""
 
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -7,18 +8,18 @@ import pytest
 from api_platform import (
     LIMIT_BUY,
     MARKET_BUY,
+    NOW,
     Platform,
     a_platform,
     approved,
     denied,
     filled,
+    names,
     rejected,
 )
 
-from tickbus.events import (
-    Side,
-    SubmitOrder,
-)
+from tickbus.events import OrderCanceled, Side, SubmitOrder
+from tickbus.ledger_api import OrderStep
 from tickbus.order import Order, Orders, OrderState
 
 
@@ -70,6 +71,34 @@ async def test_a_working_order_is_replaced_by_another(platform: Platform) -> Non
     assert old["state"] == "PENDING_REPLACE"
 
 
+async def test_a_stop_is_replaced_by_one_with_another_trigger(platform: Platform) -> None:
+    body = LIMIT_BUY.replace("}", ',"trigger_price":"100.5"}')
+    placed = (await platform.http.post("/api/v1/orders", content=body)).json()
+    path = f"/api/v1/orders/{placed['id']}"
+    answer = await platform.http.put(path, content='{"trigger_price":"101.75"}')
+    shown = answer.json()
+    assert (answer.status_code, shown["replaces"], shown["type"]) == (
+        201, placed["id"], "STOP_LIMIT",
+    )  # fmt: skip
+    assert (shown["trigger_price"], shown["price"], shown["quantity"]) == (
+        "101.75", "100.25", "0.5",
+    )  # fmt: skip
+    again = f"/api/v1/orders/{shown['id']}"
+    kept = (await platform.http.put(again, content='{"price":"100.5"}')).json()
+    assert (kept["trigger_price"], kept["price"]) == ("101.75", "100.5")
+
+
+async def test_an_order_without_a_trigger_gets_none_by_being_replaced(platform: Platform) -> None:
+    placed = (await platform.http.post("/api/v1/orders", content=LIMIT_BUY)).json()
+    path = f"/api/v1/orders/{placed['id']}"
+    answer = await platform.http.put(path, content='{"trigger_price":101}')
+    assert (answer.status_code, answer.json()["field"]) == (422, "trigger_price")
+    answer = await platform.http.put(path, content='{"trigger_price":-1}')
+    assert (answer.status_code, answer.json()["field"]) == (422, "trigger_price")
+    answer = await platform.http.put(path, content="{}")
+    assert "trigger_price" in answer.json()["detail"]
+
+
 async def test_only_a_working_order_can_be_replaced(platform: Platform) -> None:
     answer = await platform.http.put("/api/v1/orders/nobody-1", content='{"price":1}')
     assert (answer.status_code, answer.json()["code"]) == (404, "UNKNOWN_ORDER")
@@ -87,6 +116,7 @@ async def test_a_denial_by_risk_carries_its_reason(platform: Platform) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert (body["code"], body["reason_detail"]) == ("NOTIONAL_ABOVE_MAX", "notional=10 max=5")
     assert (body["denied_by"], body["order_id"]) == ("risk", "manual-r-1")
+    assert body["remedy"] == "Split the order, or raise `order_notional_max`."
     assert (body["field"], body["value"]) == ("quantity", "0.001")
 
 
@@ -101,6 +131,7 @@ async def test_a_rejection_by_the_venue_carries_its_words(platform: Platform) ->
 
 async def test_an_undecided_order_is_answered_as_pending(platform: Platform) -> None:
     platform.answer = approved
+    platform.hurry()
     answer = await platform.http.post("/api/v1/orders", content=LIMIT_BUY)
     assert (answer.status_code, answer.json()["state"]) == (202, "PENDING_NEW")
     assert answer.headers["location"] == "/api/v1/orders/manual-r-1"
@@ -126,6 +157,11 @@ async def test_cancel_answers_with_the_order_as_it_ended(platform: Platform) -> 
     assert (again.status_code, again.json()["code"]) == (409, "ORDER_CLOSED")
 
 
+async def test_cancel_without_an_id_is_not_taken_for_cancelling_all(platform: Platform) -> None:
+    answer = await platform.http.delete("/api/v1/orders/", follow_redirects=True)
+    assert (answer.status_code, answer.json()["code"]) == (404, "UNKNOWN_PATH")
+
+
 async def test_cancel_of_an_unknown_order_is_404(platform: Platform) -> None:
     answer = await platform.http.delete("/api/v1/orders/nobody-1")
     assert (answer.status_code, answer.json()["code"]) == (404, "UNKNOWN_ORDER")
@@ -146,6 +182,25 @@ async def test_an_order_that_only_the_ledger_knows_can_be_cancelled(platform: Pl
     platform.books.add(Order.from_submit(submit, OrderState.OPEN))
     answer = await platform.http.delete("/api/v1/orders/pingpong-q-4")
     assert (answer.status_code, answer.json()["strategy"]) == (200, "pingpong")
+
+
+async def test_an_order_whose_end_was_missed_is_as_the_ledger_says(platform: Platform) -> None:
+    """Learned of a ledger that was behind, it was shown as working for ever."""
+    submit = SubmitOrder(
+        1, 1, "pingpong-q-4", "pingpong", "sim", "BTC-USDT", Side.SELL, "LIMIT",  # type: ignore[arg-type]
+        Decimal(1), Decimal(120),
+    )  # fmt: skip
+    platform.books.add(Order.from_submit(submit, OrderState.OPEN))
+    platform.cancels = False
+    assert (await platform.http.delete("/api/v1/orders/pingpong-q-4")).status_code == 409
+    # The gateway did not follow yet when this was said.
+    platform.books.fold(OrderCanceled(NOW, NOW, *names(submit), "v1", Decimal(0)))
+    working = (await platform.http.get("/api/v1/orders?working=true")).json()["orders"]
+    assert working == []
+    one = (await platform.http.get("/api/v1/orders/pingpong-q-4")).json()
+    assert one["state"] == "CANCELED"
+    again = await platform.http.delete("/api/v1/orders/pingpong-q-4")
+    assert (again.status_code, again.json()["code"]) == (409, "ORDER_CLOSED")
 
 
 async def test_cancel_all_says_what_was_cancelled(platform: Platform) -> None:
@@ -193,3 +248,28 @@ async def test_an_unknown_symbol_gets_the_nearest_known(platform: Platform) -> N
     )  # fmt: skip
     assert "BTCUSDT" in answer["nearest"]
     assert not platform.intents
+
+
+async def test_order_shows_what_was_decided_on_and_the_way_of_each_event(
+    platform: Platform,
+) -> None:
+    await platform.http.post("/api/v1/orders", content=LIMIT_BUY)
+    platform.steps = (
+        OrderStep(
+            sequence=1, kind="SubmitOrder", ts_event=NOW, ts_recv=NOW,
+            body='{"quantity":"0.5","inputs":{"z":"2.10"}}',
+            hops=f'[["feed",{NOW},{NOW + 1000}],["strategy",{NOW + 2000},{NOW + 5000}]]',
+        ),
+        OrderStep(sequence=2, kind="OrderApproved", ts_event=NOW, ts_recv=NOW, body="{}"),
+    )  # fmt: skip
+    body = (await platform.http.get("/api/v1/orders/manual-r-1")).json()
+    assert body["inputs"] == {"z": "2.10"}
+    assert re.fullmatch("[0-9a-f]{32}", body["trace_id"])
+    first, second = body["events"]
+    assert first["hops"][1] == {
+        "service": "strategy", "received_at": "2023-11-14T22:13:20.000002Z",
+        "sent_at": "2023-11-14T22:13:20.000005Z",
+    }  # fmt: skip
+    assert second["hops"] == []
+    (listed,) = (await platform.http.get("/api/v1/orders")).json()["orders"]
+    assert (listed["trace_id"], listed["inputs"]) == (body["trace_id"], None)

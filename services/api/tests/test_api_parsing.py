@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tickbus.events import OrderType, Side, TimeInForce
 from tickbus_api.parsing import BODY_BYTES_MAX, parse_changes, parse_order
-from tickbus_api.problems import Problem
+from tickbus_api.problems import Problem, shown
 
 
 def refused(body: str | bytes) -> Problem:
@@ -99,8 +99,21 @@ def test_a_typo_gets_the_nearest_known_field() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"1", b'{"quantity":NaN}', b"\xff\xfe{", b"[" * 10_000]
+    ("short", "field"), [("qty", "quantity"), ("tif", "time_in_force"), ("sym", "symbol")]
 )
+def test_what_is_cut_short_gets_the_whole_field(short: str, field: str) -> None:
+    problem = refused(f'{{"symbol":"X","side":"buy","quantity":1,"{short}":1}}')
+    assert (problem.code, problem.remedy) == ("UNKNOWN_FIELD", f"did you mean {field!r}?")
+
+
+def test_a_small_number_is_shown_digit_by_digit() -> None:
+    assert shown(Decimal("0.0000001")) == "0.0000001"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"1", b'{"quantity":NaN}', b"\xff\xfe{", b"[" * 10_000,
+     b'{"symbol":"\\ud800"}', b'{"\\uDfff":1}', b'{"a":[{"b":"\\ud800"}]}'],
+)  # fmt: skip
 def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
     problem = refused(body)
     assert (problem.status, problem.code) == (HTTPStatus.BAD_REQUEST, "MALFORMED_JSON")
@@ -170,7 +183,7 @@ def test_a_field_that_is_given_twice_is_refused() -> None:
 
 
 def test_changes_name_what_is_to_be_changed() -> None:
-    assert parse_changes(b'{"price":"1.5"}') == (Decimal("1.5"), None)
+    assert parse_changes(b'{"price":"1.5"}') == (Decimal("1.5"), None, None)
     for body, field in ((b"{}", "price"), (b'{"side":"buy"}', "side"), (b'{"price":0}', "price")):
         with pytest.raises(Problem) as caught:
             parse_changes(body)

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from api_access import at_this_machine
 
 from tickbus import codec, reconcile_api
 from tickbus.bus import MemoryBus
@@ -15,6 +16,7 @@ from tickbus.events import (
     ReconciliationCause,
 )
 from tickbus.reconcile_api import ReconcileRefusal, ReconcileReport
+from tickbus.runtime.telemetry import Telemetry
 from tickbus_api.app import create_app
 
 NOW = 1_700_000_000_000_000_000
@@ -34,6 +36,8 @@ class AContext:
 
     def __init__(self) -> None:
         self.bus = MemoryBus()
+        self.telemetry = Telemetry("api")
+        self.tracer = None
 
 
 class AGateway:
@@ -59,8 +63,8 @@ async def asked(content: str, **executions: Execution) -> httpx.Response:
     gateway: Any = AGateway()
     for venue, execution in executions.items():
         await gateway.context.bus.respond(reconcile_api.subject(venue), execution)
-    transport = httpx.ASGITransport(app=create_app(gateway))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+    transport = httpx.ASGITransport(app=create_app(gateway, at_this_machine()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         return await http.post("/api/v1/reconcile", content=content)
 
 

@@ -1,17 +1,14 @@
 """Risk over HTTP: its state, its limits, halting and resuming."""
 
-import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
+from api_platform import Gateway, running
 
 from tickbus import codec, subjects
-from tickbus.bus import MemoryBus
-from tickbus.clock import ManualClock
-from tickbus.config import Settings
 from tickbus.events import (
     GLOBAL,
     LimitReport,
@@ -22,41 +19,32 @@ from tickbus.events import (
     SetTradingState,
     TradingState,
 )
-from tickbus.runtime import Shell
-from tickbus_api.service import HttpEdge, build
 
 D = Decimal
 NOW = 1_700_000_000_000_000_000
+STRATEGIES = [{"id": "pp"}]
 
 
-class Platform:
+class Platform(Gateway):
     """The gateway, and a stand-in for risk that carries out what is kept in the buckets."""
 
     def __init__(self) -> None:
-        self.bus = MemoryBus()
+        super().__init__()
         self.wishes: list[Any] = []
         self.risk_runs = True
-        venue = {
-            "name": "sim", "adapter": "binance", "rest_url": "x", "ws_url": "x", "ws_api_url": "x",
-            "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
-        }  # fmt: skip
-        section = {"port": 0, "order_wait_s": 0.2}
-        spec = build(Settings({"api": section, "venue": venue}, run_id="r"))
-        (edge,) = spec.edges
-        assert isinstance(edge, HttpEdge)
-        self.shell = Shell(spec, self.bus, clock=ManualClock(NOW))
-        transport = httpx.ASGITransport(edge.app, raise_app_exceptions=False)
-        self.http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
     async def start(self) -> None:
-        await self.shell.start()
+        await super().start()
         await self.bus.kv_watch("limits", self._on_limit)
         await self.bus.kv_watch("control", self._on_state)
 
-    async def tell(self, limit: LimitReport | None = None, state: str = "ACTIVE") -> None:
+    async def tell(
+        self, limit: LimitReport | None = None, state: str = "ACTIVE", ts_wished: int = 0
+    ) -> None:
         scope = ScopeReport(
-            GLOBAL, TradingState[state], "because", D(100), D("50.5"), D(-3), D(3), D(4)
-        )
+            GLOBAL, TradingState[state], "because", D(100), D("50.5"), D(-3), D(3), D(4),
+            ts_wished=ts_wished,
+        )  # fmt: skip
         own = (limit,) if limit else ()
         limits = (LimitReport(GLOBAL, "order_notional_max", D(500), D(500)), *own)
         for event in (
@@ -76,22 +64,16 @@ class Platform:
         wish = codec.decode_value(payload, SetTradingState)
         self.wishes.append((key, wish))
         if self.risk_runs:
-            await self.tell(state=wish.state)
+            await self.tell(state=wish.state, ts_wished=wish.ts_recv)
 
     async def put(self, path: str, **body: Any) -> httpx.Response:
-        return await self.http.put(path, content=json.dumps(body))
+        return await self.send("PUT", path, **body)
 
 
 @pytest.fixture
 async def platform() -> AsyncIterator[Platform]:
-    running = Platform()
-    await running.start()
-    try:
-        yield running
-    finally:
-        await running.http.aclose()
-        await running.shell.stop()
-        await running.bus.close()
+    async with running(Platform()) as platform:
+        yield platform
 
 
 async def test_before_risk_has_spoken_nothing_is_known(platform: Platform) -> None:
@@ -129,6 +111,7 @@ async def test_a_limit_is_kept_exactly_with_who_and_why(platform: Platform) -> N
 
 async def test_without_risk_a_limit_is_kept_and_the_answer_says_so(platform: Platform) -> None:
     platform.risk_runs = False
+    platform.hurry()
     answer = await platform.put(
         "/api/v1/risk/limits", name="open_orders_max", value=5, reason="less"
     )
@@ -167,6 +150,7 @@ async def test_halting_and_resuming_all_or_one_strategy(platform: Platform) -> N
     )
     assert answer.status_code == 200
     assert answer.json()["state"] == "HALTED"
+    platform.hurry()  # nobody speaks for that scope
     await platform.put("/api/v1/risk/state", state="ACTIVE", reason="over", strategy="pp")
     assert platform.wishes == [
         ("trading", SetTradingState(NOW, NOW, TradingState.HALTED, "ann", "drill", "", True)),

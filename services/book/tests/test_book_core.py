@@ -28,6 +28,7 @@ from tickbus.orderbook import NaiveOrderBook
 from tickbus.shard import Shard
 from tickbus_book.config import BookConfig
 from tickbus_book.core import TIMER, BookCore
+from tickbus_book.measures import measure
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -279,3 +280,26 @@ def test_feed_that_is_live_is_asked_for_the_book_that_we_forgot() -> None:
     core.handle(a_snapshot())
     assert not only(KeyframeWanted, core.handle(a_status(9 * SECOND, FeedState.LIVE)))
     assert core.known() == [("sim", "BTC-USDT")]
+
+
+def measured(core: BookCore, now_ns: int) -> dict[str, float]:
+    return {reading.name: reading.value for reading in measure(core, now_ns)}
+
+
+def test_who_scrapes_sees_a_book_grow_old_and_a_lost_place_by_name() -> None:
+    core = a_core(a_snapshot())
+    found = measured(core, 3 * SECOND)
+    assert (found["books"], found["books_stale"], found["books_crossed"]) == (1, 0, 0)
+    assert found["book_age_seconds_max"] == 2.0
+    assert "book_stale" not in found
+    core.handle(a_delta(SECOND + MS, 2, bids=((100.0, 9.0),)))
+    found = measured(core, 3 * SECOND)
+    assert (found["books_stale"], found["gaps_total"], found["book_age_seconds_max"]) == (1, 1, 0)
+    labels = [dict(r.labels) for r in measure(core, SECOND) if r.name == "book_stale"]
+    assert labels == [{"venue": "sim", "instrument": "BTC-USDT"}]
+
+
+def test_who_scrapes_sees_a_book_in_which_bids_reach_the_asks() -> None:
+    core = a_core(a_snapshot())
+    core.handle(a_delta(SECOND + MS, 1, bids=((102.0, 1.0),)))
+    assert measured(core, SECOND)["books_crossed"] == 1

@@ -1,6 +1,7 @@
 """The book service answers requests for whole books, and says what there is where it cannot."""
 
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from tickbus.events import BookSnapshot
 from tickbus.runtime import Shell
 from tickbus_book.service import BookRefusal, BookRequest, build
 
+T = TypeVar("T")
 SUBJECT = "control.book.snapshot.sim"
 SNAPSHOT = BookSnapshot(
     1, 1, "sim", "BTC-USDT", 1, 0, ((100.0, 1.0), (99.0, 1.0)), ((101.0, 1.0),), 5
@@ -27,7 +29,7 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-async def bus() -> Any:
+async def bus() -> AsyncIterator[MemoryBus]:
     bus = MemoryBus()
     shell = Shell(build(settings()), bus)
     await shell.start()
@@ -37,8 +39,8 @@ async def bus() -> Any:
     await shell.stop()
 
 
-async def ask(bus: MemoryBus, payload: bytes, kind: Any) -> Any:
-    return codec.decode_value(await bus.request(SUBJECT, payload, 2), kind)
+async def ask(bus: MemoryBus, payload: bytes, kind: type[T]) -> T:
+    return codec.decode_value(await bus.request(SUBJECT, payload, 30), kind)
 
 
 @pytest.mark.parametrize(("levels", "bids"), [(0, SNAPSHOT.bids), (1, ((100.0, 1.0),))])
@@ -55,7 +57,8 @@ async def test_unknown_book_is_refused_with_what_there_is(bus: MemoryBus) -> Non
 
 async def test_malformed_request_is_refused_and_the_next_one_answered(bus: MemoryBus) -> None:
     assert "instrument_id" in (await ask(bus, b"\xc1", BookRefusal)).error
-    assert await ask(bus, codec.encode_value(BookRequest("BTC-USDT")), BookSnapshot)
+    answer = await ask(bus, codec.encode_value(BookRequest("BTC-USDT")), BookSnapshot)
+    assert answer.asks == SNAPSHOT.asks
 
 
 async def test_shards_on_one_bus_publish_and_answer_what_one_would() -> None:

@@ -131,10 +131,14 @@ class FuturesClient:
     def __init__(self, port: int, key: str = "sim-key", secret: bytes = b"sim-secret") -> None:
         self.url = f"127.0.0.1:{port}"
         self.key, self.secret = key, secret
-        self.http = httpx.AsyncClient(base_url=f"http://{self.url}", headers={"X-MBX-APIKEY": key})
+        self.http = httpx.AsyncClient(
+            base_url=f"http://{self.url}", headers={"X-MBX-APIKEY": key}, timeout=30
+        )
 
     async def send(self, method: str, path: str, query: str = "") -> httpx.Response:
-        query = f"{query}&timestamp={time.time_ns() // 1_000_000}".lstrip("&")
+        # Good for longer than a machine that tests share stands still.
+        now_ms = time.time_ns() // 1_000_000
+        query = f"{query}&recvWindow=60000&timestamp={now_ms}".lstrip("&")
         signature = sign(self.secret, query.encode())
         return await self.http.request(method, f"/fapi/{path}?{query}&signature={signature}")
 
@@ -167,13 +171,13 @@ class FuturesClient:
 
     async def call(self, socket: ClientConnection, method: str, **p: object) -> Json:
         """Send a WebSocket API request and return its answer."""
-        p |= {"apiKey": self.key, "timestamp": time.time_ns() // 1_000_000}
+        p |= {"apiKey": self.key, "timestamp": time.time_ns() // 1_000_000, "recvWindow": 60_000}
         p["signature"] = sign(self.secret, socket_payload({k: str(v) for k, v in p.items()}))
         await socket.send(json.dumps({"id": method, "method": method, "params": p}))
         return await self.receive(socket)
 
     async def receive(self, socket: ClientConnection) -> Json:
-        message: Json = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        message: Json = json.loads(await asyncio.wait_for(socket.recv(), 30))
         return message
 
     async def quiet(self, socket: ClientConnection, seconds: float = 0.3) -> bool:

@@ -107,6 +107,31 @@ def usdt(account: Json) -> str:
     return next(str(b["free"]) for b in account["balances"] if b["asset"] == "USDT")
 
 
+def test_a_key_is_told_what_it_may_do() -> None:
+    taker = KeyConfig(key="taker", secret="t", permissions=("read", "trade", "withdraw"))
+    desk = AccountConfig(name="desk", keys=(*DESK.keys, taker))
+    world = World(accounts=(desk,))
+    secrets = SECRETS | {"taker": "t"}
+
+    def told(key: str) -> Json:
+        query = f"timestamp={START_MS}"
+        query += f"&signature={signing.sign(secrets[key].encode(), query.encode())}"
+        headers = {b"x-mbx-apikey": key.encode()}
+        path = "/sapi/v1/account/apiRestrictions"
+        request = HttpRequest("GET", path, query.encode(), headers, b"", "here")
+        said: Json = json.loads(world.exchange.rest.handle(request).body)
+        return said
+
+    names = ("enableReading", "enableSpotAndMarginTrading", "enableWithdrawals")
+    said = {key: tuple(told(key)[name] for name in names) for key in secrets}
+    assert said == {
+        "sim-key": (True, True, False),
+        "desk-key": (True, True, False),
+        "reader": (True, False, False),
+        "taker": (True, True, True),
+    }
+
+
 # -- accounts --------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ def address() -> Iterator[str]:
     assert line is not None, f"did not start: exit code {process.wait()}"
     yield line.split(",")[-2].rsplit("/", 1)[1]
     process.kill()
-    process.wait(5)
+    process.wait(30)
     process.stderr.close()
 
 
@@ -49,7 +49,7 @@ def test_the_venue_s_own_sdk_trades_over_rest(address: str) -> None:
     configuration = client_module("binance_common.configuration", "binance-common")
     rest = sdk.DerivativesTradingUsdsFutures(
         configuration.ConfigurationRestAPI(
-            api_key=KEY, api_secret=SECRET, base_path=f"http://{address}", timeout=5_000
+            api_key=KEY, api_secret=SECRET, base_path=f"http://{address}", timeout=30_000
         )
     ).rest_api
     placed = rest.new_order(
@@ -103,7 +103,7 @@ async def test_the_venue_s_own_sdk_trades_over_sockets(address: str) -> None:
         price=50_000.0, new_client_order_id="sdk-2",
     )  # fmt: skip
     assert placed.data().result.client_order_id == "sdk-2"
-    event = await asyncio.wait_for(events.get(), 5)
+    event = await asyncio.wait_for(events.get(), 30)
     assert "sdk-2" in str(event)
     found = await api.query_order(symbol=SYMBOL, orig_client_order_id="sdk-2")
     assert found.data().result.status == "NEW"

@@ -188,7 +188,7 @@ async def test_the_dead_man_s_switch_cancels_when_it_is_not_held(client: Futures
     await client.ask("POST", "v1/order", LIMIT)
     armed = await client.ask("POST", "v1/countdownCancelAll", "symbol=BTCUSDT&countdownTime=200")
     assert armed == {"symbol": "BTCUSDT", "countdownTime": "200"}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await client.ask("GET", "v1/openOrders", "symbol=BTCUSDT"):
             await asyncio.sleep(0.02)
     (order,) = await client.ask("GET", "v1/allOrders", "symbol=BTCUSDT")
@@ -334,7 +334,7 @@ async def test_funding_comes_at_the_end_of_every_interval(
     await server.start()
     client = new_client(server.port)
     await client.ask("POST", "v1/order", MARKET)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(await client.ask("GET", "v1/income", "incomeType=FUNDING_FEE")) < 2:
             await asyncio.sleep(0.05)
     income = await client.ask("GET", "v1/income", "incomeType=FUNDING_FEE")

@@ -117,7 +117,7 @@ async def exchange_bytes(server: Server, data: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(data)
     writer.write_eof()
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     return answer
 
@@ -156,5 +156,5 @@ async def test_a_message_may_come_in_pieces(server: Server) -> None:
     url = f"ws://127.0.0.1:{server.port}/ws-api/v3"
     async with connect(url) as socket:
         await socket.send(['{"id":1,', '"method"', ':"ping"}'])
-        answer = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        answer = json.loads(await asyncio.wait_for(socket.recv(), 30))
     assert answer["result"] == {}

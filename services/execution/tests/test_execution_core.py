@@ -15,15 +15,18 @@ from tickbus.events import (
     CancelApproved,
     CancelOrder,
     CancelRejected,
+    CaughtUp,
     DifferenceFound,
     DifferenceKind,
     Event,
     Fill,
+    FoundOrder,
     Instrument,
     LiquiditySide,
     OrderAccepted,
     OrderApproved,
     OrderCanceled,
+    OrderExpired,
     OrderFilled,
     OrderRejected,
     OrderSubmitted,
@@ -47,6 +50,7 @@ from tickbus_execution.venue import (
     RequestFailed,
     VenueCancel,
     VenueQuery,
+    VenueReconcile,
     VenueSnapshot,
     VenueStatus,
     VenueSubmit,
@@ -93,16 +97,16 @@ def report(
     )  # fmt: skip
 
 
-def failed(request: Request, outcome: Outcome, reason: str = "-1", **more: str) -> RequestFailed:
+def failed(request: Request, outcome: Outcome, reason: str = "-1", **more: Any) -> RequestFailed:
     return RequestFailed(NOW, NOW, request, outcome, "s-r-1", "BTC-USDT", reason, "words", **more)
 
 
-def a_core(*events: Event, history: Iterable[Event] = ()) -> ExecutionCore:
+def a_core(*events: Event, history: Iterable[Event] = (), backlog: bool = False) -> ExecutionCore:
     core = ExecutionCore("sim")
     core.handle(INSTRUMENT)
     for event in history:
         assert core.handle(event) == (), "history is silent"
-    core.handle(Recovered(START, START))
+    core.handle(Recovered(START, START, backlog))
     for event in events:
         core.handle(event)
     return core
@@ -147,7 +151,7 @@ def test_fill_that_was_not_told_is_asked_for_with_back_off() -> None:
 def test_refused_order_is_rejected_with_the_venues_words() -> None:
     (event,) = a_core(approved()).handle(failed(Request.SUBMIT, Outcome.REFUSED, "-2010"))
     assert isinstance(event, OrderRejected)
-    assert (event.reason, event.detail) == ("-2010", "words")
+    assert (event.reason, event.detail[-7:]) == ("-2010", "; words")
 
 
 def test_silence_is_unknown_until_the_venue_speaks() -> None:
@@ -241,28 +245,44 @@ def test_cancel_of_a_closed_or_unknown_order_is_rejected_by_us() -> None:
 
 
 def test_approval_from_before_the_start_is_asked_for_and_then_sent_once() -> None:
-    core = a_core()
-    (question,) = core.handle(approved(ts=START - 1))
+    core = a_core(backlog=True)
+    (question,) = core.handle(approved())
     assert isinstance(question, VenueQuery)
     core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))
     out = core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))
     assert kinds(out) == [VenueSubmit, OrderSubmitted]
 
 
+@given(st.lists(st.tuples(st.integers(-10, 10), st.booleans()), max_size=8), st.integers(0, 8))
+def test_place_in_the_stream_and_no_clock_says_what_may_have_been_sent(
+    approvals: list[tuple[int, bool]], before: int
+) -> None:
+    core = a_core(backlog=True)
+    for number, (skew, told_before) in enumerate(approvals):
+        if number == before:
+            assert core.handle(CaughtUp(NOW, NOW)) == ()
+        order_id = f"s-r-{number}"
+        if told_before:  # said to be sent, by a process that was thought dead
+            core._submitted[order_id] = None
+        out = core.handle(approved(ts=START + skew, order_id=order_id))
+        asked = number < before or told_before
+        assert kinds(out) == ([VenueQuery] if asked else [VenueSubmit, OrderSubmitted])
+
+
 def test_approval_from_before_the_start_that_is_at_the_venue_is_not_sent() -> None:
-    core = a_core(approved(ts=START - 1))
+    core = a_core(approved(), backlog=True)
     assert kinds(core.handle(report(VenueStatus.NEW))) == [OrderAccepted]
 
 
 def test_cancel_while_the_order_is_being_asked_for_is_sent_once_it_is_found() -> None:
-    core = a_core(approved(ts=START - 1))
+    core = a_core(approved(), backlog=True)
     assert core.handle(cancel()) == ()
     assert VenueCancel in kinds(core.handle(report(VenueStatus.NEW)))
 
 
 def test_approval_whose_end_is_in_the_history_is_never_sent_again() -> None:
     rejected = OrderRejected(1, 1, "s-r-1", "s", "sim", "BTC-USDT", "-2010", "")
-    core = a_core(approved(ts=START - 1), history=[rejected])
+    core = a_core(approved(), history=[rejected], backlog=True)
     for _ in range(4):
         out = core.handle(failed(Request.QUERY, Outcome.NOT_FOUND))
         assert VenueSubmit not in kinds(out)
@@ -373,6 +393,32 @@ def test_own_fill_whose_order_has_no_venue_id_yet_is_never_booked_as_external(
     assert core.handle(parked_timer(6)) == []
 
 
+def a_core_with_a_stop() -> ExecutionCore:
+    terms = {"order_type": OrderType.STOP_MARKET, "price": None, "trigger_price": Decimal(101)}
+    approval = OrderApproved(NOW, NOW, msgspec.structs.replace(an_order(), **terms))
+    return a_core(approval, report(VenueStatus.NEW, venue_id="algo-s-r-1"))
+
+
+def test_fill_of_a_triggered_order_is_not_external_before_a_look_has_named_it() -> None:
+    core = a_core_with_a_stop()
+    nameless = ForeignFill("BTC-USDT", "900", a_fill("9", "2"))
+    core.handle(VenueSnapshot(NOW, NOW, (), (nameless,)))
+    assert kinds(core.handle(parked_timer())) == [VenueReconcile, SetTimer]
+    named = ForeignFill("BTC-USDT", "algo-s-r-1", a_fill("9", "2"))
+    out: Any = core.handle(VenueSnapshot(NOW, NOW, (), (named,)))
+    assert [e.client_order_id for e in out if isinstance(e, OrderFilled)] == ["s-r-1"]
+    assert core.handle(parked_timer(6)) == [], "and not once more as a stranger's"
+
+
+def test_fill_of_a_stranger_beside_a_conditional_order_of_ours_waits_for_one_more_look() -> None:
+    core = a_core_with_a_stop()
+    strange = VenueSnapshot(NOW, NOW, (), (ForeignFill("BTC-USDT", "900", a_fill("9")),))
+    core.handle(strange)
+    core.handle(parked_timer())
+    core.handle(strange)
+    assert OrderFilled in kinds(core.handle(parked_timer(6)))
+
+
 def test_order_placed_by_hand_enters_the_books_as_external() -> None:
     core = a_core()
     foreign = report(VenueStatus.NEW, order_id="web_abc", venue_id="900")
@@ -395,6 +441,33 @@ def test_fill_of_an_external_order_is_not_told_again_after_a_restart() -> None:
         VenueStatus.PARTIALLY_FILLED, "1", [a_fill("5")], order_id="ext-900", venue_id="900"
     )
     assert OrderFilled not in kinds(core.handle(answer))
+
+
+def test_order_that_the_venue_cut_is_over_when_all_that_it_filled_is_told() -> None:
+    core = a_core(approved())
+    out = core.handle(report(VenueStatus.FILLED, "1.5", [a_fill("1", "1")]))
+    assert kinds(out) == [OrderAccepted, OrderFilled, VenueQuery], "a fill is missing"
+    _, ended = core.handle(report(VenueStatus.FILLED, "1.5", [a_fill("2", "0.5")]))
+    assert isinstance(ended, OrderExpired)
+    assert (ended.filled_quantity, ended.reason) == (Decimal("1.5"), "CUT_BY_VENUE")
+
+
+def test_external_order_is_described_and_not_told_again_after_a_restart() -> None:
+    foreign = msgspec.structs.replace(
+        report(VenueStatus.NEW, order_id="web_abc", venue_id="900"),
+        order_type=OrderType.LIMIT, price=Decimal(90),
+    )  # fmt: skip
+    told: Any = a_core().handle(foreign)
+    submitted, accepted = told
+    found = FoundOrder(Side.BUY, OrderType.LIMIT, Decimal(2), Decimal(90))
+    assert (submitted.client_order_id, submitted.found) == ("ext-900", found)
+    core = a_core(history=[submitted, accepted])
+    again: Any = core.handle(VenueSnapshot(NOW, NOW, (foreign,), ()))
+    assert kinds(again) == [AccountReconciled], "neither the order nor a difference is told again"
+    gone: Any = core.handle(VenueSnapshot(NOW, NOW, (), ()))
+    assert kinds(gone) == [VenueQuery, AccountReconciled], "how it ended is asked for"
+    ended = report(VenueStatus.CANCELED, order_id="ext-900", venue_id="900")
+    assert OrderCanceled in kinds(core.handle(ended))
 
 
 def test_order_for_an_instrument_nobody_described_is_rejected_unsent() -> None:

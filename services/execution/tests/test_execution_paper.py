@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,6 +116,15 @@ def test_market_buy_sweeps_the_levels_and_pays_the_takers_fee_in_base() -> None:
         D("0.002"), "BTC", LiquiditySide.TAKER,
     )  # fmt: skip
     assert balances(out) == {"USDT": D("848.0"), "BTC": D("6.497")}
+
+
+def test_account_is_as_new_as_what_it_contains_when_the_markets_clock_is_ahead() -> None:
+    ahead = msgspec.structs.replace(an_order(Side.BUY, "1"), ts_event=NOW + 1_270_000_000)
+    out = a_paper().handle(ahead)
+    account = next(event for event in out if isinstance(event, AccountUpdated))
+    times = [e.ts_event for e in out if isinstance(e, OrderAccepted | OrderFilled)]
+    times += [e.fill.ts_event for e in out if isinstance(e, OrderFilled)]
+    assert times == [account.ts_event] * 3, "or risk would hold back what is free for ever"
 
 
 def test_sell_pays_its_fee_in_quote() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from tickbus.budget import WeightBudget
 from tickbus.bus import BusError, MemoryBus
 from tickbus.clock import WallClock
+from tickbus.runtime import Telemetry
 from tickbus_execution.guard import Guard
 from tickbus_execution.rate import VenueRate
 from tickbus_execution.sharing import Sharing
@@ -20,6 +21,7 @@ class AProcess:
     def __init__(self, bus: MemoryBus) -> None:
         self.bus = bus
         self.clock = WallClock()
+        self.telemetry = Telemetry("execution")
         self.rate = VenueRate()
         self.guard = Guard(self.rate, time.monotonic, lambda: 1_000_000)
         self.budget = WeightBudget(bus, self.clock, "venue.default", 6000)
@@ -37,7 +39,7 @@ class AProcess:
 
 
 async def until(look: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not look():
             await asyncio.sleep(0.01)
 
@@ -54,9 +56,10 @@ async def test_count_of_orders_silence_and_weight_are_known_to_the_other() -> No
     )
     await until(two.rate.shared)
     assert two.rate.take(1_000_000, reduces=False) == "limit=45 of 50 orders per 10 s, value=49"
+    assert one.telemetry.gauges["rest_weight_left"] == 2000
     await one.sharing.pause(30)
     await until(lambda: two.guard.silent_s)
-    assert 25 < two.guard.silent_s <= 30
+    assert 10 < two.guard.silent_s <= 30
     for process in (one, two):
         process.stop()
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -172,3 +173,39 @@ async def test_without_the_lease_nothing_but_questions_goes_over_rest(kind: Requ
     assert bool(connections) is (kind is Request.QUERY)
     await calls.close()
     server.close()
+
+
+async def test_request_that_goes_once_more_leaves_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until when an order may arrive is counted from when it left last."""
+    clock = ManualClock(0)
+    tasks: list[asyncio.Task[None]] = []
+    happened: list[str] = []
+    calls = Calls(
+        BinanceSpot(), signer("key", "secret"), "http://venue", timeout_s=1, recv_window_ms=500,
+        clock=clock, budget=WeightBudget(MemoryBus(), clock, "x"),
+        spawn=lambda coroutine, _: tasks.append(asyncio.create_task(coroutine)),
+        on_refusal=lambda *_: None, on_usage=lambda _: None, may_act=lambda: True,
+    )  # fmt: skip
+
+    async def measure() -> None:
+        happened.append("measured")
+
+    class Stream:
+        def send(self, text: str) -> None:
+            happened.append(f"sent {json.loads(text)['id']}")
+
+    stream: Any = Stream()
+    calls.stream = stream
+    monkeypatch.setattr(calls, "measure_clock", measure)
+    calls.send(
+        Request.SUBMIT, Ask("order.place", "", "", {}), lambda _: happened.append("answered"),
+        leaves=lambda: happened.append("leaves"),
+    )  # fmt: skip
+    late = Answer(error={"code": -1021, "msg": "Timestamp for this request is outside"}, status=400)
+    calls.answered(1, late)
+    await asyncio.gather(*tasks)
+    calls.answered(2, late)
+    assert happened == ["leaves", "sent 1", "measured", "leaves", "sent 2", "answered"]
+    await calls.close()

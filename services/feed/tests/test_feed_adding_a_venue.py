@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
@@ -26,13 +28,13 @@ def files_of_the_page() -> dict[str, str]:
     return dict(blocks)
 
 
-async def toy(connection: ServerConnection) -> None:
-    """The venue itself, until the feed goes."""
+async def toy(connection: ServerConnection, told: asyncio.Event) -> None:
+    """The venue itself, until the feed goes; `told` once that has heard a good deal of it."""
     with contextlib.suppress(ConnectionClosed):
-        await say(connection)
+        await say(connection, told)
 
 
-async def say(connection: ServerConnection) -> None:
+async def say(connection: ServerConnection, told: asyncio.Event) -> None:
     """What the page says that it says."""
     wanted = json.loads(await connection.recv())
     assert wanted == {"want": ["book BTC/USDT", "trades BTC/USDT"]}
@@ -49,6 +51,9 @@ async def say(connection: ServerConnection) -> None:
         await connection.send(json.dumps(
             {"on": "trade", **at, "id": n, "px": "100.5", "sz": "0.2", "taker": "buy"}
         ))  # fmt: skip
+        if n == 56:
+            await (await connection.ping())  # answered after all that was sent before it
+            told.set()
         await asyncio.sleep(0.1)
 
 
@@ -60,13 +65,29 @@ def markets(_: ServerConnection, request: Request) -> Response | None:
     return Response(HTTPStatus.OK, "OK", headers, body)
 
 
+def command(place: Path, *arguments: str) -> dict[str, Any]:
+    return {
+        "args": [sys.executable, "-m", "tickbus_cli", *arguments], "cwd": PAGE.parents[1],
+        "env": {**os.environ, "PYTHONPATH": str(place / "site"), "TICKBUS_METRICS_PORT": "0"},
+        "text": True,
+    }  # fmt: skip
+
+
 def tickbus(place: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "PYTHONPATH": str(place / "site"), "TICKBUS_METRICS_PORT": "0"}
     return subprocess.run(
-        [sys.executable, "-m", "tickbus_cli", *arguments],
-        cwd=PAGE.parents[1], env=environment, capture_output=True, text=True, timeout=50,
-        check=False,
-    )  # fmt: skip
+        **command(place, *arguments), capture_output=True, timeout=50, check=False
+    )
+
+
+def until_said(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read on until a line with `words`."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if words in line:
+            return
+    raise AssertionError(f"it ended without saying {words!r}:\n{said}")
 
 
 async def test_page_leads_to_a_venue_that_works(tmp_path: Path) -> None:
@@ -81,18 +102,23 @@ async def test_page_leads_to_a_venue_that_works(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert installed.returncode == 0, installed.stderr
-    async with serve(toy, "127.0.0.1", 0, process_request=markets) as server:
+    told = asyncio.Event()
+    async with serve(partial(toy, told=told), "127.0.0.1", 0, process_request=markets) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         config = tmp_path / "toy.yaml"
         config.write_text(
             f'venue: {{ rest_url: "http://127.0.0.1:{port}", ws_url: "ws://127.0.0.1:{port}" }}\n'
         )
-        done = await asyncio.to_thread(
-            tickbus, tmp_path, "feed", "--venue", "toy", "--alone", "--record",
-            str(tmp_path / "raw"), "--duration", "4s", "--config", str(config),
+        feed = command(
+            tmp_path, "feed", "--venue", "toy", "--alone", "--record", str(tmp_path / "raw"),
+            "--duration", "45s", "--config", str(config),
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "1 of 1 books are live" in done.stderr
+        with subprocess.Popen(**feed, stderr=subprocess.PIPE) as process:
+            await asyncio.to_thread(until_said, process, "1 of 1 books are live")
+            await asyncio.wait_for(told.wait(), 30)
+            process.terminate()
+            _, said = await asyncio.to_thread(process.communicate, timeout=20)
+    assert process.returncode == 0, said
     (recording,) = (tmp_path / "raw").iterdir()
     shown = await asyncio.to_thread(
         tickbus, tmp_path, "inspect", str(recording), "--venue", "toy", "--json", "--png", "-"

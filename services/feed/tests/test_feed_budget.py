@@ -36,10 +36,14 @@ async def test_processes_together_stay_within_the_one_limit() -> None:
             await budget.acquire(10)
             spent += 10
 
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1.0):
-            await asyncio.gather(*(spend(budget) for budget in budgets))
+    spending = [asyncio.create_task(spend(budget)) for budget in budgets]
+    async with asyncio.timeout(30):
+        while spent < 1000 * SHARE:
+            await asyncio.sleep(0.01)
+    await asyncio.wait(spending, timeout=0.5)
     assert spent == 1000 * SHARE
+    for task in spending:
+        task.cancel()
 
 
 async def test_what_others_spent_in_a_new_minute_counts_though_less_than_we_in_the_last() -> None:
@@ -53,6 +57,16 @@ async def test_what_others_spent_in_a_new_minute_counts_though_less_than_we_in_t
             await theirs.acquire(300)
 
 
+async def test_what_was_spent_is_that_of_this_minute_alone() -> None:
+    clock = StoppedClock()
+    budget = WeightBudget(MemoryBus(), clock, "venue.default", 1000)
+    await budget.acquire(700)
+    await budget.learn_used(950)
+    assert budget.used == 950
+    clock.ns += 60 * 10**9
+    assert budget.used == 0, "else a start would look like a limit that is used up for ever"
+
+
 async def test_traded_books_do_not_wait_behind_all_the_others() -> None:
     budget = WeightBudget(MemoryBus(), StoppedClock(), "venue.default", 1000)
     rest = RestClient("http://venue", budget)
@@ -62,9 +76,13 @@ async def test_traded_books_do_not_wait_behind_all_the_others() -> None:
     request = Request("/depth", {}, 10)
     waiting = [asyncio.create_task(rest.get(request, Lane.BOOKS)) for _ in range(200)]
     waiting += [asyncio.create_task(rest.get(request, Lane.PROBES)) for _ in range(200)]
-    await asyncio.wait(waiting, timeout=0.5)
-    assert sum(task.done() for task in waiting) == 1000 * SHARE * 0.9 // 10
-    assert await asyncio.wait_for(rest.get(request, Lane.TRADED), 1) == b"{}"
+    most = 1000 * SHARE * 0.9 // 10
+    async with asyncio.timeout(30):
+        while sum(task.done() for task in waiting) < most:
+            await asyncio.sleep(0.01)
+    await asyncio.wait(waiting, timeout=0.3)
+    assert sum(task.done() for task in waiting) == most
+    assert await asyncio.wait_for(rest.get(request, Lane.TRADED), 30) == b"{}"
     for task in waiting:
         task.cancel()
     await rest.close()
@@ -82,7 +100,7 @@ async def test_answer_that_drips_is_given_up_and_so_is_a_request_after_the_end(
     rest = RestClient("http://venue", WeightBudget(MemoryBus(), StoppedClock(), "venue.default"))
     rest._client = httpx.AsyncClient(transport=httpx.MockTransport(drip))
     with pytest.raises(VenueUnavailable):
-        await asyncio.wait_for(rest.get(Request("/depth", {}, 1)), 2)
+        await asyncio.wait_for(rest.get(Request("/depth", {}, 1)), 30)
     await rest.close()
     with pytest.raises(VenueUnavailable):
         await rest.get(Request("/depth", {}, 1))
@@ -95,16 +113,16 @@ async def test_one_process_that_is_refused_silences_all() -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(second.acquire(1), 0.2)
     clock.ns += 31 * 10**9
-    await asyncio.wait_for(second.acquire(1), 1)
+    await asyncio.wait_for(second.acquire(1), 30)
     other = WeightBudget(bus, clock, "venue.another-address")
-    await asyncio.wait_for(other.acquire(1), 1)
+    await asyncio.wait_for(other.acquire(1), 30)
 
 
 async def test_process_that_just_began_knows_the_limit_from_the_others() -> None:
     bus, clock = MemoryBus(), StoppedClock()
     await WeightBudget(bus, clock, "venue.default", 6000).acquire(3000)
     newcomer = WeightBudget(bus, clock, "venue.default")
-    await asyncio.wait_for(newcomer.acquire(20), 1)
+    await asyncio.wait_for(newcomer.acquire(20), 30)
     assert newcomer.limit == 6000
 
 
@@ -116,7 +134,7 @@ async def test_process_without_a_bus_takes_a_small_part() -> None:
     clock: Clock = StoppedClock()
     budget = WeightBudget(Gone(), clock, "venue.default", 1000)
     for _ in range(10):
-        await asyncio.wait_for(budget.acquire(10), 1)
+        await asyncio.wait_for(budget.acquire(10), 30)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(budget.acquire(10), 0.2)
 
@@ -124,7 +142,7 @@ async def test_process_without_a_bus_takes_a_small_part() -> None:
 async def test_account_that_cannot_be_read_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
     bus = MemoryBus()
     await bus.kv_put("budget", "venue.default", b"\xc1 rubbish")
-    await asyncio.wait_for(WeightBudget(bus, StoppedClock(), "venue.default").acquire(5), 1)
+    await asyncio.wait_for(WeightBudget(bus, StoppedClock(), "venue.default").acquire(5), 30)
     assert "begun anew" in caplog.text
 
 

@@ -115,11 +115,11 @@ async def test_service_keeps_what_it_hears_and_answers(dsn: str) -> None:
     await bus.settle()
 
     async def ask(query: CandlesQuery) -> Any:
-        payload = await bus.request(history_api.CANDLES, codec.encode_value(query), 5)
+        payload = await bus.request(history_api.CANDLES, codec.encode_value(query), 30)
         kind: Any = CandlesAnswer | HistoryRefusal
         return codec.decode_value(payload, kind)
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not (found := await ask(a_query())) or not getattr(found, "candles", ()):
             await asyncio.sleep(0.1)
     (candle,) = found.candles
@@ -134,6 +134,6 @@ async def test_interval_that_is_no_multiple_of_the_base_is_refused(dsn: str) -> 
     await shell.start()
     payload = await bus.request(history_api.CANDLES, codec.encode_value(a_query(interval_s=90)), 5)
     assert "multiple of 60" in codec.decode_value(payload, HistoryRefusal).reason
-    wrong = await bus.request(history_api.CANDLES, b"\xc1", 5)
+    wrong = await bus.request(history_api.CANDLES, b"\xc1", 30)
     assert codec.decode_value(wrong, HistoryRefusal).reason
     await shell.stop()

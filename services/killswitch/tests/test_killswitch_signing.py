@@ -43,7 +43,9 @@ def test_any_other_secret_signs_by_hmac(secret: str, kind: str) -> None:
     assert signer(secret, kind)(b"a=1") == wanted
 
 
-@pytest.mark.parametrize("secret", ["-----BEGIN rubbish", pem(X25519PrivateKey.generate())])
+@pytest.mark.parametrize(
+    "secret", ["-----BEGIN rubbish", pem(X25519PrivateKey.generate())], ids=["torn", "x25519"]
+)
 def test_a_key_that_cannot_sign_leaves_its_account_unverified(secret: str) -> None:
     with pytest.raises(BadSecretError):
         signer(secret)

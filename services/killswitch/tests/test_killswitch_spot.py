@@ -28,8 +28,12 @@ from tickbus_killswitch.kill import Target, kill, targets_of
 from tickbus_testkit.scripted import Asked, Told, passed_on, scripted
 
 DEAD = "nats://127.0.0.1:1"
-QUICK = KillConfig(timeout_s=15.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=3.0)
-BRIEF = KillConfig(timeout_s=2.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=3.0)
+# Patient with each request, as other tests take the machine; but where answers get lost.
+USUAL = KillConfig(timeout_s=60.0, settle_s=0.05, request_timeout_s=20.0, halt_wait_s=3.0)
+LOSING = KillConfig(timeout_s=60.0, settle_s=0.05, request_timeout_s=5.0, halt_wait_s=3.0)
+BRIEF = KillConfig(timeout_s=3.0, settle_s=0.05, request_timeout_s=2.0, halt_wait_s=3.0)
+# Where it asks again and again what nobody will say.
+ASKING = KillConfig(timeout_s=8.0, settle_s=0.05, request_timeout_s=5.0, halt_wait_s=3.0)
 UNAVAILABLE = Told(503, b"Service Unavailable.")
 
 
@@ -40,9 +44,11 @@ class Trader:
         self.url = url
 
     async def ask(self, method: str, path: str, **params: Any) -> Any:
-        query = urlencode({**params, "timestamp": time.time_ns() // 1_000_000})
+        query = urlencode(
+            {**params, "recvWindow": 60_000, "timestamp": time.time_ns() // 1_000_000}
+        )
         mac = hmac.new(b"sim-secret", query.encode(), hashlib.sha256).hexdigest()
-        async with httpx.AsyncClient(headers={"X-MBX-APIKEY": "sim-key"}) as client:
+        async with httpx.AsyncClient(headers={"X-MBX-APIKEY": "sim-key"}, timeout=30) as client:
             answer = await client.request(method, f"{self.url}{path}?{query}&signature={mac}")
             return answer.raise_for_status().json()
 
@@ -76,7 +82,7 @@ def an_account(url: str, name: str = "sim", **changes: Any) -> Target:
 
 
 async def killed(
-    *targets: Target, flatten: bool = False, config: KillConfig = QUICK
+    *targets: Target, flatten: bool = False, config: KillConfig = USUAL
 ) -> tuple[KillReport, list[str]]:
     said: list[str] = []
     report = await kill(targets, KillRequest(reason="test", flatten=flatten), config, said.append)
@@ -115,6 +121,18 @@ async def test_resting_orders_are_gone_with_every_other_process_dead(exchange: T
     assert (btc.quantity, btc.currency, btc.ours, btc.dust) == (Decimal(1), "USDT", True, False)
     assert btc.value is not None
     assert 30_000 < btc.value < 120_000
+
+
+async def test_conditional_orders_are_cancelled_with_the_plain_ones(exchange: Trader) -> None:
+    await exchange.rest(n=2)
+    far = {"symbol": "BTCUSDT", "timeInForce": "GTC", "quantity": "0.001"}
+    for kind, price in (("STOP_LOSS_LIMIT", "140000"), ("TAKE_PROFIT_LIMIT", "30000")):
+        terms = {"side": "BUY", "type": kind, "price": price, "stopPrice": price}
+        await exchange.ask("POST", "/api/v3/order", **far, **terms)
+    assert await exchange.working() == 4
+    report, _ = await killed(an_account(exchange.url))
+    assert report.exit_code == EXIT_DONE
+    assert (len(the(report).cleared), await exchange.working()) == (4, 0)
 
 
 async def test_nothing_to_cancel_is_verified_too(exchange: Trader) -> None:
@@ -177,7 +195,7 @@ async def test_lost_answers_to_the_cancels_change_nothing(exchange: Trader) -> N
         return ""
 
     async with between(exchange, rule) as url:
-        report, _ = await killed(an_account(url))
+        report, _ = await killed(an_account(url), config=LOSING)
     assert len(lost) == 3
     assert report.exit_code == EXIT_DONE
     assert len(the(report).cleared) == 3
@@ -236,7 +254,7 @@ async def test_key_without_permission_is_told_and_not_tried_for_long(exchange: T
     async with between(exchange, rule) as url:
         report, said = await killed(an_account(url))
     assert report.exit_code == EXIT_WORKING
-    assert report.seconds < QUICK.timeout_s
+    assert report.seconds < USUAL.timeout_s
     assert any("refuses the key" in why and "allowed to trade" in why for why in said)
     assert any("-2015" in why for why in the(report).unverified)
     assert len(the(report).left) == 1
@@ -290,7 +308,7 @@ async def test_ban_longer_than_there_is_time_is_told(exchange: Trader) -> None:
 
 async def test_clock_that_is_wrong_is_measured(exchange: Trader) -> None:
     await exchange.rest()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         faults = f"{exchange.url}/admin/faults"
         (await client.post(faults, json={"clock_ms": -3_600_000})).raise_for_status()
         report, _ = await killed(an_account(exchange.url))
@@ -323,7 +341,7 @@ async def test_lost_answer_to_a_sale_is_asked_about_not_repeated(exchange: Trade
 
     async with between(exchange, rule) as url:
         target = an_account(url, instruments=("BTC-USDT",))
-        report, said = await killed(target, flatten=True)
+        report, said = await killed(target, flatten=True, config=LOSING)
     assert report.exit_code == EXIT_DONE, said
     trades = await exchange.ask("GET", "/api/v3/myTrades", symbol="BTCUSDT")
     assert sum(Decimal(trade["qty"]) for trade in trades) == 1
@@ -336,7 +354,7 @@ async def test_sale_of_unknown_outcome_ends_the_selling_and_is_told(exchange: Tr
 
     async with between(exchange, rule) as url:
         target = an_account(url, instruments=("BTC-USDT",))
-        report, _ = await killed(target, flatten=True, config=BRIEF)
+        report, _ = await killed(target, flatten=True, config=ASKING)
     assert report.exit_code == EXIT_EXPOSED
     assert the(report).verified
     assert any("not known whether it was done" in why for why in the(report).unverified)

@@ -19,7 +19,7 @@ from tickbus_killswitch.config import KillConfig
 from tickbus_killswitch.kill import Target, kill
 from tickbus_testkit.scripted import Asked, Told, scripted
 
-QUICK = KillConfig(timeout_s=15.0, settle_s=0.05, request_timeout_s=0.5, halt_wait_s=3.0)
+USUAL = KillConfig(timeout_s=60.0, settle_s=0.05, request_timeout_s=20.0, halt_wait_s=3.0)
 BRIEF = KillConfig(timeout_s=1.5, settle_s=0.05, request_timeout_s=0.3, halt_wait_s=3.0)
 SECRET = "futures-secret"
 FILTERS = [
@@ -108,13 +108,13 @@ class Futures:
 
 def _is_signed(asked: Asked) -> bool:
     payload, _, signature = asked.query.rpartition("&signature=")
-    fresh = abs(int(asked.params["timestamp"]) - time.time_ns() // 10**6) < 5_000
+    fresh = abs(int(asked.params["timestamp"]) - time.time_ns() // 10**6) < 60_000
     mac = hmac.new(SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest()
     return fresh and mac == signature and asked.headers["x-mbx-apikey"] == "futures-key"
 
 
 async def killed(
-    venue: Futures, *, flatten: bool = False, config: KillConfig = QUICK
+    venue: Futures, *, flatten: bool = False, config: KillConfig = USUAL
 ) -> KillReport:
     async with scripted(venue.answer) as url:
         target = Target(

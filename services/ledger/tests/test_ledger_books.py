@@ -129,7 +129,7 @@ async def a_ledger(bus: MemoryBus, dsn: str, **config: Any) -> AsyncIterator[She
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.01)
 
@@ -285,7 +285,7 @@ async def test_books_ahead_of_the_stream_are_refused(dsn: str) -> None:
         await put(bus, *a_story(1))
         await written(dsn, bus)
     async with a_ledger(MemoryBus(), dsn) as shell:
-        await asyncio.wait_for(shell.stopping.wait(), 10)
+        await asyncio.wait_for(shell.stopping.wait(), 30)
     assert isinstance(shell.failure, ConfigError)
     assert "another stream" in str(shell.failure)
 
@@ -405,7 +405,7 @@ async def test_a_bad_question_gets_a_reason(dsn: str, subject: str, query: Any, 
         await written(dsn, bus)
         with pytest.raises(LedgerRefused, match=text):
             await ask(bus, subject, query, OrdersAnswer, 5)
-        answer = await bus.request(subject, b"\xff", 5)
+        answer = await bus.request(subject, b"\xff", 30)
         assert b"LedgerRefusal" in answer
 
 

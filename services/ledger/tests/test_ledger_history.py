@@ -183,7 +183,7 @@ def a_setting(dsn: str) -> Settings:
 async def shell_wrote(dsn: str, position: int) -> None:
 
     connection = await asyncpg.connect(dsn)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await connection.fetchval("SELECT position FROM books") != position:
             await asyncio.sleep(0.02)
     await connection.close()

@@ -5,6 +5,7 @@ import typing
 from decimal import Decimal, localcontext
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,14 @@ from ledger_story import (
 )
 
 from tickbus import codec
-from tickbus.events import AdjustmentCause, Event, Instrument, StrategyRecord, TimerFired
+from tickbus.events import (
+    AdjustmentCause,
+    Event,
+    Instrument,
+    StrategyRecord,
+    TimerFired,
+    UserActed,
+)
 from tickbus.events.orders import OrderPathEvent
 from tickbus_ledger.changes import Changes
 from tickbus_ledger.core import LedgerCore
@@ -282,6 +290,27 @@ def test_a_perpetual_moves_the_quote_balance_only_by_what_it_realises() -> None:
     assert core.portfolio().net_pnl == D("29.5")
 
 
+def test_what_a_venue_settled_is_booked_to_its_last_digit_and_equity_is_whole() -> None:
+    """A third of a cost cannot be written; the venue rounds it, and its balance moves by that."""
+    core = a_core(a_top(120.0, PERP))
+    sold = a_fill(2, "SELL", "1", "110", instrument_id=PERP)
+    told = msgspec.structs.replace(sold.fill, realized=D("9.66666666"))
+    core = folded(
+        an_opening(USDT="1000"),
+        a_fill(1, quantity="3", price="100", fee="0.5", instrument_id=PERP),
+        a_fill(3, quantity="0.000001", price="100.001", instrument_id=PERP),
+        msgspec.structs.replace(sold, fill=told),
+        core=core,
+    )
+    assert balance(core, "USDT") == D("1009.16666666")
+    (position,) = core.portfolio().positions
+    assert position.realized_pnl == D("9.66666666")
+    # What came in and went out, and the value of what is held: nothing was lost by rounding.
+    assert core.portfolio().equity == 1000 + 110 - 300 - D("0.000100001") - D("0.5") + 2 * 120 + (
+        D("0.000001") * 120
+    )
+
+
 def test_contracts_count_as_much_as_their_size() -> None:
     core = a_core(a_top(120.0, PERP))
     core.handle(
@@ -359,7 +388,9 @@ def test_every_event_of_a_day_is_read_back_from_its_row() -> None:
     assert [event_from(row.kind, row.body) for row in rows] == events
 
 
-@pytest.mark.parametrize("kind", typing.get_args(OrderPathEvent), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [*typing.get_args(OrderPathEvent), UserActed], ids=lambda kind: kind.__name__
+)
 def test_every_event_of_the_order_path_is_read_back_from_its_row(kind: type[Event]) -> None:
     golden = json.loads(GOLDEN.read_text())[kind.__name__]
     event = codec.decode_value(bytes.fromhex(golden), kind)

@@ -31,7 +31,7 @@ def a_ledger(bus: MemoryBus, dsn: str) -> Shell:
     return Shell(build(Settings({"ledger": ledger, "postgres": {"dsn": dsn}, "venue": venue})), bus)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(15)
 async def test_postgres_stopped_twice_under_load(tmp_path: Path) -> None:
     bus = MemoryBus()
     server = EmbeddedPostgres(tmp_path / "books")
@@ -60,7 +60,7 @@ async def test_postgres_stopped_twice_under_load(tmp_path: Path) -> None:
 
     try:
         await asyncio.gather(trade(), upset())
-        async with asyncio.timeout(45):
+        async with asyncio.timeout(90):
             while core.pending or core.audit_head.partition(":")[0] != str(core.position):
                 await asyncio.sleep(0.05)
             while core.position < await bus.last_sequence():

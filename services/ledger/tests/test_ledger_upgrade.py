@@ -61,7 +61,7 @@ async def test_older_books_get_postings_strategies_and_hashes(old_dsn: str) -> N
     store = await Store.open(old_dsn, said.append)
     books = await store.load()
     assert said[0] == "migrated the books: 0003_double_entry.sql"
-    assert said[2].startswith("the books are of an older version: folding")
+    assert said[3].startswith("the books are of an older version: folding")
     assert said[-1] == f"the books are up to date: {len(a_day())} events"
     straight = a_core()
     for sequence, event in enumerate(a_day(), start=1):

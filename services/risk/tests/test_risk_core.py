@@ -43,10 +43,11 @@ from tickbus.events import (
 )
 from tickbus.events.orders import message_id
 from tickbus.limits import GlobalLimits, InstrumentLimits, StrategyLimits
+from tickbus.reasons import MEANINGS
 from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import RiskCore
 from tickbus_risk.gate import CHECKS
-from tickbus_risk.reasons import MEANINGS, table
+from tickbus_risk.reasons import table
 from tickbus_risk.state import SeenIds
 
 D = Decimal
@@ -327,6 +328,13 @@ def test_halted_denies_orders_cancels_what_works_and_lets_cancels_pass() -> None
     assert verdict(core, an_order(3)) is None
 
 
+def test_a_wish_to_close_what_is_halted_already_shows_in_the_report() -> None:
+    core = a_core(a_state(TradingState.HALTED))
+    wish = SetTradingState(2 * S, 2 * S, TradingState.HALTED, "ops", "out", "", flatten=True)
+    (told,) = [out for out in core.handle(wish) if isinstance(out, RiskReport)]
+    assert [line.ts_wished for line in told.scopes if line.scope == "global"] == [2 * S]
+
+
 def test_a_halt_before_a_crash_is_enforced_after_it() -> None:
     core = RiskCore(a_config())
     core.handle(a_state(TradingState.HALTED))
@@ -356,40 +364,6 @@ def test_the_state_is_told_again_and_again() -> None:
     assert isinstance(state, RiskState)
     assert isinstance(report, RiskReport)
     assert isinstance(timer, SetTimer)
-
-
-# -- cancels ---------------------------------------------------------------------------------------
-
-
-def test_cancel_all_becomes_one_cancel_per_matching_working_order() -> None:
-    core = a_core()
-    for n in (1, 2, 3):
-        core.handle(an_order(n))
-    core.handle(an_order(client_order_id="x-r-1", strategy_id="x"))
-    core.handle(OrderCanceled(*at_venue(2), "v", D(0)))
-    outputs = core.handle(CancelAllOrders(S, S, "stop", strategy_id="pp"))
-    named = [o.cancel.client_order_id for o in outputs if isinstance(o, CancelApproved)]
-    assert named == ["pp-r-1", "pp-r-3"]
-    assert len({message_id(output) for output in outputs}) == 2
-    assert len(core.handle(CancelAllOrders(S, S, "all"))) == 3
-
-
-def test_no_strategy_takes_the_orders_of_another_out_of_the_market() -> None:
-    core = a_core()
-    core.handle(an_order(1))
-    assert core.handle(CancelOrder(S, S, "c1", "pp-r-1", "x", "sim", "BTC-USDT")) == ()
-    assert core.handle(CancelAllOrders(S, S, "all", strategy_id="pp", wisher="x")) == ()
-    assert core.handle(CancelAllOrders(S, S, "all", wisher="x")) == ()
-    for n, wisher in enumerate(("pp", "manual", "risk")):
-        wish = CancelOrder(S, S, f"c{n}", "pp-r-1", wisher, "sim", "BTC-USDT")
-        assert len(core.handle(wish)) == 1
-    assert len(core.handle(CancelAllOrders(S, S, "all", strategy_id="pp", wisher="manual"))) == 1
-
-
-def test_a_cancel_of_an_unknown_order_passes_and_one_that_leads_nowhere_is_dropped() -> None:
-    wish = CancelOrder(S, S, "c1", "unknown-1", "pp", "sim", "BTC-USDT")
-    assert a_core().handle(wish) == (CancelApproved(S, S, wish),)
-    assert a_core().handle(msgspec.structs.replace(wish, venue="a.b")) == ()
 
 
 # -- crashes ---------------------------------------------------------------------------------------
@@ -440,7 +414,7 @@ def test_own_verdicts_coming_back_change_nothing() -> None:
     assert len(core.handle(CancelAllOrders(S, S, "all"))) == 2
 
 
-NEEDED = set(GlobalLimits.__struct_fields__) - {"profit_target"}
+NEEDED = set(GlobalLimits.__struct_fields__) - {"profit_target", "orders_per_fill_max"}
 
 # -- as a whole ------------------------------------------------------------------------------------
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tickbus.events import (
     CancelApproved,
     Event,
@@ -64,6 +67,20 @@ def test_overfill_halts_everything_and_names_order_quantity_and_filled() -> None
     assert "OVERFILL" in state.reason
     assert verdict(core, an_order(3)).startswith("TRADING_HALTED")
     assert not stops(tick(core, 5 * S)), "said once"
+
+
+@given(st.permutations([(1, "0.5"), (2, "0.5"), (3, "0.25"), (1, "0.5"), (3, "0.25")]))
+def test_overfill_halts_once_in_whatever_order_and_however_often_fills_are_told(
+    fills: list[tuple[int, str]],
+) -> None:
+    core, _ = a_core(OrderApproved(S, S, ORDER))
+    said: list[Any] = []
+    told: dict[int, str] = {}
+    for number, quantity in fills:
+        said += core.handle(a_fill(ORDER, number, quantity, ts=4 * S))
+        told[number] = quantity
+        assert len(stops(said)) == (sum(map(D, told.values())) > 1)
+    assert verdict(core, an_order(3)).startswith("TRADING_HALTED")
 
 
 def test_same_fill_told_again_is_no_overfill() -> None:

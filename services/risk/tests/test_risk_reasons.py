@@ -6,6 +6,8 @@ import pytest
 from risk_cores import a_core, a_loser
 
 from tickbus.events import (
+    CancelDenied,
+    CancelOrder,
     DenialReason,
     Event,
     Heartbeat,
@@ -30,6 +32,14 @@ from tickbus_testkit.trading import (
 
 R = DenialReason
 DAY = 86_400 * S
+
+
+def cancel_denied_after(core: RiskCore, *events: Event, wisher: str = "pp") -> CancelDenied:
+    for event in events:
+        core.handle(event)
+    (output,) = core.handle(CancelOrder(S, S, "c1", "pp-r-1", wisher, "sim", "BTC-USDT"))
+    assert isinstance(output, CancelDenied)
+    return output
 
 
 def denied_after(core: RiskCore, *events: Event, **changes: Any) -> OrderDenied:
@@ -89,6 +99,9 @@ SCENARIOS: dict[DenialReason, Any] = {
     R.POSITION_ABOVE_MAX: lambda: denied_after(a_core(position_notional_max=D(10))),
     R.ORDER_COUNT_ABOVE_MAX: lambda: denied_after(a_core(open_orders_max=0)),
     R.ORDER_RATE_ABOVE_MAX: lambda: denied_after(a_core(order_rate_per_s_max=0)),
+    R.ORDERS_PER_FILL_ABOVE_MAX: lambda: denied_after(
+        a_core(orders_per_fill_max=1), an_order(90, quantity="0.01")
+    ),
     R.STRATEGY_STOPPED: lambda: denied_after(a_core(), HALT_PP),
     R.STRATEGY_HEARTBEAT_LOST: lambda: denied_after(a_core(heartbeat_timeout_s=D(5)), *SILENCE),
     R.GROSS_EXPOSURE_ABOVE_MAX: lambda: denied_after(a_core(gross_exposure_max=D(10))),
@@ -105,6 +118,8 @@ SCENARIOS: dict[DenialReason, Any] = {
     R.PROFIT_TARGET_REACHED: lambda: denied_after(
         a_loser(profit_target=D(50)), a_top(mid=1060.0, ts=2 * S), price=D(1060)
     ),
+    R.CANCEL_ORDER_UNKNOWN: lambda: cancel_denied_after(a_core()),
+    R.CANCEL_NOT_OWNER: lambda: cancel_denied_after(a_core(), an_order(1), wisher="x"),
 }
 
 

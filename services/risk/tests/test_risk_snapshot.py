@@ -61,7 +61,7 @@ CONFIG = RiskConfig(
         "heartbeat_timeout_s": D(1),
     },
     instruments={"ETH-USDT": InstrumentLimits(order_rate_per_s_max=3)},
-    venues={"sim": VenueLimits(total_order_rate_per_s_max=5)},
+    venues={"sim": VenueLimits(total_order_rate_per_s_max=5, orders_per_fill_max=9)},
     strategies={"pp": StrategyLimits(drawdown_max=D(50))},
 )  # fmt: skip
 

@@ -111,6 +111,23 @@ def test_verdict_on_terms(order: SubmitOrder, reason: DenialReason | None) -> No
     assert verdict(order) is reason
 
 
+@pytest.mark.parametrize(
+    ("terms", "detail"),
+    [
+        (
+            {"time_in_force": TimeInForce.GTD, "expires_ns": S},
+            "limit=>=1970-01-01T00:00:02.000Z value=1970-01-01T00:00:01.000Z",
+        ),
+        ({"time_in_force": TimeInForce.GTD}, "limit=>=1970-01-01T00:00:02.000Z value=none"),
+        ({"expires_ns": 3 * S}, "limit=none without GTD value=1970-01-01T00:00:03.000Z"),
+    ],
+)
+def test_an_expiry_is_refused_in_words_that_people_read(terms: dict[str, Any], detail: str) -> None:
+    (denied,) = a_core().handle(an_order(**terms))
+    assert isinstance(denied, OrderDenied)
+    assert denied.detail == detail
+
+
 OLD = an_order("s-r-0")
 AT_VENUE = (S, S, "s-r-0", "s", "sim", "BTC-USDT", "v")
 

@@ -1,12 +1,28 @@
 """Routing: given books and an order, when its parts trade or fail, then what is left goes on."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from router_cores import (
+    FREE,
+    NAMES,
+    NOW,
+    A,
+    D,
+    a_book,
+    a_core,
+    an_instrument,
+    an_order,
+    approved,
+    at,
+    expired,
+    filled,
+    kinds,
+    parts,
+)
 
 from tickbus.events import (
     AccountUpdated,
@@ -19,13 +35,7 @@ from tickbus.events import (
     CancelRejected,
     DenialReason,
     Event,
-    FeeSchedule,
-    Fill,
-    Instrument,
-    Levels,
-    LiquiditySide,
     OrderAccepted,
-    OrderApproved,
     OrderCanceled,
     OrderDenied,
     OrderExpired,
@@ -42,71 +52,6 @@ from tickbus.events import (
 )
 from tickbus_router.config import RouterConfig
 from tickbus_router.core import WARM_NS, Measured, RouterCore
-
-D = Decimal
-NOW = 5_000
-FREE = FeeSchedule(maker=D(0), taker=D(0))
-NAMES = ("s", "smart", "BTC-USDT")
-
-
-def a_book(venue: str, asks: Levels) -> BookDepth:
-    return BookDepth(NOW, NOW, venue, "BTC-USDT", (), asks, 1, 1)
-
-
-def an_instrument(venue: str) -> Instrument:
-    return Instrument(venue, "BTC-USDT", "BTCUSDT", "BTC", "USDT", D("0.01"), D("0.001"))
-
-
-def an_order(**terms: Any) -> SubmitOrder:
-    order = SubmitOrder(
-        NOW, NOW, "s-r-1", "s", "smart", "BTC-USDT", Side.BUY, OrderType.MARKET, D(3)
-    )
-    return msgspec.structs.replace(order, **terms)
-
-
-def approved(**terms: Any) -> OrderApproved:
-    return OrderApproved(NOW, NOW, an_order(**terms))
-
-
-A: Levels = ((100.0, 2.0),)
-B: Levels = ((101.0, 5.0),)
-
-
-def a_core(*events: Any, history: Iterable[Any] = (), **config: Any) -> RouterCore:
-    core = RouterCore(RouterConfig(**config), {"a": FREE, "b": FREE})
-    for event in history:
-        assert core.handle(event) == (), "history is silent"
-    for event in (an_instrument("a"), an_instrument("b"), Recovered(NOW, NOW)):
-        core.handle(event)
-    for event in (a_book("a", A), a_book("b", B), *events):
-        core.handle(event)
-    return core
-
-
-def parts(events: Iterable[Any]) -> list[tuple[str, str, Decimal, Decimal | None]]:
-    found = [event for event in events if isinstance(event, SubmitOrder)]
-    return [(e.client_order_id, e.venue, e.quantity, e.price) for e in found]
-
-
-def at(order_id: str, venue: str) -> tuple[int, int, str, str, str, str]:
-    return (NOW, NOW, order_id, "s", venue, "BTC-USDT")
-
-
-def filled(order_id: str, venue: str, quantity: str, price: str, of: str = "") -> OrderFilled:
-    fill = Fill(
-        f"f{order_id}{quantity}", Side.BUY, D(price), D(quantity), D(0), "USDT",
-        LiquiditySide.TAKER, NOW,
-    )  # fmt: skip
-    left = D(of or quantity) - D(quantity)
-    return OrderFilled(*at(order_id, venue), f"v{order_id}", fill, D(quantity), left)
-
-
-def expired(order_id: str, venue: str, quantity: str = "0") -> OrderExpired:
-    return OrderExpired(*at(order_id, venue), f"v{order_id}", D(quantity), "IOC")
-
-
-def kinds(events: Iterable[Any]) -> list[type]:
-    return [type(event) for event in events]
 
 
 def test_order_is_split_into_immediate_parts_that_name_it() -> None:
@@ -157,19 +102,20 @@ def test_venue_that_refused_is_avoided() -> None:
 
 
 def test_order_ends_after_the_last_round_with_what_it_got() -> None:
-    core = a_core(approved(), rounds_max=1)
+    core = a_core(approved(), market_attempts_max=1)
     core.handle(expired("s-r-1-1", "a"))
     core.handle(filled("s-r-1-2", "b", "0.5", "101", of="1"))
     out: Any = core.handle(expired("s-r-1-2", "b", "0.5"))
     assert kinds(out) == [OrderExpired, BestExecution, Measured]
     assert out[0].filled_quantity == D("0.5")
+    assert out[0].reason == "ATTEMPTS_USED_UP limit=1 value=1 left=2.5"
 
 
 def test_nothing_to_trade_with_ends_at_once_and_says_why() -> None:
     out: Any = a_core().handle(approved(order_type=OrderType.LIMIT, price=D(50),
                                         time_in_force=TimeInForce.IOC))  # fmt: skip
     assert kinds(out) == [OrderSubmitted, OrderExpired]
-    assert out[1].reason == "NO_MARKET"
+    assert out[1].reason == "NO_LIQUIDITY limit=50 value=100.0"
 
 
 def test_cancel_takes_the_parts_back_and_ends_the_whole_when_they_are_over() -> None:

@@ -50,6 +50,21 @@ def test_limit_bounds_what_is_taken() -> None:
     assert legs == [Leg("a", D(1), D(100)), Leg("b", D(2), D(101))]
 
 
+def test_the_last_legs_go_as_far_as_the_limit_and_no_further() -> None:
+    markets = [market("a", A), market("b", B)]
+    assert split(Side.BUY, D(2), D("104.005"), markets, at_limit=True) == [
+        Leg("a", D(1), D("104.00")), Leg("b", D(1), D("104.00")),
+    ]  # fmt: skip
+    bids = market("a", (), ((99.0, 9.0),))
+    assert split(Side.SELL, D(2), D("97.005"), [bids], at_limit=True)[0].price == D("97.01")
+
+
+def test_money_has_to_cover_a_leg_at_the_price_that_it_may_pay() -> None:
+    poor = market("a", A, fee="0", free="52")
+    (leg,) = split(Side.BUY, D(1), D(104), [poor], at_limit=True)
+    assert leg == Leg("a", D("0.5"), D(104))
+
+
 def test_money_at_a_venue_bounds_its_leg_fee_included() -> None:
     poor = market("a", A, free="50.05")
     legs = split(Side.BUY, D(2), None, [poor, market("b", B)])
@@ -94,15 +109,17 @@ BOOKS = st.lists(
     st.decimals("0.001", "12", places=3),
     st.none() | st.decimals("90", "110", places=2),
     st.none() | st.decimals("0", "300", places=2),
+    st.booleans(),
 )
 def test_no_leg_takes_more_than_there_is_is_wanted_or_can_be_paid(
-    books: list[tuple[Levels, str]], quantity: Decimal, limit: Decimal | None, free: Decimal | None
-) -> None:
+    books: list[tuple[Levels, str]], quantity: Decimal, limit: Decimal | None,
+    free: Decimal | None, at_limit: bool,
+) -> None:  # fmt: skip
     markets = [
         market(str(n), asks, fee=fee, free=None if free is None else str(free))
         for n, (asks, fee) in enumerate(books)
     ]
-    legs = split(Side.BUY, quantity, limit, markets)
+    legs = split(Side.BUY, quantity, limit, markets, at_limit=at_limit)
     assert sum((leg.quantity for leg in legs), D(0)) <= quantity
     for leg in legs:
         asks, fee = books[int(leg.venue)]

@@ -1,5 +1,7 @@
 """Strategies: given a market and orders, when something happens, then wishes."""
 
+import inspect
+import sys
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +14,7 @@ from tickbus.config import ConfigError, Settings
 from tickbus.events import (
     BookTop,
     CancelAllOrders,
+    CancelDenied,
     CancelOrder,
     CancelRejected,
     DenialReason,
@@ -22,10 +25,8 @@ from tickbus.events import (
     Fill,
     Instrument,
     LiquiditySide,
-    OrderCanceled,
     OrderDenied,
     OrderFilled,
-    OrderRejected,
     OrderType,
     Quote,
     Recovered,
@@ -40,8 +41,6 @@ from tickbus_strategy.config import entries, find, seats
 from tickbus_strategy.core import Seat, StrategyCore, StrategyFailed
 from tickbus_strategy.desk import Desk, Market
 from tickbus_strategy.service import build
-from tickbus_strategy.strategies.momentum import Momentum, MomentumParams
-from tickbus_strategy.strategies.ping_pong import PingPong, PingPongParams
 
 SECOND = 1_000_000_000
 NOW = 1_000 * SECOND
@@ -61,7 +60,7 @@ def a_top(ts: int = NOW, *, stale: bool = False) -> BookTop:
 
 
 def a_core(
-    kind: type[Strategy], params: Any = None, *, run_id: str = "r", start: bool = True,
+    kind: Any, params: Any = None, *, run_id: str = "r", start: bool = True,
     strategy_id: str = "s",
 ) -> Any:  # fmt: skip
     """A StrategyCore; untyped, as tests look into whatever it returns."""
@@ -197,6 +196,9 @@ def test_strategy_that_raises_is_stopped_and_its_orders_cancelled_and_others_go_
     out = core.handle(a_quote())
     assert [type(event) for event in out] == [StrategyFailed, CancelAllOrders, SubmitOrder]
     assert wishes(CancelAllOrders, out)[0].strategy_id == "bad"
+    (failure,) = wishes(StrategyFailed, out)
+    line = inspect.getsourcelines(Broken.on_quote)[1] + 2
+    assert failure.error == f"ZeroDivisionError('no luck') in line {line} of test_strategy_core.py"
     assert [e.strategy_id for e in wishes(SubmitOrder, core.handle(a_quote()))] == ["good"]
 
 
@@ -209,94 +211,6 @@ def test_fills_make_the_position_once_each() -> None:
     desk = core._by_strategy["s"][0].desk
     position = desk.portfolio.position("sim", "BTC-USDT")
     assert position.quantity == order.quantity * (1 - FEES.taker)
-
-
-# -- ping-pong ---------------------------------------------------------------------------------
-
-
-def test_ping_pong_bids_waits_requotes_and_then_takes_the_ask() -> None:
-    core = a_core(PingPong, PingPongParams(requote_s=2, patience=1, order_notional=Decimal(50)))
-    (bid,) = core.handle(a_quote(ts=NOW))
-    assert (bid.side, bid.price, bid.time_in_force) == (
-        Side.BUY, Decimal("100.00"), TimeInForce.GTC,
-    )  # fmt: skip
-    assert core.handle(a_quote(ts=NOW + SECOND)) == [], "patient"
-    (cancel,) = core.handle(a_quote(ts=NOW + 3 * SECOND))
-    assert isinstance(cancel, CancelOrder)
-    core.handle(
-        OrderCanceled(
-            NOW + 3 * SECOND, NOW + 3 * SECOND, bid.client_order_id, "s", "sim", "BTC-USDT", "1",
-            Decimal(0),
-        )
-    )  # fmt: skip
-    (take,) = core.handle(a_quote(ts=NOW + 4 * SECOND))
-    assert (take.price, take.time_in_force) == (Decimal("100.02"), TimeInForce.IOC)
-
-
-def test_ping_pong_offers_above_entry_fees_and_profit_and_in_the_end_sells_at_market() -> None:
-    core = a_core(PingPong, PingPongParams(profit_bps=10, hold_s=20, requote_s=100))
-    (bid,) = core.handle(a_quote())
-    core.handle(filled(bid, "100"))
-    (offer,) = core.handle(a_quote(ts=NOW + SECOND))
-    assert offer.side is Side.SELL
-    assert offer.price == Decimal("100.30"), "20 bps of fees and 10 of profit"
-    ended = NOW + 30 * SECOND
-    core.handle(
-        OrderCanceled(ended, ended, offer.client_order_id, "s", "sim", "BTC-USDT", "2", Decimal(0))
-    )
-    (sale,) = core.handle(a_quote(ts=ended))
-    assert (sale.side, sale.order_type) == (Side.SELL, OrderType.MARKET)
-
-
-def test_ping_pong_does_not_repeat_a_refused_order_at_once() -> None:
-    core = a_core(PingPong)
-    (bid,) = core.handle(a_quote())
-    core.handle(
-        OrderRejected(NOW, NOW, bid.client_order_id, "s", "sim", "BTC-USDT", "-2010", "no money")
-    )
-    assert core.handle(a_quote(ts=NOW + SECOND // 2)) == []
-    assert len(core.handle(a_quote(ts=NOW + 2 * SECOND))) == 1
-
-
-# -- momentum ----------------------------------------------------------------------------------
-
-
-def a_rise(core: Any, bps: list[float], begin: int = NOW) -> list[Event]:
-    """One quote a second, each so many basis points above 100."""
-    out: list[Event] = []
-    for second, move in enumerate(bps):
-        out += core.handle(a_quote(100 * (1 + move / 10_000), begin + second * SECOND))
-    return out
-
-
-def test_momentum_enters_beyond_threshold_and_fees_only() -> None:
-    params = MomentumParams(window_s=2, threshold_bps=10)
-    assert a_rise(a_core(Momentum, params), [0, 10, 20, 29]) == [], "20 bps are fees"
-    (order,) = a_rise(a_core(Momentum, params), [0, 10, 20, 45])
-    assert isinstance(order, SubmitOrder)
-    assert (order.side, order.order_type) == (Side.BUY, OrderType.MARKET)
-
-
-def test_momentum_leaves_when_velocity_crosses_zero_and_then_pauses() -> None:
-    core = a_core(Momentum, MomentumParams(window_s=2, threshold_bps=10, cooldown_s=5))
-    (entry,) = a_rise(core, [0, 10, 20, 45])
-    assert isinstance(entry, SubmitOrder)
-    core.handle(filled(entry, "100.45", NOW + 3 * SECOND))
-    assert a_rise(core, [60, 70], NOW + 4 * SECOND) == []
-    (leave,) = a_rise(core, [40], NOW + 6 * SECOND)
-    assert isinstance(leave, SubmitOrder)
-    assert leave.side is Side.SELL
-    core.handle(filled(leave, "100.4", NOW + 6 * SECOND, "2"))
-    assert a_rise(core, [90, 140, 190], NOW + 7 * SECOND) == [], "cooling down"
-
-
-def test_momentum_sells_short_only_when_allowed() -> None:
-    fall = [0.0, -10.0, -20.0, -50.0]
-    assert a_rise(a_core(Momentum, MomentumParams(window_s=2, threshold_bps=10)), fall) == []
-    bold = MomentumParams(window_s=2, threshold_bps=10, allow_short=True)
-    (order,) = a_rise(a_core(Momentum, bold), fall)
-    assert isinstance(order, SubmitOrder)
-    assert order.side is Side.SELL
 
 
 # -- configuration -----------------------------------------------------------------------------
@@ -343,9 +257,42 @@ def test_strategy_is_loaded_from_a_file(tmp_path: Any) -> None:
     assert find(f"{file}:Mine").__name__ == "Mine"
     with pytest.raises(ConfigError, match="defines no Yours"):
         find(f"{file}:Yours")
-    file.write_text("def broken(:\n")
-    with pytest.raises(ConfigError, match="cannot be loaded"):
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\ndef broken(:\n", "line 2: invalid syntax: def broken(:"),
+        ("import msgspecc\n", "line 1: ModuleNotFoundError(\"No module named 'msgspecc'\")"),
+        ("def f():\n    return 1 / 0\n\nf()\n", "line 2: ZeroDivisionError('division by zero')"),
+    ],
+)
+def test_file_that_cannot_be_loaded_is_told_with_the_line(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as refused:
         find(f"{file}:Mine")
+    assert str(refused.value).endswith(f"mine.py cannot be loaded: {said}")
+
+
+def test_strategy_finds_what_lies_beside_it_and_that_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "beside_mine.py").write_text("AT_MOST = 7\n")
+    (tmp_path / "msgspec.py").write_text("raise RuntimeError('hidden')\n")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import importlib, sys\nfrom beside_mine import AT_MOST\n"
+        "from tickbus_strategy import Strategy\n"
+        "MSGSPEC = importlib.machinery.PathFinder.find_spec('msgspec').origin\n"
+        "class Mine(Strategy):\n    at_most = AT_MOST\n    msgspec = MSGSPEC\n"
+    )
+    mine: Any = find(f"{file}:Mine")
+    assert mine.at_most == 7
+    assert not mine.msgspec.startswith(str(tmp_path))
 
 
 def test_timer_key_carries_whose_it_is() -> None:
@@ -359,20 +306,6 @@ def test_timer_key_carries_whose_it_is() -> None:
     core.handle(INSTRUMENT)
     (timer,) = core.handle(Recovered(NOW, NOW))
     assert timer == SetTimer(NOW, NOW, "s/sim/BTC-USDT/wake", NOW + 5 * SECOND // 2)
-
-
-def test_the_strategy_of_the_documentation_works(tmp_path: Any) -> None:
-    guide = Path(__file__).parents[3] / "docs" / "adding-a-strategy.md"
-    code = guide.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
-    file = tmp_path / "wide_spread.py"
-    file.write_text(code, encoding="utf-8")
-    core = a_core(find(f"{file}:WideSpread"))
-    assert core.handle(a_quote(spread=0.01)) == []
-    order, timer = core.handle(a_quote(spread=0.05))
-    assert (order.side, order.quantity) == (Side.BUY, Decimal("0.4997"))
-    core.handle(filled(order, "100.05"))
-    (sale,) = core.handle(TimerFired(timer.at_ns, timer.at_ns, timer.key))
-    assert (sale.side, sale.quantity) == (Side.SELL, Decimal("0.4992"))
 
 
 def test_parts_of_our_orders_are_not_our_orders_and_their_fills_count_once() -> None:
@@ -391,3 +324,14 @@ def test_parts_of_our_orders_are_not_our_orders_and_their_fills_count_once() -> 
     memory = core.snapshot()
     assert [order.client_order_id for order in memory.orders] == ["s-r-1"]
     assert [position.venue for position in memory.desks[0].positions] == ["smart"]
+
+
+def test_a_cancel_that_risk_refused_may_be_wished_for_again() -> None:
+    core = a_core(Buyer)
+    core.handle(a_quote())
+    (cancel,) = core.handle(a_top())
+    assert core.handle(a_top()) == []
+    reason = DenialReason.CANCEL_ORDER_UNKNOWN
+    assert core.handle(CancelDenied(NOW, NOW, cancel, reason, "")) == ()
+    (again,) = core.handle(a_top())
+    assert again.client_order_id == cancel.client_order_id

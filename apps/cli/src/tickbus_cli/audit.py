@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -20,11 +21,13 @@ from pathlib import Path
 import asyncpg
 from rich.console import Console
 
+from tickbus_cli.datadir import BASE
 from tickbus_cli.errors import CliError
 from tickbus_cli.progress import progress_bar
-from tickbus_cli.status import BASE
 from tickbus_embedded import EmbeddedError, EmbeddedPostgres, running_dsn
 from tickbus_ledger.audit import BooksTooOld, Report, verify
+
+_ANCHOR = re.compile(r"(?:([0-9]{1,18}):)?([0-9A-Fa-f]{64})", re.ASCII)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                        help="walk the chain from there, without folding")  # fmt: skip
     check.add_argument("--to", dest="last", type=int, metavar="SEQUENCE",
                        help="up to there; what the tables hold now is not compared")  # fmt: skip
-    check.add_argument("--expect-head", action="append", default=[], metavar="ANCHOR",
+    check.add_argument("--expect-head", action="append", default=[], metavar="ANCHOR", type=_anchor,
                        help="SEQUENCE:HASH or HASH noted earlier; may be repeated")  # fmt: skip
     head = commands.add_parser("head", help="the anchor of the log as it is now")
     for command in (check, head):
@@ -44,6 +47,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--data-dir", type=Path, metavar="DIR",
                              help="books that `tickbus up` keeps, running or not")  # fmt: skip
         command.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _anchor(text: str) -> str:
+    match = _ANCHOR.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no anchor: give SEQUENCE:HASH or HASH, where a hash is 64 hex digits,"
+            " as `tickbus audit head` prints it"
+        )
+    sequence, digits = match.groups()
+    return digits.lower() if sequence is None else f"{int(sequence)}:{digits.lower()}"
 
 
 def run(arguments: argparse.Namespace) -> int:

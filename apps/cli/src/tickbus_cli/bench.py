@@ -10,14 +10,18 @@ from typing import Any
 import msgspec
 
 from tickbus_cli.bench_feed import bench_feed
+from tickbus_cli.bench_gateway import bench_gateway
 from tickbus_cli.bench_latency import bench_tick_to_order
 from tickbus_cli.bench_pipeline import bench_pipeline
+from tickbus_cli.bench_stream import bench_stream
 
 Say = Callable[[str], None]
 BENCHMARKS: dict[str, Callable[[Say], Awaitable[dict[str, Any]]]] = {
     "feed": bench_feed,
     "tick-to-order": bench_tick_to_order,
     "pipeline": bench_pipeline,
+    "stream": bench_stream,
+    "gateway": bench_gateway,
 }
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,7 +13,8 @@ from tickbus_cli.bench_colocated import colocated
 from tickbus_cli.bench_floor import floor
 from tickbus_cli.bench_processes import end
 from tickbus_cli.errors import CliError
-from tickbus_cli.profile import find_configuration
+from tickbus_cli.profile import Ports, find_configuration
+from tickbus_embedded import free_offset
 
 SECONDS = 20
 Say = Callable[[str], None]
@@ -49,7 +49,7 @@ async def _platform() -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tickbus_cli", "up", "--json", "--fresh",
             "--duration", f"{SECONDS}s", "--data-dir", directory + "/data",
-            "--port-offset", str(_free_offset()),
+            "--port-offset", str(free_offset(Ports().all(True).values())),
             "--config", str(benchmarks / "tick_to_order.yaml"),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "TICKBUS_BENCHMARKS": str(benchmarks)},
@@ -72,11 +72,3 @@ async def _platform() -> dict[str, Any]:
         "orders": summary["orders"],
         "errors": summary["errors"],
     }
-
-
-def _free_offset() -> int:
-    """An offset at which the platform's ports are probably free; `up` itself checks them all."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return 2_000 + port % 20_000

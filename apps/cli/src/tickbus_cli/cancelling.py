@@ -68,12 +68,17 @@ async def cancel_working(bus: Bus, run_id: str, timeout_s: float) -> Cancelled:
 
 
 async def working(bus: Bus) -> tuple[str, ...]:
-    """What may trade, by the ledger. Raises BusError, MalformedMessage or LedgerRefused."""
+    """What may trade, by the ledger. Raises BusError, MalformedMessage or LedgerRefused.
+
+    Orders that nobody here placed are not ours to cancel, and are left out.
+    """
     query = ledger_api.OrdersQuery(states=tuple(sorted(WORKING)), limit=ledger_api.LIMIT_MAX)
     answer = await ledger_client.ask(
         bus, ledger_api.ORDERS, query, ledger_api.OrdersAnswer, ASK_TIMEOUT_S
     )
-    return tuple(order.client_order_id for order in answer.orders)
+    return tuple(
+        order.client_order_id for order in answer.orders if order.strategy_id != subjects.EXTERNAL
+    )
 
 
 async def _cancel_all(bus: Bus, command_id: str) -> None:

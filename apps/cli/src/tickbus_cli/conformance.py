@@ -1,13 +1,13 @@
 """Check what a feed publishes on the bus against the rules that every feed keeps to.
 
 Run it beside any feed, of whatever making: it listens, asks for a book now and then, and reports.
-With --faults and the address of the simulated exchange it also provokes faults on the wire and a
+The bus is that of the platform that runs below .tickbus/, or that of --data-dir or --bus. With
+--faults and the address of the simulated exchange it also provokes faults on the wire and a
 disconnect.
 """
 
 import argparse
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 
@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tickbus import codec, subjects
-from tickbus.bus import Bus, BusError, Message, NatsBus
+from tickbus.bus import Bus, Message
 from tickbus.codec import MalformedMessage
 from tickbus.events import Instrument, KeyframeWanted
-from tickbus_cli import logins
+from tickbus_cli import asking
 from tickbus_cli.errors import CliError
 from tickbus_cli.profile import duration_s
 from tickbus_testkit.conformance import Conformance
@@ -36,10 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--duration", type=_duration, default=30.0, metavar="TIME", help="how long (default: 30s)"
     )
-    parser.add_argument(
-        "--bus", default=os.environ.get("TICKBUS_NATS_URL", "nats://127.0.0.1:4222"),
-        metavar="URL", help="NATS (default: $TICKBUS_NATS_URL or this machine)",
-    )  # fmt: skip
+    asking.add_reaching(parser)
     parser.add_argument(
         "--faults", default="", metavar="URL", help="the simulated exchange, to be made faulty"
     )
@@ -64,25 +61,17 @@ def run(arguments: argparse.Namespace) -> int:
         render(found, Console())
     if not found.messages:
         raise CliError(
-            f"nothing of {arguments.venue} was heard on {arguments.bus}",
-            "Is the feed running, and is that its name on the bus?",
+            f"nothing of {arguments.venue} was heard",
+            "Is the feed running, is that its name on the bus, and is it the bus that you mean?",
         )
     return 0 if found.is_sound else 1
 
 
 async def _listen(arguments: argparse.Namespace) -> Conformance:
-    try:
-        bus = await NatsBus.connect(
-            arguments.bus, "tickbus-conformance", logins.for_url(arguments.bus)
-        )
-    except BusError as error:
-        raise CliError(str(error), "Start NATS or the platform, or name it with --bus.") from error
     found = Conformance(arguments.venue)
     faults = _faults(arguments.faults) if arguments.faults else None
-    try:
+    async with asking.the_bus(arguments) as bus:
         await listen(bus, found, arguments.duration, faults)
-    finally:
-        await bus.close()
     return found
 
 

@@ -7,13 +7,17 @@ import shutil
 from pathlib import Path
 from typing import IO, Any
 
+from tickbus_cli import platforms
 from tickbus_cli.errors import CliError
 
+BASE = Path(".tickbus")
 MARKER = "tickbus-data"
 LOCK = "lock"
 RUNTIME = "platform.json"
 EXCHANGE = "exchange"
-PARTS = ("nats", "postgres", EXCHANGE, "credentials", "logs", "venues.yaml", RUNTIME)
+PARTS = (
+    "nats", "postgres", EXCHANGE, "credentials", "logs", "venues.yaml", "strategies.yaml", RUNTIME,
+)  # fmt: skip
 """All that the platform writes there, besides marker and lock; nothing else is ever removed."""
 
 
@@ -114,11 +118,13 @@ class DataDir:
         temporary = self.path / f"{RUNTIME}.new"
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self.path / RUNTIME)
+        platforms.note(self.path)
 
     def close(self) -> None:
         """Give the directory free for the next run."""
         if self._lock is not None:
             (self.path / RUNTIME).unlink(missing_ok=True)
+            platforms.forget(self.path)
             self._lock.close()
             self._lock = None
 
@@ -145,3 +151,32 @@ def running(path: Path) -> dict[str, Any] | None:
     except OSError:
         return None
     return None  # the lock was free: whoever wrote the file is gone
+
+
+def elsewhere(here: Path) -> dict[Path, dict[str, Any]]:
+    """What the platforms of this user said of themselves that run, or crashed, not below `here`."""
+    inside = here.absolute()
+    told = {path: last_told(path) for path in platforms.noted() if path.parent != inside}
+    return {path: facts for path, facts in told.items() if facts}
+
+
+def find(data_dir: Path | None, base: Path = BASE) -> tuple[Path, dict[str, Any]]:
+    """The one platform that runs on `data_dir`, or below `base`. Raises CliError."""
+    candidates = [data_dir] if data_dir else sorted(base.glob("*")) if base.is_dir() else []
+    found = [(path, facts) for path in candidates if (facts := running(path))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(str(path) for path, _ in found)
+        raise CliError(f"{len(found)} platforms run: {listed}", "Choose one with --data-dir.")
+    where = data_dir or base.absolute()
+    others = " or ".join(f"--data-dir {path}" for path in elsewhere(base) if running(path))
+    raise CliError(
+        f"no platform runs on {where}",
+        "Start one with `make run` or `tickbus up`. "
+        + (
+            f"Elsewhere on this machine: {others}."
+            if others
+            else "One that runs is found in the folder where it was started, or by --data-dir."
+        ),
+    )

@@ -1,23 +1,26 @@
-"""Show messages that a service could never handle, publish one again, or put it aside for good."""
+"""Show messages that a service could never handle, publish one again, or put it aside for good.
+
+tickbus dead-letters                 those that nobody looked at yet
+tickbus dead-letters show risk.7     one with its events
+tickbus dead-letters replay risk.7   publish it again, once what was wrong is mended
+tickbus dead-letters drop risk.7     nobody needs it any more
+
+Exit code 1 of `list` while there are any.
+"""
 
 import argparse
 import asyncio
 import json
-import logging
-import os
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from tickbus import codec
-from tickbus.bus import Bus, NatsBus
+from tickbus.bus import Bus
 from tickbus.codec import MalformedMessage
 from tickbus.events import OrderApproved, SubmitOrder
-from tickbus.login import Login
 from tickbus.runtime import deadletters
 from tickbus.runtime.deadletters import DeadLetter, LetterState
-from tickbus_cli import logins, status
+from tickbus_cli import asking
 from tickbus_cli.errors import CliError
 
 ACTIONS = ("list", "show", "replay", "drop")
@@ -31,34 +34,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help="also those replayed or dropped")
     parser.add_argument("--json", action="store_true", help="JSON on standard output")
-    parser.add_argument(
-        "--nats", metavar="URL", default=os.environ.get("TICKBUS_NATS_URL", ""),
-        help="the bus (default: $TICKBUS_NATS_URL, or that of the platform that runs here)",
-    )  # fmt: skip
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the platform's directory")
+    asking.add_reaching(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked; `list` ends with 1 while there are dead letters."""
-    logging.getLogger().addHandler(logging.NullHandler())
     if arguments.action != "list" and not arguments.name:
         raise CliError(
             f"{arguments.action} needs the name of a letter", "See `tickbus dead-letters list`."
         )
-    if arguments.nats:
-        url, login = arguments.nats, logins.for_url(arguments.nats)
-    else:
-        path, facts = status.find(arguments.data_dir)
-        url, login = facts["nats_url"], logins.operator(path)
-    return asyncio.run(_with(url, login, lambda bus: act(bus, arguments)))
+    return asyncio.run(_run(arguments))
 
 
-async def _with(url: str, login: Login | None, do: Callable[[Bus], Awaitable[int]]) -> int:
-    bus = await NatsBus.connect(url, "tickbus-dead-letters", login)
-    try:
-        return await do(bus)
-    finally:
-        await bus.close()
+async def _run(arguments: argparse.Namespace) -> int:
+    async with asking.the_bus(arguments) as bus:
+        return await act(bus, arguments)
 
 
 async def act(bus: Bus, arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -44,7 +45,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until stopped; the service's own exit code."""
+    """Run until stopped; the service's own exit code, or 1 where nothing was recorded."""
+    before = _files(arguments.record)
+    code = _run(arguments)
+    if arguments.record and not code and _files(arguments.record) == before:
+        print(
+            f"tickbus feed: nothing was recorded in {arguments.record}\n"
+            "  The lines above say what it waited for.",
+            file=sys.stderr,
+        )
+        return 1
+    return code
+
+
+def _files(directory: str) -> dict[Path, int]:
+    """What is recorded so far: files and their sizes."""
+    if not directory:
+        return {}
+    found = {p: p.stat().st_size for p in Path(directory).rglob("*") if p.is_file()}
+    return {path: size for path, size in found.items() if size}
+
+
+def _run(arguments: argparse.Namespace) -> int:
     directory = find_configuration(Path.cwd())
     adapter = adapter_named(arguments.venue)
     given = [Path(name).absolute() for name in arguments.config]

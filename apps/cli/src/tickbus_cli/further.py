@@ -14,6 +14,7 @@ from tickbus_cli.errors import CliError
 SIMULATED = ("binance", "binance-usdm")
 """The adapters whose protocol the simulated exchange speaks."""
 ROUTER = "router"
+STRATEGY = "strategy"
 _URLS = ("rest_url", "ws_url", "ws_api_url")
 
 
@@ -32,10 +33,18 @@ def further(settings: Settings, simulated: bool, offset: int) -> tuple[Further, 
     )
 
 
-def names(services: Sequence[str], venues: Sequence[Further]) -> tuple[str, ...]:
-    """All processes in the order in which they start: those of further venues beside the main's."""
+def names(
+    services: Sequence[str], venues: Sequence[Further], strategies: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """All processes in the order in which they start: those of further venues beside the main's.
+
+    `strategies` are those that have a process each, instead of one for all.
+    """
     found: list[str] = []
     for service in services:
+        if service == STRATEGY and strategies:
+            found += [f"{STRATEGY}-{strategy_id}" for strategy_id in strategies]
+            continue
         found.append(service)
         if service in ("feed", "execution"):
             found += [f"{service}-{venue.name}" for venue in venues]
@@ -51,7 +60,14 @@ def service_of(name: str) -> str:
 
 def venue_of(name: str) -> str:
     """The further venue that the process `name` is for; "" for all others."""
-    return name.partition("-")[2]
+    service, _, rest = name.partition("-")
+    return "" if service == STRATEGY else rest
+
+
+def strategy_of(name: str) -> str:
+    """The strategy that the process `name` runs alone; "" for all others."""
+    service, _, rest = name.partition("-")
+    return rest if service == STRATEGY else ""
 
 
 def moved(directory: Path, settings: Settings, offset: int) -> Path:

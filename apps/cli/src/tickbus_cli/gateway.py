@@ -1,25 +1,56 @@
-"""Asking the gateway of a running platform over HTTP; its problems become our errors."""
+"""How commands reach the gateway of a platform, and what becomes of its problems."""
 
 import argparse
 import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import httpx
-
+from tickbus_cli import sessions
+from tickbus_cli.datadir import find
 from tickbus_cli.errors import CliError
-from tickbus_cli.status import find
+from tickbus_client import ApiError, Client, TickbusError, Unreachable
+from tickbus_client.credentials import URL, Credential, key_from, key_of
 
-TIMEOUT_S = 10.0
+UNAUTHENTICATED = 401
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say which platform is meant."""
-    parser.add_argument("--api-url", metavar="URL", help="the gateway, instead of the one found")
+def configure(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Add the arguments that say which platform is meant, and who asks.
+
+    `again`: `parser` is that of a command within one that has them already; what was given there
+    holds, too.
+    """
+    default = argparse.SUPPRESS if again else None
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR",
+        "--api-url", metavar="URL", default=default,
+        help=f"the gateway (default: ${URL}, or the one found)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", default=default,
         help="the platform's data directory (default: the one that runs below .tickbus/)",
     )  # fmt: skip
+    parser.add_argument(
+        "--api-key-file", type=Path, metavar="FILE", default=default,
+        help="an API key (default: $TICKBUS_API_KEY, or the file $TICKBUS_API_KEY_FILE)",
+    )  # fmt: skip
+
+
+def add_json(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Add the argument for scripts; `again` as with `configure`."""
+    parser.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS if again else False,
+        help="JSON on standard output",
+    )  # fmt: skip
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that obeys a name which nobody has."""
+    parser.add_argument(
+        "--even-if-unknown", action="store_true", help="also for a name that nobody has yet"
+    )
 
 
 def actor() -> str:
@@ -30,25 +61,55 @@ def actor() -> str:
         return "cli"  # a container may run as nobody who has a name
 
 
-def ask(
-    arguments: argparse.Namespace, method: str, path: str, body: dict[str, Any] | None = None,
-    *, timeout_s: float = TIMEOUT_S,
-) -> tuple[int, Any]:  # fmt: skip
-    """The status and the JSON of an answer. Raises CliError for a problem."""
-    url = arguments.api_url or find(arguments.data_dir)[1]["api_url"]
+@contextmanager
+def the_desk(arguments: argparse.Namespace) -> Iterator[Client]:
+    """The gateway that the arguments mean. Raises CliError for whatever it refuses."""
+    with telling():
+        url = url_of(arguments)
+        with Client(url, credential(arguments, url)) as desk:
+            yield desk
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Turn what the client raises into an error of the command line, with what helps."""
     try:
-        with httpx.Client(base_url=url, timeout=timeout_s) as http:
-            answer = http.request(method, path, json=body)
-            data = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        reason = str(error) or type(error).__name__
+        yield
+    except Unreachable as error:
         raise CliError(
-            f"the gateway at {url} does not answer: {reason}",
-            "See `tickbus status`, or name another gateway with --api-url.",
+            str(error), "See `tickbus status`, or name another gateway with --api-url."
         ) from error
-    if answer.is_success:
-        return answer.status_code, data
-    remedy = str(data.get("remedy", "")) if isinstance(data, dict) else ""
-    detail = data.get("detail", data) if isinstance(data, dict) else data
-    given = f" (given: {data['value']})" if isinstance(data, dict) and "value" in data else ""
-    raise CliError(f"{detail}{given}", remedy and f"Remedy: {remedy}.")
+    except ApiError as error:
+        raise CliError(f"{error}{_advice(error)}") from error
+    except TickbusError as error:
+        raise CliError(str(error)) from error
+
+
+def url_of(arguments: argparse.Namespace) -> str:
+    """Where the gateway is. Raises CliError."""
+    if arguments.api_url:
+        return str(arguments.api_url)
+    if arguments.data_dir is None and os.environ.get(URL):
+        return os.environ[URL]
+    return str(find(arguments.data_dir)[1]["api_url"])
+
+
+def credential(arguments: argparse.Namespace, url: str) -> Credential:
+    """The key that the arguments or the environment give, else whoever is logged in at `url`.
+
+    Raises TickbusError.
+    """
+    file = arguments.api_key_file
+    key = key_of(file) if file is not None else key_from()
+    return key or partial(sessions.token, url)
+
+
+def _advice(error: ApiError) -> str:
+    if error.status == UNAUTHENTICATED:
+        return "\n  At this terminal: `tickbus login USER`, or an API key with --api-key-file."
+    if error.code == "UNKNOWN_STRATEGY":
+        return (
+            f"\n  At this terminal: `tickbus strategies start {error.value} --kind KIND"
+            " --instrument ID`; `tickbus strategies kinds` lists what can be run."
+        )
+    return ""

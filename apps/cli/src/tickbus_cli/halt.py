@@ -9,12 +9,14 @@ import argparse
 
 from tickbus_cli import gateway
 from tickbus_cli.risk import told
+from tickbus_client.calls.risk import TradingState
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     gateway.configure(parser)
     parser.add_argument("--strategy", metavar="ID", help="only this one")
+    gateway.add_force(parser)
     parser.add_argument("--reason", required=True, help="why, for the record")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--flatten", action="store_true", help="also close what is held")
@@ -26,13 +28,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Halt; 0 once risk enforces it."""
-    state = "REDUCING" if arguments.reducing else "HALTED"
-    body = {"state": state, "actor": gateway.actor(), "reason": arguments.reason}
-    if arguments.strategy:
-        body["strategy"] = arguments.strategy
-    wanted = body | {"flatten": arguments.flatten}
-    status, _ = gateway.ask(arguments, "PUT", "/api/v1/risk/state", wanted)
+    state: TradingState = "REDUCING" if arguments.reducing else "HALTED"
+    with gateway.the_desk(arguments) as desk:
+        answer = desk.risk.set_state(
+            state,
+            arguments.reason,
+            strategy=arguments.strategy or "",
+            flatten=arguments.flatten,
+            actor=gateway.actor(),
+            even_if_unknown=arguments.even_if_unknown,
+        )
     what = f"strategy {arguments.strategy}" if arguments.strategy else "everything"
-    if not (code := told(status)):
+    if not (code := told(answer.unconfirmed)):
         print(f"{what}: {state}")
     return code

@@ -6,12 +6,13 @@ cause and what was held after it.
 
 import argparse
 import asyncio
+import sys
 from typing import Any
 
 from tickbus import ledger_api
 from tickbus.ledger_api import PostingRecord, PostingsAnswer, PostingsQuery
-from tickbus_cli import asking
-from tickbus_cli.times import spelled
+from tickbus_cli import asking, names, showing
+from tickbus_cli.times import moment
 
 COLUMNS = (
     "time", "venue", "asset", "amount", "balance", "cause", "account", "reference", "instrument",
@@ -28,8 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     explain.add_argument("--venue", default="", help="only there")
     explain.add_argument("--strategy", default="", help="only what this strategy did")
     explain.add_argument("--cause", default="", help="FILL, OPENING, FUNDING, TRANSFER, …")
-    asking.add_span(explain)
-    asking.add_printing(explain)
+    showing.add_span(explain)
+    showing.add_printing(explain)
     asking.add_reaching(explain)
 
 
@@ -38,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     records = asyncio.run(_postings(arguments))
     rows = [_row(record) for record in records]
     held = _held(records) if not (arguments.until or arguments.strategy or arguments.cause) else ""
-    asking.show(arguments, f"{arguments.asset.upper()}{held}", COLUMNS, rows, BRIEF)
+    showing.show(arguments, f"{arguments.asset.upper()}{held}", COLUMNS, rows, BRIEF)
+    if not rows:
+        print(f"the ledger knows of no such change of {arguments.asset.upper()}", file=sys.stderr)
     return 0 if rows else 1
 
 
@@ -59,7 +62,11 @@ async def _postings(arguments: argparse.Namespace) -> list[PostingRecord]:
             answer = await asking.ask(bus, ledger_api.POSTINGS, query, PostingsAnswer)
             return answer.postings, answer.next_cursor
 
-        return [record async for record in asking.pages(arguments.limit, page)]
+        records = [record async for record in asking.pages(arguments.limit, page)]
+        if not records:
+            wanted = {names.STRATEGY: arguments.strategy, names.VENUE: arguments.venue}
+            await names.require_in_books(bus, wanted, asking.files(arguments))
+        return records
 
 
 def _held(records: list[PostingRecord]) -> str:
@@ -72,6 +79,6 @@ def _held(records: list[PostingRecord]) -> str:
 
 def _row(r: PostingRecord) -> tuple[Any, ...]:
     return (
-        spelled(r.ts_event), r.venue, r.asset, r.amount, r.balance, r.cause, r.account,
+        moment(r.ts_event), r.venue, r.asset, r.amount, r.balance, r.cause, r.account,
         r.reference, r.instrument_id, r.strategy_id, r.client_order_id, r.sequence,
     )  # fmt: skip

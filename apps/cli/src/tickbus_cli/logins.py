@@ -28,10 +28,15 @@ class Logins:
     _approval_key: str
 
     @classmethod
-    def draw(cls, directory: Path, strategies: Sequence[str]) -> Self:
-        """Draw them, and keep what outlives this process in `directory`. Raises CliError."""
+    def draw(cls, directory: Path, strategies: Sequence[str], separate: Sequence[str] = ()) -> Self:
+        """Draw them, and keep what outlives this process in `directory`. Raises CliError.
+
+        `strategies` are the ids that one user speaks for; those in `separate` have one each.
+        """
+        user = permissions.StrategyUser
         try:
-            own = (permissions.StrategyUser(ids=tuple(strategies)),)
+            own = tuple(user(f"{permissions.STRATEGY}-{name}", (name,)) for name in separate)
+            own = own or (user(ids=tuple(strategies)),)
         except ValueError as error:
             raise CliError(f"strategies: {error}", "Give the strategy another id.") from error
         passwords = {user: credentials.draw() for user in permissions.users(own)}

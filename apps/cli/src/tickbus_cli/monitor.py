@@ -89,15 +89,21 @@ def rate(before: float, after: float, seconds: float) -> float:
     return max(0.0, after - before) / seconds if seconds > 0 else 0.0
 
 
-def name_of(status: ServiceStatus) -> str:
-    """The name of the process: that of its service, and of its venue where it is a further one."""
+def name_of(status: ServiceStatus, expected: tuple[str, ...] = ()) -> str:
+    """The name of the process: that of its service, and of its venue where it is a further one.
+
+    One of several of a service that are told apart by their instances has a name in `expected`.
+    """
+    by_instance = f"{status.service}-{status.instance}"
+    if by_instance in expected:
+        return by_instance
     return f"{status.service}-{status.venue}" if status.venue else status.service
 
 
 async def observe(bus: Bus, expected: tuple[str, ...] = SERVICES) -> Snapshot:
     """Ask every service and the ledger; who does not answer in time is left out."""
     (statuses, unreadable), portfolio = await asyncio.gather(_statuses(bus), portfolio_of(bus))
-    services = {name_of(status): status for status in statuses}
+    services = {name_of(status, expected): status for status in statuses}
     return Snapshot(time.monotonic(), services, portfolio, unreadable, expected)
 
 

@@ -4,33 +4,39 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from tickbus import scheduling
 from tickbus.config import VENUE_VARIABLE, ConfigError, Settings, own_keys
+from tickbus_cli.accessing import OF_API
 from tickbus_cli.errors import CliError
-from tickbus_cli.further import ROUTER, Further, names, service_of, venue_of
+from tickbus_cli.further import ROUTER, Further, names, service_of, strategy_of, venue_of
 
 SIM_KEYS = {"TICKBUS_VENUE_API_KEY": "sim-key", "TICKBUS_VENUE_API_SECRET": "sim-secret"}
 KEYS = tuple(SIM_KEYS)
 BUS_SECRETS = ("TICKBUS_NATS_USER", "TICKBUS_NATS_PASSWORD", "TICKBUS_APPROVAL_KEY")
 """What variables with logins to a bus begin with; the embedded one has its own."""
-LIVE_CONFIRM = "TICKBUS_LIVE_CONFIRM"
 SERVICES = (
     "killswitch", "feed", "book", "risk", "execution", "ledger", "history", "strategy", "api",
+    "alerts",
 )  # fmt: skip
 """In the order in which they start; they stop in reverse, but strategy always goes first."""
 TRADERS = ("execution", "killswitch")
 """Who gets the keys of the venue account."""
 KILL_TOKEN = "TICKBUS_KILL_TOKEN"  # noqa: S105 - the variable, not the secret
+ALERTS = "TICKBUS_ALERTS_"
+"""What variables with the addresses of channels begin with."""
 _METRICS = {
     "feed": 9101, "book": 9102, "strategy": 9103, "risk": 9104, "execution": 9105, "ledger": 9106,
     "api": 9107, "history": 9108, "killswitch": 9109, ROUTER: 9110,
+    "alerts": 9111,
 }  # fmt: skip
 _FURTHER_METRICS = 9120
 """Where those of the further venues begin: two each, for feed and execution."""
+_STRATEGY_METRICS = 9200
+"""Where those of strategies begin that have a process each."""
 _KEY = re.compile(r"TICKBUS_\w+_API_(KEY|SECRET)(_FILE)?")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -68,9 +74,15 @@ _PROFILES = (
         needs_keys=True,
     ),
     Profile(
+        name="binance-usdm-paper",
+        venue="binance-usdm",
+        overlays=("venues/binance-usdm.yaml",),
+        says="Binance's live public data of USD-M futures, orders filled on paper",
+    ),
+    Profile(
         name="binance-usdm-testnet",
         venue="binance-usdm-testnet",
-        overlays=("venues/binance-usdm-testnet.yaml",),
+        overlays=("venues/binance-usdm.yaml", "venues/binance-usdm-testnet.yaml"),
         says="Binance's USD-M futures testnet, play money",
         needs_keys=True,
     ),
@@ -79,6 +91,14 @@ _PROFILES = (
         venue="binance",
         overlays=("venues/binance.yaml", "venues/binance-live.yaml"),
         says="Binance, REAL MONEY",
+        needs_keys=True,
+        live=True,
+    ),
+    Profile(
+        name="binance-usdm-live",
+        venue="binance-usdm",
+        overlays=("venues/binance-usdm.yaml", "venues/binance-usdm-live.yaml"),
+        says="Binance USD-M futures, REAL MONEY",
         needs_keys=True,
         live=True,
     ),
@@ -93,11 +113,13 @@ class Ports:
     offset: int = 0
     api_base: int = 8080
     further: tuple[Further, ...] = ()
+    strategies: tuple[str, ...] = ()
+    """Those that have a process each, instead of one for all."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every process of the platform but the exchanges, in the order in which they start."""
-        return names(SERVICES, self.further)
+        return names(SERVICES, self.further, self.strategies)
 
     @property
     def nats(self) -> int:
@@ -116,7 +138,9 @@ class Ports:
 
     def metrics(self, name: str) -> int:
         """Health and metrics of one process."""
-        venue = venue_of(name)
+        venue, strategy_id = venue_of(name), strategy_of(name)
+        if strategy_id:
+            return _STRATEGY_METRICS + self.strategies.index(strategy_id) + self.offset
         if not venue:
             return _METRICS[name] + self.offset
         number = [each.name for each in self.further].index(venue)
@@ -137,18 +161,22 @@ def choose(venue: str, live: bool) -> Profile:
     for profile in _PROFILES:
         if (profile.venue, profile.live) == (venue, live):
             return profile
+    real = " or ".join(profile.venue for profile in _PROFILES if profile.live)
     raise CliError(
         f"--live does not go with --venue {venue}",
-        "Real money is traded with --venue binance only.",
+        f"Real money is traded with --venue {real} only.",
     )
 
 
-def ports(environment: Mapping[str, str], offset: int, further: tuple[Further, ...] = ()) -> Ports:
+def ports(
+    environment: Mapping[str, str], offset: int, further: tuple[Further, ...] = (),
+    strategies: tuple[str, ...] = (),
+) -> Ports:  # fmt: skip
     """The ports, with TICKBUS_API_PORT and `--port-offset` applied. Raises CliError."""
     text = environment.get("TICKBUS_API_PORT", "8080")
     if not text.isdecimal() or not 0 < int(text) <= 65_535:
         raise CliError(f"TICKBUS_API_PORT={text!r} is no port", "Use a number from 1 to 65535.")
-    chosen = Ports(offset, int(text), further)
+    chosen = Ports(offset, int(text), further, strategies)
     if not all(1024 <= port <= 65_535 for port in chosen.all(True).values()):
         raise CliError(
             f"--port-offset {offset} leads outside the ports 1024 to 65535", "Use a smaller one."
@@ -189,18 +217,9 @@ def require_keys(
         raise CliError(
             f"{profile.venue} needs keys to trade; not set: {', '.join(missing)}",
             "Set them in the environment or in .env, or name files that hold them with"
-            f" {missing[0]}_FILE.\n  Without keys: tickbus up --venue binance (paper orders).",
+            f" {missing[0]}_FILE.\n  Without keys: tickbus up --venue"
+            f" {profile.venue.removesuffix('-testnet')} (paper orders).",
         )
-
-
-def strategy_ids(settings: Settings) -> tuple[str, ...]:
-    """The ids of the strategies that are configured and not switched off."""
-    entries = settings.raw.get("strategies") or ()
-    return tuple(
-        str(entry["id"])
-        for entry in entries
-        if isinstance(entry, dict) and entry.get("id") and entry.get("enabled", True)
-    )
 
 
 def duration_s(text: str) -> float:
@@ -237,6 +256,23 @@ def configuration_files(
     return tuple(files)
 
 
+class StrategySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `strategy`: whether one process runs all strategies, or each has its own.
+
+    Only one process for all takes further strategies while it runs.
+    """
+
+    processes: Literal["one", "each"] = "one"
+
+
+def separate_strategies(settings: Settings) -> tuple[str, ...]:
+    """The strategies that are to have a process and a login each. Raises ConfigError."""
+    if settings.section("strategy", StrategySection).processes == "one":
+        return ()
+    entries = settings.raw.get("strategies") or ()
+    return tuple(str(e["id"]) for e in entries if isinstance(e, dict) and e.get("id"))
+
+
 class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `exchange`: how the simulated exchange is started by `tickbus up`.
 
@@ -257,7 +293,7 @@ class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ]  # fmt: skip
 
 
-SCHEDULING = {"ledger": "idle", "history": "idle", "exchange": "normal"}
+SCHEDULING = {"ledger": "idle", "history": "idle", "exchange": "normal", "alerts": "normal"}
 """Where all share few processors, what stands between a tick and its order, or between a user and
 the kill switch, runs first (`realtime`, where permitted). The ledger is behind by what the machine
 has no time for, and loses nothing: the stream keeps it. The exchange is not of the platform."""
@@ -271,6 +307,12 @@ def scheduling_of(base: Mapping[str, str], service: str) -> str:
         )
     except ConfigError as error:
         raise CliError(str(error)) from None
+
+
+def without_secrets(base: Mapping[str, str]) -> dict[str, str]:
+    """What of `base` a process may have that runs somebody's code and talks to nobody."""
+    secret = (*BUS_SECRETS, ALERTS, KILL_TOKEN, *OF_API, "TICKBUS_POSTGRES_DSN")
+    return {k: v for k, v in base.items() if not (k.startswith(secret) or _KEY.fullmatch(k))}
 
 
 def child_environment(
@@ -298,6 +340,9 @@ def child_environment(
     if venue_of(name):
         environment[VENUE_VARIABLE] = venue_of(name)
     environment.pop("TICKBUS_INSTANCE", None)
+    if strategy_of(name):
+        environment["TICKBUS_STRATEGY_ID"] = strategy_of(name)
+        environment["TICKBUS_INSTANCE"] = strategy_of(name)
     environment.pop("TICKBUS_POSTGRES_DSN", None)
     trades = service in TRADERS
     # The kill switch cancels everywhere; an execution needs no keys but those of its venue.
@@ -311,7 +356,14 @@ def child_environment(
     if service not in ("killswitch", "api"):
         environment.pop(KILL_TOKEN, None)
         environment.pop(f"{KILL_TOKEN}_FILE", None)
-    if service == "api":
+    if service != "alerts":
+        # The address of a channel is a secret, and nobody else's business.
+        for key in [key for key in environment if key.startswith(ALERTS)]:
+            del environment[key]
+    if service != "api":
+        for key in OF_API:
+            environment.pop(key, None)
+    else:
         environment["TICKBUS_KILL_URL"] = f"http://127.0.0.1:{chosen.metrics('killswitch')}"
     if service in ("ledger", "history"):
         environment["TICKBUS_POSTGRES_DSN"] = postgres_dsn

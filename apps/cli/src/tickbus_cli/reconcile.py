@@ -5,18 +5,12 @@ tickbus reconcile --venue sim --json
 """
 
 import argparse
-import json
-from typing import Any
+from collections.abc import Sequence
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from tickbus_cli import gateway, showing
+from tickbus_client.answers.operations import Found, ReconciledAccount
+from tickbus_client.calls import operations
 
-from tickbus.reconcile_api import TIMEOUT_S
-from tickbus_cli import gateway
-
-ANSWER_S = TIMEOUT_S + 5.0
 COLUMNS = ("kind", "instrument_id", "order_id", "detail")
 EXIT_DIFFERS = 3
 
@@ -30,37 +24,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print; 0 when nothing is left unexplained, 3 when something is."""
-    body = {"venue": arguments.venue} if arguments.venue else {}
-    path = "/api/v1/reconcile"
-    _, answer = gateway.ask(arguments, "POST", path, body, timeout_s=ANSWER_S)
+    with gateway.the_desk(arguments) as desk:
+        reply = desk.reply(operations.reconcile(arguments.venue or ""))
     if arguments.json:
-        print(json.dumps(answer))
+        showing.whole(reply)
     else:
-        for account in answer["accounts"]:
+        for account in reply.data.accounts:
             _show(account)
-    left = any(account["standing"] or not account["settled"] for account in answer["accounts"])
+    left = any(account.standing or not account.settled for account in reply.data.accounts)
     return EXIT_DIFFERS if left else 0
 
 
-def _show(account: dict[str, Any]) -> None:
-    console = Console()
-    console.print(
-        f"{account['venue']}: {account['open_orders']} working orders, {account['fills']} fills,"
-        f" {account['payments']} payments looked at, {account['asked']} orders asked about;"
-        f" {len(account['differences'])} differences"
-        + ("" if account["settled"] else ", and some answers are still missing"),
-        soft_wrap=True,
+def _show(account: ReconciledAccount) -> None:
+    showing.draw(
+        f"{account.venue}: {account.open_orders} working orders, {account.fills} fills,"
+        f" {account.payments} payments looked at, {account.asked} orders asked about;"
+        f" {len(account.differences)} differences"
+        + ("" if account.settled else ", and some answers are still missing")
     )
-    _table(console, "found now", account["differences"])
-    _table(console, "explained by nothing: see docs/reconciliation.md", account["standing"])
+    _table("found now", account.differences)
+    _table("explained by nothing: see docs/reconciliation.md", account.standing)
 
 
-def _table(console: Console, title: str, found: list[dict[str, Any]]) -> None:
-    if not found:
-        return
-    table = Table(title=title, title_justify="left", box=SIMPLE)
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold")
-    for difference in found:
-        table.add_row(*(escape(str(difference[column])) for column in COLUMNS))
-    console.print(table)
+def _table(title: str, found: Sequence[Found]) -> None:
+    if found:
+        rows = [(each.kind, each.instrument_id, each.order_id, each.detail) for each in found]
+        showing.draw(showing.table(COLUMNS, rows, title))

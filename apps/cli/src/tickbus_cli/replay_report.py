@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from tickbus.captures import Problem
 from tickbus.events import PortfolioUpdated
+from tickbus_cli import showing
+from tickbus_cli.tables import Written
+from tickbus_strategy.refusing import NotOrdered
 
 if TYPE_CHECKING:
     from tickbus_cli.replay_run import Replayer
@@ -52,6 +54,8 @@ def build_report(replayer: "Replayer", problems: Sequence[Problem]) -> dict[str,
             "problems": [f"{p.source}:{p.line}: {p.text}" for p in list(problems)[:PROBLEMS_SHOWN]],
         },
         "instruments_from": replayer.described_by,
+        "fee_rates": {"maker": text(replayer.fees.maker), "taker": text(replayer.fees.taker)},
+        "fees_from": replayer.fees_from,
         "books": [_book(replayer, i.symbol) for i in replayer.instruments],
         "strategies": [
             {"id": e.id, "kind": e.kind, "instruments": list(e.instruments)}
@@ -67,11 +71,20 @@ def build_report(replayer: "Replayer", problems: Sequence[Problem]) -> dict[str,
             "rejected": counts["OrderRejected"],
             "canceled": counts["OrderCanceled"],
             "expired": counts["OrderExpired"],
+            "not_made": dict(sorted(replayer.not_ordered.items())),
         },
+        "not_made_first": [_not_made(each) for each in replayer.not_ordered_first.values()],
         "fills": counts["OrderFilled"],
         "opening_balances": {a: text(v) for a, v in replayer.opening.items()},
         "portfolio": _portfolio(portfolio),
     }
+
+
+def _not_made(missing: NotOrdered) -> str:
+    return (
+        f"{missing.strategy_id} {_time(missing.ts_recv)}: {missing.side} {missing.quantity}"
+        f" {missing.instrument_id}: {missing.reason}, {missing.detail}"
+    )
 
 
 def _time(ns: int) -> str:
@@ -122,56 +135,64 @@ def _portfolio(p: PortfolioUpdated) -> dict[str, Any]:
     }
 
 
-def render(report: dict[str, Any], console: Console) -> None:
-    """The report as tables."""
+def render(report: dict[str, Any]) -> None:
+    """The report as tables and sentences, on standard output."""
     capture, messages = report["capture"], report["messages"]
-    console.print(
+    keys = ("frames", "trades", "quotes", "book_changes", "gaps", "crossed", "malformed")
+    showing.draw(
         f"{capture['begin']} to {capture['end']} ({capture['seconds']:.1f} s) at {report['venue']},"
-        f" instruments by {report['instruments_from']}"
+        f" instruments by {report['instruments_from']}",
+        showing.table(
+            ("messages", "trades", "quotes", "book changes", "gaps", "crossed", "malformed"),
+            [[Written(f"{messages[key]:,}") for key in keys]],
+        ),
+        *(f"unreadable: {problem}" for problem in messages["problems"]),
+        _books(report["books"]),
+        "",
+        *_orders(report),
+        *_account(report["portfolio"]),
     )
-    table = Table("messages", "trades", "quotes", "book changes", "gaps", "crossed", "malformed")
-    table.add_row(
-        *(
-            f"{messages[key]:,}"
-            for key in (
-                "frames", "trades", "quotes", "book_changes", "gaps", "crossed", "malformed",
-            )
-        )
-    )  # fmt: skip
-    console.print(table)
-    for problem in messages["problems"]:
-        console.print(f"unreadable: {problem}")
-    books = Table("book", "state", "levels", "bid", "size", "ask", "size")
-    for book in report["books"]:
+
+
+def _books(books: list[dict[str, Any]]) -> Table:
+    rows = []
+    for book in books:
         bid = book["bids"][0] if book["bids"] else ("-", "-")
         ask = book["asks"][0] if book["asks"] else ("-", "-")
-        books.add_row(
-            book["instrument"], book["state"], f"{book['levels']:,}", *map(str, (*bid, *ask))
-        )
-    console.print(books)
-    for strategy, error in report["strategies_failed"].items():
-        console.print(f"strategy {strategy} stopped: {error}")
+        best = (Written(value) for value in (*bid, *ask))
+        rows.append((book["instrument"], book["state"], Written(f"{book['levels']:,}"), *best))
+    return showing.table(("book", "state", "levels", "bid", "size", "ask", "size"), rows)
+
+
+def _orders(report: dict[str, Any]) -> list[str]:
+    said = [f"strategy {s} stopped: {error}" for s, error in report["strategies_failed"].items()]
     orders = report["orders"]
     names = ", ".join(f"{s['id']} ({s['kind']})" for s in report["strategies"])
-    console.print(f"strategies: {names}")
+    rates = ", ".join(f"{side} {rate}" for side, rate in report["fee_rates"].items())
     denied = ", ".join(f"{n} {reason}" for reason, n in orders["denied"].items()) or "none"
-    console.print(
+    said += [
+        f"strategies: {names}",
+        f"fees by {report['fees_from']}, parts of what is traded: {rates}",
         f"signals {report['signals']}, approved {orders['approved']}, denied {denied}, accepted"
         f" {orders['accepted']}, rejected {orders['rejected']}, canceled {orders['canceled']},"
-        f" expired {orders['expired']}, fills {report['fills']}"
-    )
-    _render_portfolio(report["portfolio"], console)
+        f" expired {orders['expired']}, fills {report['fills']}",
+    ]
+    if orders["not_made"]:
+        missing = ", ".join(f"{n} {reason}" for reason, n in orders["not_made"].items())
+        said.append(f"orders that strategies asked for and that were not made: {missing}")
+        said += [f"first: {each}" for each in report["not_made_first"]]
+    return said
 
 
-def _render_portfolio(portfolio: dict[str, Any], console: Console) -> None:
-    table = Table("position", "quantity", "entry", "mark", "realised", "unrealised", "fees", "net")
-    for p in portfolio["positions"]:
-        keys = (
-            "instrument", "quantity", "avg_entry_price", "mark", "realized_pnl", "unrealized_pnl",
-            "fees", "net_pnl",
-        )  # fmt: skip
-        table.add_row(*(_short(p[key]) for key in keys))
-    console.print(table)
+def _account(portfolio: dict[str, Any]) -> list[Table | str]:
+    columns = ("position", "quantity", "entry", "mark", "realised", "unrealised", "fees", "net")
+    keys = (
+        "quantity", "avg_entry_price", "mark", "realized_pnl", "unrealized_pnl", "fees", "net_pnl",
+    )  # fmt: skip
+    rows = [
+        (p["instrument"], *(Written(_short(p[key])) for key in keys))
+        for p in portfolio["positions"]
+    ]
     money = ", ".join(
         f"{name} {_short(portfolio[key])}"
         for name, key in (
@@ -181,7 +202,8 @@ def _render_portfolio(portfolio: dict[str, Any], console: Console) -> None:
             ("net", "net_pnl"),
         )
     )
-    console.print(f"P&L: {money} {portfolio['currency']}")
+    said: list[Table | str] = [f"P&L: {money} {portfolio['currency']}"]
+    return [showing.table(columns, rows), "", *said] if rows else said
 
 
 def _short(value: str | None) -> str:

@@ -16,15 +16,17 @@ from typing import Any, Protocol, TypeVar
 from tickbus import permissions, scheduling
 from tickbus.bus import Bus, BusError, NatsBus
 from tickbus.codec import MalformedMessage
+from tickbus.events import StrategyTerms
 from tickbus.ledger_api import PortfolioAnswer
 from tickbus.ledger_client import LedgerRefused
-from tickbus_cli import cancelling
+from tickbus_cli import accessing, cancelling, desired
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
-from tickbus_cli.further import ROUTER, service_of, venue_of
+from tickbus_cli.further import ROUTER, STRATEGY, service_of, strategy_of, venue_of
 from tickbus_cli.logins import Logins
 from tickbus_cli.monitor import Snapshot, observe, portfolio_of
 from tickbus_cli.profile import (
+    ALERTS,
     BUS_SECRETS,
     KILL_TOKEN,
     ExchangeSection,
@@ -33,6 +35,7 @@ from tickbus_cli.profile import (
     child_environment,
     scheduling_of,
 )
+from tickbus_cli.saying import Say
 from tickbus_cli.supervisor import Child, Crash, ready_when
 from tickbus_embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres
 from tickbus_embedded.ports import require_free
@@ -45,14 +48,6 @@ CANCEL_TIMEOUT_S = 10.0
 HOST = "127.0.0.1"
 
 T = TypeVar("T")
-
-
-class Say(Protocol):
-    """Tells the person at the terminal what happens; must not raise."""
-
-    def __call__(self, text: str, /) -> None:
-        """Show one line."""
-        ...
 
 
 class Stopped(Exception):
@@ -93,8 +88,14 @@ class Plan:
     seed: int | None = None
     venue: str = ""
     """The main one; the further ones are in `ports`."""
+    access: str = "login"
+    """Who may use the gateway: `login` or `local`."""
     strategies: tuple[str, ...] = (permissions.ANY,)
     """The ids that the strategies' user may speak for."""
+    configured: Mapping[str, StrategyTerms] = field(default_factory=dict)
+    """What the configuration, or the command line, says of each strategy."""
+    asked: str = ""
+    """The part of the command line that says so; "" where it is the configuration alone."""
     exchange: ExchangeSection = field(default_factory=ExchangeSection)
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Replaces how a service is started; for tests."""
@@ -111,6 +112,8 @@ class Platform:
         self.crash: Crash | None = None
         self.children: dict[str, Child] = {}
         self.bus: NatsBus | None = None
+        self.first_password = ""
+        """Of the admin that this start made; "" when there was one."""
         self.books_before: PortfolioAnswer | None = None
         self.last = Snapshot(time.monotonic())
         self.left_working: tuple[str, ...] = ()
@@ -126,7 +129,7 @@ class Platform:
         plan = self.plan
         self.require_ports()
         place = partial(scheduling.take, scheduling_of(self.plan.environment, "nats"))
-        people = Logins.draw(plan.data.credentials, plan.strategies)
+        people = Logins.draw(plan.data.credentials, plan.strategies, plan.ports.strategies)
         nats = EmbeddedNats(
             plan.data.nats, port=plan.ports.nats, before=place, accounts=people.accounts
         )
@@ -149,10 +152,17 @@ class Platform:
         }
         if not any(plan.environment.get(name) for name in (KILL_TOKEN, f"{KILL_TOKEN}_FILE")):
             shared[KILL_TOKEN] = secrets.token_urlsafe(24)
+        gateways = {accessing.VARIABLE: plan.access}
+        if plan.access == "login":
+            self.first_password = await accessing.first_password(self.bus, plan.environment)
+            if self.first_password:
+                gateways[accessing.PASSWORD] = self.first_password
         for name in plan.ports.names:
-            own = people.environment(service_of(name))
+            own = people.environment(name if strategy_of(name) else service_of(name))
+            if name == "api":
+                own = {**own, **gateways}
             self.children[name] = self._service(name, shared, postgres.dsn, own)
-        first = [self.children[name] for name in plan.ports.names if name != "strategy"]
+        first = [self.children[n] for n in plan.ports.names if service_of(n) != STRATEGY]
         self._say(f"  {', '.join(child.name for child in first)}: starting")
         for child in first:
             await self.unless_stopped(self._launch(child))
@@ -166,11 +176,14 @@ class Platform:
         for name in ("risk", "ledger"):
             await self._settled(self.children[name])
         self.books_before = await portfolio_of(self.bus)
-        strategy = self.children["strategy"]
-        self._say("  strategy: starting")
-        await self._launch(strategy)
+        plan = self.plan
+        await desired.settle(self.bus, plan.configured, plan.asked, time.time_ns(), self._say)
+        strategies = [c for name, c in self.children.items() if service_of(name) == STRATEGY]
+        self._say(f"  {', '.join(child.name for child in strategies)}: starting")
+        for child in strategies:
+            await self._launch(child)
         self._publish(nats_url)
-        await self._ready(strategy)
+        await asyncio.gather(*map(self._ready, strategies))
 
     async def _settled(self, child: Child) -> None:
         with contextlib.suppress(TimeoutError):
@@ -213,7 +226,8 @@ class Platform:
         options += plan.exchange.options()
         if seed is not None:
             options += ["--seed", str(seed)]
-        environment = {k: v for k, v in plan.environment.items() if not k.startswith(BUS_SECRETS)}
+        private = (*BUS_SECRETS, ALERTS)
+        environment = {k: v for k, v in plan.environment.items() if not k.startswith(private)}
         for key in ("TICKBUS_EXCHANGE_API_KEY", "TICKBUS_EXCHANGE_API_SECRET"):
             environment.pop(key, None)  # the keys that execution gets are the built-in ones
         state.mkdir(exist_ok=True)
@@ -237,7 +251,8 @@ class Platform:
         environment: Mapping[str, str],
         ready: Callable[[], Awaitable[str]],
     ) -> Child:
-        default = (sys.executable, "-m", f"tickbus_{service_of(name)}", *options)
+        # -P: a file of the working directory hides no module, whatever a user called it.
+        default = (sys.executable, "-P", "-m", f"tickbus_{service_of(name)}", *options)
         command = self.plan.commands.get(name, default)
         return Child(name, command, environment, self.plan.data.log(name), ready)
 
@@ -367,12 +382,13 @@ class Platform:
             raise error
 
     async def _stop(self) -> None:
-        strategy = self.children.get("strategy")
-        if strategy is not None and strategy.running:
+        children = self.children.items()
+        strategies = [c for name, c in children if service_of(name) == STRATEGY and c.running]
+        if strategies:
             self._say("stopping: strategies first")
             await self.look()
             self._ending = True
-            await self._end(strategy)
+            await asyncio.gather(*map(self._end, strategies))
         if self._can_cancel():
             self._say("  cancelling working orders")
             assert self.bus is not None

@@ -111,7 +111,8 @@ def _positions(books: PortfolioAnswer | None) -> RenderableType:
         "all", "", "", "", *_money_cells(books), style="bold"
     )  # sums are in the ledger's currency
     equity = "" if books.equity is None else f"   equity {books.equity:,.2f}"
-    down = f"   drawdown {books.drawdown:,.2f} (max {books.drawdown_max:,.2f})"
+    # Of all that the account holds, also what it held before: P&L has little to do with it.
+    down = f"   {books.drawdown:,.2f} below its peak (at most {books.drawdown_max:,.2f})"
     return Group(table, Text(f"{books.currency}{equity}{down}\n", style="dim"))
 
 

@@ -1,4 +1,8 @@
-"""Show a running platform, from another terminal."""
+"""Show a running platform, from another terminal.
+
+One on this machine is asked over its bus, also while its gateway is away; one elsewhere, of
+--api-url or TICKBUS_API_URL, over its gateway. Exit code 1: a service is not ready.
+"""
 
 import argparse
 import asyncio
@@ -13,31 +17,32 @@ from rich.console import Console
 
 from tickbus.bus import NatsBus
 from tickbus.login import Login
-from tickbus_cli import datadir, logins, screen
+from tickbus_cli import datadir, gateway, logins, screen, showing
 from tickbus_cli.datadir import EXCHANGE
-from tickbus_cli.errors import CliError
 from tickbus_cli.further import service_of
 from tickbus_cli.monitor import Snapshot, observe, rate
-from tickbus_cli.summary import summarise
+from tickbus_cli.summary import money, summarise
+from tickbus_client.answers.operations import Service
+from tickbus_client.calls import operations
+from tickbus_client.credentials import URL
 
-BASE = Path(".tickbus")
 APART_S = 0.5
+COLUMNS = ("service", "instance", "state", "version", "up", "errors")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR",
-        help="the platform's data directory (default: the one that runs below .tickbus/)",
-    )  # fmt: skip
+    gateway.configure(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask the platform and show what it says; 0 when every service is ready."""
+    if arguments.api_url or (arguments.data_dir is None and os.environ.get(URL)):
+        return _over_the_gateway(arguments)
     # The bus client talks of its connection to a log; this command has nobody to read it.
     logging.getLogger().addHandler(logging.NullHandler())
-    directory, facts = find(arguments.data_dir)
+    directory, facts = datadir.find(arguments.data_dir)
     processes = tuple(name for name in facts["services"] if service_of(name) != EXCHANGE)
     login = logins.operator(directory)
     before, now = asyncio.run(_observe(facts["nats_url"], login, processes))
@@ -50,17 +55,31 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if screen.troubled(now) else 0
 
 
-def find(data_dir: Path | None, base: Path = BASE) -> tuple[Path, dict[str, Any]]:
-    """The one platform that runs on `data_dir`, or below `base`. Raises CliError."""
-    candidates = [data_dir] if data_dir else sorted(base.glob("*")) if base.is_dir() else []
-    found = [(path, facts) for path in candidates if (facts := datadir.running(path))]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        listed = ", ".join(str(path) for path, _ in found)
-        raise CliError(f"{len(found)} platforms run: {listed}", "Choose one with --data-dir.")
-    where = data_dir or base.absolute()
-    raise CliError(f"no platform runs on {where}", "Start one with `make run` or `tickbus up`.")
+def _over_the_gateway(arguments: argparse.Namespace) -> int:
+    with gateway.the_desk(arguments) as desk:
+        reply = desk.reply(operations.status())
+        if arguments.json:
+            showing.whole(reply)
+        else:
+            account = desk.books.portfolio()
+            risk = reply.data.risk
+            stands = "risk says nothing" if risk is None else f"trading is {risk.state}"
+            showing.draw(
+                f"tickbus at {gateway.url_of(arguments)}: {stands}",
+                f"{account.orders:,} orders ({account.working_orders} working),"
+                f" {account.fills:,} fills, net P&L {money(account.net_pnl, account.currency)}",
+                showing.table(COLUMNS, [_row(each) for each in reply.data.services]),
+            )
+    services = reply.data.services
+    return 0 if services and all(each.ready for each in services) else 1
+
+
+def _row(service: Service) -> tuple[object, ...]:
+    state = "ready" if service.ready else f"waiting for {service.waiting_for}"
+    return (
+        service.service, service.instance, state, service.version, screen.clock(service.uptime_s),
+        sum(service.errors.values()),
+    )  # fmt: skip
 
 
 async def _observe(

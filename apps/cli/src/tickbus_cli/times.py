@@ -5,10 +5,16 @@ from datetime import UTC, datetime
 NS_PER_S = 1_000_000_000
 
 
-def spelled(ts_ns: int) -> str:
-    """`ts_ns` as text; "" for 0, which means never."""
-    if not ts_ns:
+def at(moment: datetime | None) -> str:
+    """`moment` as text; "" for None, which means never."""
+    if moment is None:
         return ""
+    return moment.astimezone(UTC).isoformat(sep=" ", timespec="microseconds").replace("+00:00", "Z")
+
+
+def moment(ts_ns: int) -> datetime | None:
+    """`ts_ns` with its zone, to the microsecond; None for 0, which means never."""
+    if not ts_ns:
+        return None
     seconds, rest = divmod(ts_ns, NS_PER_S)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
-    return moment.isoformat(sep=" ", timespec="microseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)

@@ -11,50 +11,62 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
+import msgspec
 from dotenv import dotenv_values
 from rich.console import Console
 from rich.live import Live
 
 from tickbus.bus import BusError
 from tickbus.codec import MalformedMessage
-from tickbus.config import Settings, load
+from tickbus.config import Settings, load, nearest
 from tickbus.events import TradingState
 from tickbus.runtime.main import base36
+from tickbus_cli import accessing, checking, choosing, examining
 from tickbus_cli import profile as profiles
 from tickbus_cli.datadir import DataDir
 from tickbus_cli.errors import CliError
 from tickbus_cli.further import further, moved, service_of
+from tickbus_cli.live import confirm, refuse_withdrawals
 from tickbus_cli.monitor import Snapshot
-from tickbus_cli.profile import LIVE_CONFIRM, VENUES, Profile
+from tickbus_cli.profile import VENUES, Profile
 from tickbus_cli.resume import sentence, trading_state
 from tickbus_cli.running import Plan, Platform, Stopped
 from tickbus_cli.screen import headline, render
 from tickbus_cli.summary import sentences, summarise
+from tickbus_execution.live import LIVE_CONFIRM
+from tickbus_strategy.config import all_entries
+from tickbus_strategy.making import terms_of
 
 REFRESH_S = 0.5
 LINE_EVERY_S = 5.0
-CONFIRM_WORD = "LIVE"
 HINT = "Ctrl-C stops: strategies first, then working orders are cancelled."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    venue = "sim (default); binance: live public data, orders on paper; binance-testnet"
-    yes = f"with --live: do not ask; only with {LIVE_CONFIRM}=binance in the environment"
+    venue = (
+        "sim (default); binance, binance-usdm (futures): live public data, orders on paper;"
+        " binance-testnet, binance-usdm-testnet: play money"
+    )
+    yes = f"with --live: do not ask; only with {LIVE_CONFIRM}=VENUE in the environment"
     as_json = "one JSON object on standard output at the end, progress on standard error"
     files = "YAML file merged over the profile's; repeat for several"
+    instrument = "with --strategy: it trades this one, such as BTC-USDT; repeat for several"
     add("--config", action="append", default=[], metavar="FILE", help=files)
+    choosing.configure(parser)
+    add("--instrument", action="append", default=[], metavar="ID", help=instrument)
     add("--venue", choices=VENUES, default="sim", help=venue)
-    add("--live", action="store_true", help="with --venue binance: trade real money")
+    add(
+        "--live", action="store_true",
+        help="with --venue binance or binance-usdm: trade real money",
+    )  # fmt: skip
     add("--yes", action="store_true", help=yes)
     add("--duration", type=_duration, metavar="TIME", help="end by itself after 30s, 5m, 1h30m")
     add("--json", action="store_true", help=as_json)
@@ -93,28 +105,40 @@ def run(arguments: argparse.Namespace) -> int:
         profiles.find_configuration(Path.cwd()), profile, arguments.config
     )
     settings = _settings(files, environment)
+    if arguments.strategy or arguments.params or arguments.instrument:
+        settings = _narrowed(settings, arguments)
+    else:
+        choosing.require_sound_files(settings, examining.apart(settings.environment))
     venues = further(settings, profile.simulated, arguments.port_offset)
-    ports = profiles.ports(environment, arguments.port_offset, venues)
+    separate = profiles.separate_strategies(settings)
+    ports = profiles.ports(environment, arguments.port_offset, venues, separate)
     profiles.require_keys(profile, environment, [venue.name for venue in settings.venues])
     _require_packages(profile, ports.names)
+    agreed: dict[str, str] = {}
     if profile.live:
-        _confirm(profile, settings, environment, arguments.yes, say)
+        confirm(profile, settings, environment, arguments.yes, say)
+        agreed = {LIVE_CONFIRM: settings.venues[0].name}
+        refuse_withdrawals(settings, say)
     data = DataDir(arguments.data_dir or Path(".tickbus") / profile.name)
     continues = data.open(profile.name, arguments.fresh)
     try:
         if venues and profile.simulated:
             files = (*files, moved(data.path, settings, arguments.port_offset))
+        if arguments.strategy:
+            files = (*files, choosing.written(data.path, settings))
         plan = Plan(
             profile=profile,
             ports=ports,
             files=files,
             data=data,
             run_id=base36(time.time_ns() // 1_000_000),
-            environment=environment,
+            environment=environment | agreed,
             seed=arguments.seed,
             venue=settings.venue.name,
+            configured={entry.id: terms_of(entry) for entry in all_entries(settings)},
+            asked=_asked(arguments),
+            access=accessing.access_of(settings, environment, profile.live),
             exchange=settings.section("exchange", profiles.ExchangeSection),
-            strategies=profiles.strategy_ids(settings),
         )
         _log_to(data.log("up"))
         history = "continuing from the stored books" if continues else "starting with empty books"
@@ -135,9 +159,12 @@ async def _run(plan: Plan, arguments: argparse.Namespace, say: Voice) -> int:
         started = time.monotonic()
         late = ", ".join(platform.waiting)
         say(f"running; still waiting: {late}" if late else f"ready in {started - began:.1f} s")
-        say(f"  API      {platform.api_url}/health   {platform.api_url}/docs")
+        say(f"  desk     {platform.api_url}")
+        say(f"  API      {platform.api_url}/docs   {platform.api_url}/health")
         say(f"  metrics  {platform.api_url}/metrics   (each service: ports"
-            f" {plan.ports.metrics('feed')} to {plan.ports.metrics('killswitch')})")  # fmt: skip
+            f" {plan.ports.metrics('feed')} to {plan.ports.metrics('alerts')})")  # fmt: skip
+        for line in accessing.sentences(plan.access, platform.first_password):
+            say(f"  {line}")
         say(f"  logs     {plan.data.path / 'logs'}")
         await _say_halted(platform, say)
         await _watch(platform, arguments, say, started)
@@ -239,11 +266,39 @@ def _environment() -> dict[str, str]:
     return {**dotenv, **os.environ}
 
 
+def _asked(arguments: argparse.Namespace) -> str:
+    """What of the command line is about strategies, as it could be typed again."""
+    if not arguments.strategy:
+        return ""
+    parts = ["--strategy", arguments.strategy]
+    parts += ["--params", *arguments.params] if arguments.params else []
+    parts += [part for name in arguments.instrument for part in ("--instrument", name)]
+    return shlex.join(parts)
+
+
 def _settings(files: tuple[Path, ...], environment: dict[str, str]) -> Settings:
     # Read once here, so that a typo is one message before anything starts, not one per service.
     settings = load(files, {**environment, "TICKBUS_POSTGRES_DSN": ""})
-    _ = settings.platform, settings.venues
+    checking.check(settings)
     return settings
+
+
+def _narrowed(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    """With the strategy alone that was asked for."""
+    wanted = tuple(arguments.instrument)
+    if wanted and not arguments.strategy:
+        raise CliError("--instrument: for which strategy?", "Name it with --strategy.", exit_code=2)
+    known = settings.venue.instruments
+    for name in wanted:
+        if name not in known:
+            hint = nearest(name, known, "instruments")
+            raise CliError(f"--instrument {name}: not at {settings.venue.name}", hint, exit_code=2)
+    # This process knows the keys of venues: somebody's file is not to run in it.
+    examine = examining.apart(settings.environment)
+    entries = choosing.chosen(settings, arguments.strategy, arguments.params, known, examine)
+    if wanted:
+        entries = [msgspec.structs.replace(entry, instruments=wanted) for entry in entries]
+    return choosing.narrowed(settings, entries)
 
 
 def _require_packages(profile: Profile, processes: Sequence[str]) -> None:
@@ -255,38 +310,6 @@ def _require_packages(profile: Profile, processes: Sequence[str]) -> None:
             f"not installed: {', '.join(f'tickbus-{n}' for n in missing)}",
             "Run `make setup`, then repeat.",
         )
-
-
-def _confirm(
-    profile: Profile, settings: Settings, environment: dict[str, str], yes: bool, say: Voice
-) -> None:
-    """Say what is about to be traded and let a person, or the environment, agree to it."""
-    raw: dict[str, Any] = dict(settings.raw)
-    say("About to trade REAL MONEY:")
-    for venue in settings.venues:
-        say(f"  venue        {venue.name} ({venue.rest_url})")
-        say(f"  instruments  {', '.join(venue.instruments)}")
-    for name in ("strategies", "risk"):
-        text = yaml.safe_dump(raw.get(name) or "none", sort_keys=False).removesuffix("...\n")
-        say(f"  {name}:\n" + "\n".join(f"    {line}" for line in text.strip().splitlines()))
-    if yes:
-        if environment.get(LIVE_CONFIRM) != profile.venue:
-            raise CliError(
-                f"--yes needs {LIVE_CONFIRM}={profile.venue} in the environment",
-                "Set it, or leave --yes out and type the word.",
-            )
-        return
-    if not sys.stdin.isatty():
-        raise CliError(
-            "live trading asks for confirmation, and there is no terminal to ask at",
-            f"Scripts use --yes together with {LIVE_CONFIRM}={profile.venue}.",
-        )
-    try:
-        typed = input(f"Type {CONFIRM_WORD} to go on: ")
-    except EOFError:
-        typed = ""
-    if typed.strip() != CONFIRM_WORD:
-        raise CliError("not confirmed: nothing was started", "", 1)
 
 
 def _log_to(path: Path) -> None:

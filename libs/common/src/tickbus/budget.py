@@ -51,13 +51,18 @@ class WeightBudget:
         self._key = key
         self._alone = Account()
         self.limit = limit
-        self.used = 0
+        self._used = 0
         self._minute = 0
 
     @staticmethod
     def key(rest_url: str, egress: str) -> str:
         """The name of the budget of the venue at `rest_url`, as seen from the address `egress`."""
         return f"{urlsplit(rest_url).netloc.replace(':', '-')}.{egress}"
+
+    @property
+    def used(self) -> int:
+        """What was spent in this minute, as of the last that we spent or heard of in it."""
+        return self._used if self._minute == self._clock.now_ns() // (60 * SECOND_NS) else 0
 
     @property
     def per_minute(self) -> float:
@@ -101,7 +106,7 @@ class WeightBudget:
             self.limit = account.limit
         if used and used + weight > self.limit * share:
             return account, 60 - now_ns / SECOND_NS % 60 + 0.05
-        self.used, self._minute = used + weight, minute
+        self._used, self._minute = used + weight, minute
         return Account(minute, used + weight, account.silent_until_ns, self.limit), 0.0
 
     async def learn(self, headers: Mapping[str, str]) -> None:
@@ -113,14 +118,14 @@ class WeightBudget:
     async def learn_used(self, used: int) -> None:
         """As `learn`, of a count that the venue gave in another way."""
         minute = self._clock.now_ns() // (60 * SECOND_NS)
-        if used <= self.used and minute == self._minute:
+        if used <= self._used and minute == self._minute:
             return
         await self._change(
             lambda a: Account(
                 minute, max(used, a.used if a.minute == minute else 0), a.silent_until_ns, a.limit
             )
         )
-        self.used, self._minute = used, minute
+        self._used, self._minute = used, minute
 
     async def pause(self, seconds: float) -> None:
         """Nobody sends anything for `seconds`: the venue said so (429, 418)."""

@@ -6,13 +6,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from tickbus import subjects
+from tickbus.events.access import AccessEvent
 from tickbus.events.base import Event
 from tickbus.events.book import BookEvent
 from tickbus.events.control import PlatformEvent
 from tickbus.events.ledger import PortfolioUpdated
+from tickbus.events.lifecycle import LifecycleEvent
+from tickbus.events.logs import LogEvent
 from tickbus.events.market import MarketEvent
 from tickbus.events.orders import OrderPathEvent
 from tickbus.events.risk import RiskEvent
+from tickbus.events.strategy import StrategyEvent
 
 T = TypeVar("T")
 MARKET = ("md.", "book.")
@@ -33,7 +37,16 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     events: list[
-        MarketEvent | BookEvent | OrderPathEvent | PlatformEvent | PortfolioUpdated | RiskEvent
+        MarketEvent
+        | BookEvent
+        | OrderPathEvent
+        | PlatformEvent
+        | PortfolioUpdated
+        | RiskEvent
+        | StrategyEvent
+        | LifecycleEvent
+        | LogEvent
+        | AccessEvent
     ]
     hops: tuple[Hop, ...] = ()
 

@@ -19,9 +19,9 @@ from tickbus.events.orders import SMART_VENUE
 from tickbus.login import Login
 
 SECTIONS = (
-    "platform", "bus", "postgres", "venue", "venues", "feed", "book", "strategies", "risk",
-    "execution", "router", "ledger", "history", "api", "exchange", "replay",
-    "killswitch",
+    "platform", "bus", "postgres", "venue", "venues", "feed", "book", "strategies", "strategy",
+    "risk", "execution", "router", "ledger", "history", "api", "exchange", "replay",
+    "killswitch", "alerts",
 )  # fmt: skip
 VENUE_VARIABLE = "TICKBUS_VENUE"
 """Which venue a feed or an execution is for, where there are several."""
@@ -50,6 +50,8 @@ class PlatformConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `snapshot_every_s` and `snapshot_every_events`: whichever comes first, a service keeps what it
     knows, so that its restart reads no more history than that; 0 seconds is never.
     `deliveries_max`: a message that a service failed to handle so often becomes a dead letter.
+    `logs_told`: what of their logs services tell on the bus, for the gateway to show: lines of this
+    level and above, or off.
     """
 
     name: str = "tickbus"
@@ -58,12 +60,14 @@ class PlatformConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     snapshot_every_s: typing.Annotated[float, msgspec.Meta(ge=0)] = 120.0
     snapshot_every_events: typing.Annotated[int, msgspec.Meta(ge=100)] = 20_000
     deliveries_max: typing.Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    logs_told: typing.Literal["off", "info", "warning", "error"] = "warning"
 
 
 class BusConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where NATS is."""
+    """Where NATS is, and on how many servers of a cluster each stream and bucket is kept."""
 
     url: str = "nats://127.0.0.1:4222"
+    replicas: typing.Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
 
 
 class PostgresConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,11 +92,32 @@ class VenueConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fees: FeeSchedule
 
 
+class Source(str):
+    """The names of the merged files, joined; an error names the one that `of` finds."""
+
+    layers: Sequence[tuple[Path, Mapping[str, Any]]] = ()
+
+    @classmethod
+    def merged(cls, layers: Sequence[tuple[Path, Mapping[str, Any]]]) -> "Source":
+        """That of `layers`, later ones over earlier ones."""
+        made = cls(os.pathsep.join(str(file) for file, _ in layers))
+        made.layers = layers
+        return made
+
+    def of(self, path: str) -> str:
+        """The file whose word on `path` (`risk.order_notional_max`) holds; all where none has."""
+        for file, raw in reversed(self.layers):
+            if _found(raw, f".{path}") is not _MISSING:
+                return str(file)
+        return self
+
+
 @dataclass(frozen=True)
 class Settings:
     """The merged configuration, and what the environment says of this process.
 
     `run_id` differs between any two starts of a service, so that ids derived from it do too.
+    `folders` are those that the files lie in.
     """
 
     raw: Mapping[str, Any]
@@ -100,6 +125,7 @@ class Settings:
     run_id: str = "run"
     instance: str = "0"
     source: str = "configuration"
+    folders: tuple[Path, ...] = ()
 
     def section(self, name: str, kind: type[T]) -> T:
         """Section `name` as a struct of type `kind`. Raises ConfigError."""
@@ -167,6 +193,11 @@ class Settings:
         return self.section("bus", BusConfig).url
 
     @property
+    def bus_replicas(self) -> int:
+        """On how many servers of NATS each stream and bucket is kept. Raises ConfigError."""
+        return self.section("bus", BusConfig).replicas
+
+    @property
     def bus_login(self) -> Login | None:
         """As whom to connect to NATS; None for a server without users. Raises ConfigError."""
         user, password = self.secret("nats_user"), self.secret("nats_password")
@@ -218,7 +249,7 @@ def load(
 
     Without `paths`, TICKBUS_CONFIG (paths joined by the system's separator) or config/default.yaml
     is read. `${NAME}` and `${NAME:-default}` are replaced from the environment, then from a `.env`
-    file in the working directory.
+    file in the working directory; the default also takes the place of an empty value.
     """
     variables = dict(os.environ if environment is None else environment)
     files = [Path(path) for path in paths]
@@ -227,12 +258,14 @@ def load(
         files = [Path(p) for p in named.split(os.pathsep) if p] or [DEFAULT_FILE]
     dotenv = {k: v for k, v in dotenv_values(".env").items() if v is not None}
     variables = {**dotenv, **variables}
+    layers = [(file, _read(file, variables)) for file in files]
     merged: dict[str, Any] = {}
-    for file in files:
-        merged = _merge(merged, _read(file, variables))
-    source = os.pathsep.join(str(file) for file in files)
+    for _, raw in layers:
+        merged = _merge(merged, raw)
+    source = Source.merged(layers)
     _refuse_unknown(merged, SECTIONS, "", source)
-    return Settings(merged, variables, run_id, instance, source)
+    folders = tuple(dict.fromkeys(file.absolute().parent for file in files))
+    return Settings(merged, variables, run_id, instance, source, folders)
 
 
 def convert(value: Any, kind: type[T], where: str, source: str = "configuration") -> T:
@@ -246,21 +279,26 @@ def convert(value: Any, kind: type[T], where: str, source: str = "configuration"
         if " - at `$" in text:
             text, _, tail = text.partition(" - at `$")
             path = where + tail.rstrip("`")
-        given = _lookup(value, path[len(where) :])
-        shown = "" if given is _MISSING else f" = {given!r}"
-        raise ConfigError(f"{source}: {path}{shown}: {text}") from error
+        given = _found(value, path[len(where) :])
+        if given is _MISSING or isinstance(given, dict | list):  # what lacks something, say
+            raise ConfigError(f"{source}: {path}: {text}") from error
+        raise ConfigError(f"{_file(source, path)}: {path} = {given!r}: {text}") from error
 
 
 _MISSING = object()
 
 
-def _lookup(value: Any, path: str) -> Any:
+def _file(source: str, path: str) -> str:
+    return source.of(path) if isinstance(source, Source) else source
+
+
+def _found(value: Any, path: str) -> Any:
     for part in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
         try:
             value = value[part[0]] if part[0] else value[int(part[1])]
         except (KeyError, IndexError, TypeError):
             return _MISSING
-    return value if not isinstance(value, dict | list) else _MISSING
+    return value
 
 
 def _read(path: Path, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -271,16 +309,26 @@ def _read(path: Path, variables: Mapping[str, str]) -> dict[str, Any]:
             f"{path}: cannot be read ({error.strerror}); name a configuration file with --config or"
             " TICKBUS_CONFIG"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not text in UTF-8; save it as such") from error
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+        raise ConfigError(f"{path}{_not_yaml(error)}") from error
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the top level must be sections such as `risk:`, not {data!r}")
     substituted: dict[str, Any] = _substitute(data, variables, path)
     return substituted
+
+
+def _not_yaml(error: yaml.YAMLError) -> str:
+    """Which line is none, and why."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or problem is None:
+        return f": not YAML: {' '.join(str(error).split())}"
+    return f", line {mark.line + 1}: not YAML: {problem}"
 
 
 def _substitute(value: Any, variables: Mapping[str, str], path: Path) -> Any:
@@ -298,7 +346,7 @@ def _substitute(value: Any, variables: Mapping[str, str], path: Path) -> Any:
             raise ConfigError(
                 f"{path}: ${{{name}}} is not set in the environment and has no default"
             )
-        return default if found is None else found
+        return found or default or ""
 
     return _VARIABLE.sub(replace, value)
 
@@ -346,7 +394,8 @@ def _refuse_unknown(
         if key in names:
             continue
         place = f"{where}.{key}" if where else str(key)
-        raise ConfigError(f"{source}: {place}: unknown key; {nearest(str(key), names, 'keys')}")
+        hint = nearest(str(key), names, "keys")
+        raise ConfigError(f"{_file(source, place)}: {place}: unknown key; {hint}")
 
 
 def nearest(name: str, known: Sequence[str], what: str) -> str:

@@ -19,8 +19,14 @@ EXIT_EXPOSED = 4
 """No order works, but positions are left that were to be closed, or nobody could read them."""
 
 
-class KillRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Cancel every order of every account; with `flatten`, close the positions too."""
+class KillRequest(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """Cancel every order of every account; with `flatten`, close the positions too.
+
+    What is as by default is left out: else a kill switch of an older version would refuse every
+    request, for the mere name of a field that it does not know.
+    """
 
     reason: Annotated[str, msgspec.Meta(max_length=REASON_MAX)] = ""
     flatten: bool = False
@@ -82,7 +88,10 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KillReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it all; `exit_code` is EXIT_DONE only when everything asked is verified."""
+    """What became of it all; `exit_code` is EXIT_DONE only when everything asked is verified.
+
+    `not_told` are the buses at which trading could not be halted; `halt_detail` says why.
+    """
 
     exit_code: int
     summary: str
@@ -92,3 +101,4 @@ class KillReport(msgspec.Struct, frozen=True, kw_only=True):
     halt_detail: str
     accounts: tuple[AccountReport, ...]
     seconds: float
+    not_told: tuple[str, ...] = ()

@@ -27,6 +27,11 @@ PORTFOLIO = subjects.ledger_query("portfolio")
 EQUITY = subjects.ledger_query("equity")
 POSTINGS = subjects.ledger_query("postings")
 AUDIT = subjects.ledger_query("audit")
+DENIALS = subjects.ledger_query("denials")
+SERIES = subjects.ledger_query("series")
+SESSION = subjects.ledger_query("session")
+POINTS_MAX = 4_000
+"""Points in one answer, over all its curves: it has to fit into one message."""
 
 
 class OrdersQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +116,40 @@ class EquityQuery(msgspec.Struct, frozen=True, kw_only=True):
     strategy_id: str = ""
 
 
+class DenialsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What risk refused, orders and cancels, newest first; empty filters match everything.
+
+    The time of a denial is when the wish entered the platform.
+    """
+
+    reason: str = ""
+    strategy_id: str = ""
+    venue: str = ""
+    instrument_id: str = ""
+    limit: int = 100
+    cursor: str = ""
+    since_ns: int = 0
+    until_ns: int = 0
+
+
+class SeriesQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Curves of the account, or of every strategy, between two times, ns UTC; 0 is open.
+
+    With `in_session` from where the last session began. At most `points` in each curve, evenly
+    spread: of every step its last point.
+    """
+
+    since_ns: int = 0
+    until_ns: int = 0
+    points: int = 500
+    in_session: bool = False
+    by_strategy: bool = False
+
+
+class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The session that is on."""
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The base of every answer; its tag tells a refusal from what was asked for."""
 
@@ -129,13 +168,17 @@ class OrdersAnswer(Answer, frozen=True, kw_only=True, tag=True):
 
 
 class OrderStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of an order's life: its type, when, and what it said, as JSON text."""
+    """One event of an order's life: its type, when, and what it said, as JSON text.
+
+    `hops` is the way that led to it, JSON text: [service, received, sent] each, ns UTC.
+    """
 
     sequence: int
     kind: str
     ts_event: int
     ts_recv: int
     body: str
+    hops: str = "[]"
 
 
 class OrderAnswer(Answer, frozen=True, kw_only=True, tag=True):
@@ -252,3 +295,63 @@ class EquityAnswer(Answer, frozen=True, kw_only=True, tag=True):
 
     currency: str
     points: tuple[EquityPoint, ...]
+
+
+class DenialRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One refusal by risk, of an order or of a cancel; `wish` is what was refused, as JSON text."""
+
+    sequence: int
+    ts_recv: int
+    client_order_id: str
+    strategy_id: str
+    venue: str
+    instrument_id: str
+    reason: str
+    detail: str
+    is_cancel: bool
+    wish: str
+
+
+class DenialsAnswer(Answer, frozen=True, kw_only=True, tag=True):
+    """A page of refusals; an empty `next_cursor` says that it is the last."""
+
+    denials: tuple[DenialRecord, ...]
+    next_cursor: str = ""
+
+
+class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that somebody began; `sequence` is its place in the stream."""
+
+    sequence: int
+    ts_started: int
+    actor: str
+    reason: str
+
+
+class SessionAnswer(Answer, frozen=True, kw_only=True, tag=True):
+    """The session that is on; None where nobody ever began one: all is one session then."""
+
+    session: SessionRecord | None
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """Points, oldest first, of the account ("") or of one strategy.
+
+    `baseline` is the last point at or before the beginning: P&L of the span is measured from it.
+    None where there is none: then everything happened within the span.
+    """
+
+    strategy_id: str
+    baseline: EquityPoint | None
+    points: tuple[EquityPoint, ...]
+
+
+class SeriesAnswer(Answer, frozen=True, kw_only=True, tag=True):
+    """Curves in `currency` over a span, ns UTC, one point per `step_ns`."""
+
+    currency: str
+    since_ns: int
+    until_ns: int
+    step_ns: int
+    curves: tuple[Curve, ...]
+    session: SessionRecord | None = None

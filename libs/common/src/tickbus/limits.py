@@ -50,6 +50,7 @@ class VenueLimits(OrderLimits, frozen=True, kw_only=True, forbid_unknown_fields=
     gross_exposure_max: Decimal | None = None
     net_exposure_max: Decimal | None = None
     total_order_rate_per_s_max: int | None = None
+    orders_per_fill_max: int | None = None
 
 
 class StrategyLimits(OrderLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,10 +62,11 @@ class StrategyLimits(OrderLimits, frozen=True, kw_only=True, forbid_unknown_fiel
     drawdown_max: Decimal | None = None
     profit_target: Decimal | None = None
     heartbeat_timeout_s: Decimal | None = None
+    orders_per_fill_max: int | None = None
 
 
 class GlobalLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What holds for everything. None that guards money has a default; a target is no guard."""
+    """What holds for everything. None that guards money has a default; the last two guard none."""
 
     order_notional_max: Decimal
     position_notional_max: Decimal
@@ -79,6 +81,7 @@ class GlobalLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     drawdown_max: Decimal
     heartbeat_timeout_s: Decimal
     profit_target: Decimal | None = None
+    orders_per_fill_max: int | None = None
 
 
 KINDS: dict[str, type[msgspec.Struct]] = {
@@ -88,7 +91,9 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "instrument": InstrumentLimits,
 }
 _COUNTS = frozenset(name for name in GlobalLimits.__struct_fields__ if name.endswith(("_ms_max",)))
-_COUNTS |= {"open_orders_max", "order_rate_per_s_max", "total_order_rate_per_s_max"}
+_COUNTS |= {
+    "open_orders_max", "order_rate_per_s_max", "total_order_rate_per_s_max", "orders_per_fill_max",
+}  # fmt: skip
 _NUMBERS = frozenset({"price_deviation_bps_max", "heartbeat_timeout_s"})
 NAMES = GlobalLimits.__struct_fields__
 
@@ -126,6 +131,8 @@ def checked(name: str, value: object) -> Decimal:
     sane = number.is_finite() and number >= 0 and abs(number.adjusted()) < 18
     if name == "profit_target" and number == 0:
         raise LimitError(name, value, "would stop at once", "give an amount above 0, or none")
+    if name == "orders_per_fill_max" and number == 0:
+        raise LimitError(name, value, "would let no order pass", "give 1 or more, or none")
     if not sane or (name in _COUNTS and number != number.to_integral_value()):
         raise LimitError(name, value, "cannot be the limit", f"give {wanted}")
     return number

@@ -14,6 +14,7 @@ import msgspec
 from tickbus.events.base import Event, OrderType, Side, TimeInForce
 from tickbus.events.orders import (
     CancelApproved,
+    CancelDenied,
     CancelRejected,
     OrderAccepted,
     OrderApproved,
@@ -231,6 +232,26 @@ class Order(msgspec.Struct, kw_only=True):
             ts_updated=submit.ts_recv,
         )
 
+    @classmethod
+    def from_found(cls, event: OrderSubmitted) -> "Order | None":
+        """The order that `event` found at the account; None where we had asked for it."""
+        found = event.found
+        if found is None:
+            return None
+        return cls(
+            client_order_id=event.client_order_id,
+            strategy_id=event.strategy_id,
+            venue=event.venue,
+            instrument_id=event.instrument_id,
+            side=found.side,
+            order_type=found.order_type,
+            quantity=found.quantity,
+            price=found.price,
+            state=OrderState.PENDING_NEW,
+            ts_created=event.ts_event,
+            ts_updated=event.ts_event,
+        )
+
     @property
     def is_terminal(self) -> bool:
         """Whether it has ended (late fills may still be reported)."""
@@ -343,7 +364,7 @@ def client_order_id_of(event: Event) -> str:
     match event:
         case OrderApproved() | OrderDenied():
             return event.order.client_order_id
-        case CancelApproved():
+        case CancelApproved() | CancelDenied():
             return event.cancel.client_order_id
     return getattr(event, "client_order_id", "")
 

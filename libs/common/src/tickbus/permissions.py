@@ -21,13 +21,18 @@ ANY = "*"
 """As the id of a strategy: all of them, save the reserved ones."""
 SLOTS = 4
 """How many incarnations of a durable a strategy user may have at once."""
-BUCKETS = ("instruments", "control", "limits", "budget", "leases", "snapshots", "deadletters")
-OF_ALL = ("snapshots", "deadletters")
+BUCKETS = (
+    "instruments", "control", "limits", "strategies", "budget", "leases", "snapshots",
+    "deadletters", "access", "confirmations", "alerts",
+)  # fmt: skip
+OF_ALL = ("snapshots", "deadletters", "leases")
 """Buckets in which each service keeps its own keys."""
-STREAMS = (subjects.ORDERS_STREAM, "QUARANTINE", "DEADLETTERS")
+STREAMS = (subjects.ORDERS_STREAM, "QUARANTINE", "DEADLETTERS", subjects.DECISIONS_STREAM)
 RESERVED = (subjects.MANUAL, "risk", "external")
 """Ids that stand for no strategy: orders by hand, by risk itself, and by nobody here."""
-ASKERS = ("api", OPERATOR, "killswitch")
+ASKED = (subjects.STATUS, subjects.STRATEGIES)
+"""What the platform asks of all strategies, in their accounts."""
+ASKERS = ("api", OPERATOR, "killswitch", "alerts")
 """Who asks others something; only to their inboxes are answers sent."""
 
 
@@ -37,6 +42,7 @@ class Row:
 
     `says`: subjects it publishes or asks on. `hears`: subjects it subscribes to or answers on.
     `reads`: it reads the ORDERS stream; `durable`: as a consumer that the server remembers.
+    `looks_back`: it reads what strategies decided, in the stream DECISIONS.
     `watches`: buckets it reads; `keeps`: keys it writes, as `<bucket>.<key>`.
     """
 
@@ -44,6 +50,7 @@ class Row:
     hears: tuple[str, ...] = ()
     reads: bool = False
     durable: bool = False
+    looks_back: bool = False
     watches: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
 
@@ -64,7 +71,8 @@ TABLE = {
               subjects.RISK_STATE, subjects.heartbeat("risk"), "rehearsal.risk.>", "_R_.>"),
         hears=("book.>", "md.>", "control.risk.>", "control.heartbeat.>", READERS_ALL,
                "rehearsal.risk.>"),
-        reads=True, durable=True, watches=("instruments", "control", "limits"),
+        # Strategies watch the bucket `strategies` through the door that risk keeps.
+        reads=True, durable=True, watches=("instruments", "control", "limits", "strategies"),
         keeps=("control.>", "limits.>"),
     ),
     "execution": Row(
@@ -85,14 +93,23 @@ TABLE = {
     ),
     "history": Row(hears=("md.>", "book.>", "control.history.>")),
     "api": Row(
-        says=(f"orders.intent.{subjects.MANUAL}", "control.>"),
-        hears=("md.>", "book.>", "risk.>", "ledger.>", "control.api.>"),
-        reads=True, watches=("instruments", "control", "limits"), keeps=("control.>", "limits.>"),
+        says=(f"orders.intent.{subjects.MANUAL}", subjects.ACTS, subjects.SESSIONS, "control.>"),
+        hears=("md.>", "book.>", "risk.>", "ledger.>", "strategy.>", "control.api.>", "logs.*"),
+        # In `access` are users, API keys and logins: nobody else reads or writes it.
+        # In `confirmations` is what somebody is still to confirm.
+        reads=True, looks_back=True,
+        watches=("instruments", "control", "limits", "strategies", "access", "confirmations"),
+        keeps=("control.>", "limits.>", "strategies.>", "access.>", "confirmations.>"),
     ),
     "killswitch": Row(
         says=(f"orders.intent.{subjects.MANUAL}", "control.>"),
         hears=("risk.>", "ledger.>", "control.kill", "control.killswitch.>"),
         reads=True, watches=("instruments", "control", "limits"), keeps=("control.>",),
+    ),
+    "alerts": Row(
+        says=(subjects.STATUS,),
+        hears=("md.status.>", subjects.RISK_STATE, subjects.LEDGER_PORTFOLIO, "control.alerts.>"),
+        reads=True, durable=True, watches=("alerts",), keeps=("alerts.>",),
     ),
 }  # fmt: skip
 """What each service of the platform may do; that of the strategies is `StrategyUser`."""
@@ -136,6 +153,9 @@ class StrategyUser:
         return [
             *(f"orders.intent.{strategy_id}" for strategy_id in self.ids),
             *(f"control.heartbeat.{strategy_id}" for strategy_id in self.ids),
+            *(f"strategy.decision.{strategy_id}" for strategy_id in self.ids),
+            *(subjects.strategy_audit(strategy_id) for strategy_id in self.ids),
+            *(f"strategy.state.{strategy_id}" for strategy_id in self.ids),
             *said_by_all(STRATEGY, self.durables),
             *(
                 f"$JS.ACK.{subjects.ORDERS_STREAM}.{name}-{slot}.>"
@@ -152,6 +172,11 @@ class StrategyUser:
         """
         rights = "all" if ANY in self.ids else ".".join(("only", *self.ids))
         return f"control.reader.{self.name}.{rights}"
+
+    @property
+    def asked(self) -> list[str]:
+        """The subjects on which the platform asks it: of all, and of its own ids."""
+        return [*ASKED, *map(subjects.strategy_questions, self.ids)]
 
     @property
     def heard(self) -> list[str]:
@@ -173,6 +198,7 @@ def said_by_all(service: str, durables: Sequence[str]) -> tuple[str, ...]:
     """What every service may store about itself, in buckets under the names of its durables."""
     return (
         f"quarantine.{service}",
+        f"logs.{service}",
         f"deadletter.{service}",
         f"deadletter.{service}.>",
         *(
@@ -186,11 +212,20 @@ def said_by_all(service: str, durables: Sequence[str]) -> tuple[str, ...]:
 
 def readable(ids: Sequence[str]) -> tuple[str, ...]:
     """The subjects of ORDERS that concern the strategies `ids`."""
+    records = (subjects.RISK_AUDIT_ALL,) if ANY in ids else map(subjects.risk_records, ("", *ids))
+    return (
+        *records,
+        *_of_their_orders(ids),
+    )
+
+
+def _of_their_orders(ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         subject
         for strategy_id in ids
         for subject in (
             f"orders.intent.{strategy_id}",
+            subjects.strategy_audit(strategy_id),
             subjects.denied(strategy_id),
             subjects.order_events("*", strategy_id),
         )
@@ -236,6 +271,8 @@ def _stream_api(row: Row) -> Iterable[str]:
         yield f"$JS.API.DIRECT.GET.{stream}"
         yield f"$JS.API.DIRECT.GET.{stream}.>"
         yield f"$JS.API.CONSUMER.CREATE.{stream}"
+    if row.looks_back:
+        yield f"$JS.API.DIRECT.GET.{subjects.DECISIONS_STREAM}"
     if row.reads:
         yield f"$JS.API.CONSUMER.LIST.{subjects.ORDERS_STREAM}"
         yield f"$JS.ACK.{subjects.ORDERS_STREAM}.>"  # of a durable, or of a read through a window
@@ -254,11 +291,13 @@ def _operator() -> dict[str, Any]:
         "publish": {"allow": [
             "control.>", "orders.intent.*", "orders.event.>", "orders.account.>",
             "orders.denied.>", "orders.risk.>", "$JS.API.>", "$JS.ACK.>",
+            subjects.ACTS,  # that a lost password was replaced
+            "$JS.SNAPSHOT.>",  # what a backup of a stream acknowledges, and its restoring sends
             *(f"$KV.{bucket}.>" for bucket in BUCKETS), "deadletter.>",
         ]},
         "subscribe": {"allow": [
-            "md.>", "book.>", "risk.>", "ledger.>", "orders.>", "quarantine.>", "deadletter.>",
-            "control.>", f"{inbox(OPERATOR)}.>",
+            "md.>", "book.>", "risk.>", "ledger.>", "strategy.>", "orders.>", "quarantine.>",
+            "deadletter.>", "control.>", f"{inbox(OPERATOR)}.>",
         ]},
     }  # fmt: skip
 
@@ -285,7 +324,9 @@ def accounts(
         ],
         "exports": _exports(strategies),
         "imports": [
-            {"service": {"account": user.name, "subject": subjects.STATUS}} for user in strategies
+            {"service": {"account": user.name, "subject": subject}}
+            for user in strategies
+            for subject in user.asked
         ],
     }
     return {PLATFORM: platform} | {user.name: _strategy_account(user, login) for user in strategies}
@@ -313,13 +354,14 @@ def _strategy_account(user: StrategyUser, login: Any) -> dict[str, Any]:
             "allow": [*user.sent, subjects.READER, local, "_R_.>"],
             "deny": [f"orders.intent.{reserved}" for reserved in RESERVED],
         },
-        "subscribe": {"allow": [*user.heard, subjects.STATUS, local, f"{inbox(user.name)}.>"]},
+        "subscribe": {"allow": [*user.heard, *user.asked, local, f"{inbox(user.name)}.>"]},
     }
     platform = {"account": PLATFORM}
     return {
         "users": [login(user.name, permissions)],
         "exports": [
-            {"service": subjects.STATUS, "response_type": "stream", "accounts": [PLATFORM]}
+            {"service": subject, "response_type": "stream", "accounts": [PLATFORM]}
+            for subject in user.asked
         ],
         "imports": [
             *({"service": {**platform, "subject": subject}} for subject in user.sent),

@@ -2,8 +2,8 @@
 
 All arithmetic is exact: sums and products carry up to 60 digits, and the only divisions (which part
 of a cost leaves with a part of a position, who bears which part of a funding payment) are rounded
-to 1e-18 once and the remainder goes to one of the parts. So net P&L is what came in and went out
-plus the value of what is held, to the last digit.
+to 1e-18 once, or as the venue says it did, and the remainder goes to one of the parts. So net P&L
+is what came in and went out plus the value of what is held, to the last digit.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -89,11 +89,15 @@ class Position(msgspec.Struct, kw_only=True):
         with localcontext(_EXACT):
             return self.realized_pnl + self.unrealized_pnl(mark) - self.fees + self.funding
 
-    def apply(self, fill: Fill, fee_value: Decimal | None = None) -> Decimal:
+    def apply(
+        self, fill: Fill, fee_value: Decimal | None = None, *, settled: Decimal | None = None
+    ) -> Decimal:
         """Take in one fill of this instrument; returns what it realised, fees excluded.
 
         `fee_value` is what a fee in a third asset is worth in quote currency, None when nobody
-        knows. The caller sees to it that each fill comes once.
+        knows. `settled` is what the venue paid out for it, where this is the position that the
+        venue keeps: it rounds which part of the cost leaves with a part of a position, and its word
+        counts. The caller sees to it that each fill comes once.
         """
         base, _ = assets(self.instrument_id)
         realized_before = self.realized_pnl
@@ -107,6 +111,11 @@ class Position(msgspec.Struct, kw_only=True):
             else:
                 self.pay_fee(fill.fee_asset, fill.fee, fee_value)
             self._trade(change, fill.price * self.contract_size)
+            if settled is not None and self.realized_pnl - realized_before != settled:
+                # So much more of the cost stayed, or left: the sum of both remains what it was.
+                rounded = settled - (self.realized_pnl - realized_before)
+                self.realized_pnl += rounded
+                self.cost += rounded
             self.fills += 1
             self.ts_updated = max(self.ts_updated, fill.ts_event)
             return self.realized_pnl - realized_before

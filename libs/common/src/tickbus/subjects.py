@@ -2,10 +2,13 @@
 
 from functools import lru_cache
 
+from tickbus.events.access import UserActed
 from tickbus.events.base import Event
 from tickbus.events.book import BookDepth, BookTop, ConsolidatedTop
 from tickbus.events.control import RiskState
-from tickbus.events.ledger import BalanceAdjusted, PortfolioUpdated
+from tickbus.events.ledger import BalanceAdjusted, PortfolioUpdated, SessionStarted
+from tickbus.events.lifecycle import StrategyChanged, StrategyState
+from tickbus.events.logs import LogRecorded
 from tickbus.events.market import (
     BookDelta,
     BookSnapshot,
@@ -23,6 +26,7 @@ from tickbus.events.orders import (
     BestExecution,
     CancelAllOrders,
     CancelApproved,
+    CancelDenied,
     CancelOrder,
     CancelRejected,
     DifferenceFound,
@@ -39,6 +43,7 @@ from tickbus.events.orders import (
     SubmitOrder,
 )
 from tickbus.events.risk import Heartbeat, RiskAudit, RiskReport
+from tickbus.events.strategy import StrategyDecision
 
 ORDERS_STREAM = "ORDERS"
 ORDERS_ALL = "orders.>"
@@ -51,10 +56,22 @@ BOOK_TOP_ALL = "book.top.>"
 BOOK_DEPTH_ALL = "book.depth.>"
 CONSOLIDATED_ALL = "book.consolidated.*"
 RISK_AUDIT_ALL = "orders.risk.*"
+STRATEGY_AUDIT_ALL = "orders.strategy.*"
+ACTS = "orders.audit.user"
+"""What people and their programs did through the gateway."""
+SESSIONS = "orders.session"
+"""Where it is put on record that somebody began a new session."""
 RISK_STATE = "risk.state"
 HEARTBEATS_ALL = "control.heartbeat.*"
 LEDGER_PORTFOLIO = "ledger.portfolio"
 STATUS = "control.status"
+STRATEGIES = "control.strategies"
+"""Where processes of strategies say what they run, and what could be run."""
+STRATEGY_STATES_ALL = "strategy.state.*"
+LOGS_ALL = "logs.*"
+DECISIONS_ALL = "strategy.decision.*"
+DECISIONS_STREAM = "DECISIONS"
+"""Keeps what strategies decided, for a while; see `tickbus.bus.streams`."""
 READER = "control.reader"
 """Where a strategy asks the doorkeeper, in its own account."""
 MANUAL = "manual"
@@ -78,8 +95,11 @@ _MARKET = {
     BookDepth: "book.depth",
 }
 _FLEETING = frozenset(
-    (*_MARKET, ConsolidatedTop, RiskState, RiskReport, Heartbeat, PortfolioUpdated)
-)
+    (
+        *_MARKET, ConsolidatedTop, RiskState, RiskReport, Heartbeat, PortfolioUpdated,
+        StrategyDecision, StrategyState, LogRecorded,
+    )
+)  # fmt: skip
 _AT_VENUE = (
     OrderSubmitted,
     OrderReplaced,
@@ -153,9 +173,39 @@ def denied(strategy_id: str) -> str:
     return f"orders.denied.{strategy_id}"
 
 
+def risk_records(strategy_id: str = "") -> str:
+    """What risk puts on record of a strategy, or of everything: stops and resumes among it."""
+    return f"orders.risk.strategy:{token(strategy_id)}" if strategy_id else "orders.risk.global"
+
+
+def strategy_questions(strategy_id: str = "*") -> str:
+    """Where questions about one strategy are asked, and only who may speak for it answers."""
+    return f"control.strategy.{strategy_id}"
+
+
+def strategy_audit(strategy_id: str) -> str:
+    """Where it is put on record what a strategy was changed to."""
+    return f"orders.strategy.{strategy_id}"
+
+
+def strategy_state(strategy_id: str) -> str:
+    """Where a strategy's process says where the strategy is."""
+    return f"strategy.state.{token(strategy_id)}"
+
+
 def heartbeat(strategy_id: str) -> str:
     """Where a strategy says that it is alive."""
     return f"control.heartbeat.{token(strategy_id)}"
+
+
+def decision(strategy_id: str) -> str:
+    """Where a strategy says what it decided on."""
+    return f"strategy.decision.{token(strategy_id)}"
+
+
+def logs(service: str) -> str:
+    """Where a service tells what it logs."""
+    return f"logs.{token(service)}"
 
 
 def rehearsal(service: str, instance: str) -> str:
@@ -184,16 +234,30 @@ def of(event: Event) -> str:
             return approved(event.cancel.venue)
         case OrderDenied():
             return denied(token(event.order.strategy_id))
+        case CancelDenied():
+            return denied(token(event.cancel.strategy_id))
         case AccountUpdated() | AccountReconciled() | BalanceAdjusted():
             return f"orders.account.{token(event.venue)}"
+        case SessionStarted():
+            return SESSIONS
         case ConsolidatedTop():
             return f"book.consolidated.{token(event.instrument_id)}"
         case RiskState() | RiskReport():
             return RISK_STATE
         case RiskAudit():
             return f"orders.risk.{token(event.scope)}"
+        case StrategyChanged():
+            return strategy_audit(token(event.strategy_id))
+        case StrategyState():
+            return strategy_state(event.strategy_id)
         case Heartbeat():
             return heartbeat(event.strategy_id)
+        case StrategyDecision():
+            return decision(event.strategy_id)
+        case LogRecorded():
+            return logs(event.service)
+        case UserActed():
+            return ACTS
         case PortfolioUpdated():
             return LEDGER_PORTFOLIO
     if isinstance(event, _AT_VENUE):

@@ -9,7 +9,7 @@ import contextlib
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import WebSocketException
@@ -40,7 +40,7 @@ class FrameStream(asyncio.Protocol):
     @classmethod
     async def connect(
         cls, url: str, on_messages: Callable[[list[bytes]], None], *, timeout_s: float
-    ) -> "FrameStream":
+    ) -> Self:
         """Connect and shake hands. Raises OSError, TimeoutError or WebSocketException."""
         uri = parse_uri(url)
         context = ssl.create_default_context() if uri.secure else None

@@ -8,6 +8,9 @@ from pathlib import Path
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
 from tickbus_testkit.users import Users
 
+PATIENCE_S = 90.0
+"""For a start on a machine that tests share."""
+
 
 @asynccontextmanager
 async def nats_server(users: Users | None = None) -> AsyncIterator[EmbeddedNats]:
@@ -17,7 +20,9 @@ async def nats_server(users: Users | None = None) -> AsyncIterator[EmbeddedNats]
     """
     accounts = users.accounts if users is not None else None
     with tempfile.TemporaryDirectory(prefix="tickbus-nats-") as directory:
-        async with EmbeddedNats(Path(directory), accounts=accounts) as server:
+        async with EmbeddedNats(
+            Path(directory), accounts=accounts, start_timeout_s=PATIENCE_S, stop_timeout_s=30
+        ) as server:
             yield server
 
 
@@ -25,5 +30,5 @@ async def nats_server(users: Users | None = None) -> AsyncIterator[EmbeddedNats]
 async def postgres_server() -> AsyncIterator[EmbeddedPostgres]:
     """A Postgres server, for a test that needs one to itself or wants to kill it."""
     with tempfile.TemporaryDirectory(prefix="tickbus-postgres-") as directory:
-        async with EmbeddedPostgres(Path(directory)) as server:
+        async with EmbeddedPostgres(Path(directory), start_timeout_s=PATIENCE_S) as server:
             yield server

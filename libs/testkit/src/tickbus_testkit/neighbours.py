@@ -17,9 +17,12 @@ from tickbus.events.orders import message_id
 from tickbus.login import Login
 
 T = TypeVar("T")
-WAIT_S = 15.0
+WAIT_S = 30.0
 QUIET_S = 0.4
-HEARD = ("md.>", "book.>", "risk.>", "ledger.>", "orders.>", "quarantine.>")
+HEARD = (
+    "md.>", "book.>", "risk.>", "ledger.>", "orders.>", "quarantine.>", "control.heartbeat.*",
+)  # fmt: skip
+NONSENSE = b"\xc1 no envelope"
 
 
 class Heard(NamedTuple):
@@ -71,7 +74,7 @@ class Neighbours:
 
     async def say_nonsense(self, subject: str) -> None:
         """Bytes that are no envelope."""
-        await self.bus.publish(subject, b"\xc1 no envelope")
+        await self.bus.publish(subject, NONSENSE)
 
     async def describe(self, instrument: Instrument) -> None:
         """As the feed does."""

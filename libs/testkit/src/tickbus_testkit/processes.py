@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,46 +11,41 @@ from pathlib import Path
 
 import httpx
 
+from tickbus_embedded import free_port
 from tickbus_testkit.users import Users
 
-READY_S = 40.0
-STOP_S = 15.0
+READY_S = 90.0
+STOP_S = 30.0
 LOG_TAIL = 3_000
 
 
-def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class ServiceProcess:
-    """`python -m tickbus_<name>` with a log file; `health_port` answers /readyz.
+    """`python -m tickbus_<name>`, or `command`, with a log file; `health_port` answers /readyz.
 
-    A name with a dash, such as `feed-sim2`, is another process of the service before the dash.
+    A name with a dash, such as `feed-sim2`, is another process of the service before the dash. It
+    knows no channel of whoever runs the tests: nobody is to be told what goes wrong in one.
     """
 
     def __init__(
         self, name: str, logs: Path, environment: Mapping[str, str], health_port: int,
-        arguments: tuple[str, ...] = (),
+        arguments: tuple[str, ...] = (), command: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.name = name
         self.service = name.partition("-")[0]
         self.health_url = f"http://127.0.0.1:{health_port}"
         self._log = logs / f"{name}.log"
-        self._environment = {**os.environ, **environment}
-        self._arguments = arguments
+        around = {k: v for k, v in os.environ.items() if not k.startswith("TICKBUS_ALERTS_")}
+        self.environment = {**around, **environment}
+        own = (sys.executable, "-m", f"tickbus_{self.service}")
+        self._command = [*(command or own), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "ServiceProcess":
         """Start it; returns at once."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"tickbus_{self.service}", *self._arguments],
-                env=self._environment, stdout=log, stderr=log,
-            )  # fmt: skip
+                self._command, env=self.environment, stdout=log, stderr=log
+            )
         return self
 
     def until_ready(self, timeout_s: float = READY_S) -> "ServiceProcess":
@@ -60,12 +54,25 @@ class ServiceProcess:
         while time.monotonic() < deadline:
             assert self.lives(), f"{self.name} ended: {self.tail()}"
             try:
-                if httpx.get(f"{self.health_url}/readyz", timeout=2).status_code == 200:
+                if httpx.get(f"{self.health_url}/readyz", timeout=10).status_code == 200:
                     return self
             except httpx.HTTPError:
                 pass
             time.sleep(0.1)
         raise AssertionError(f"{self.name} is not ready after {timeout_s:g} s: {self.tail()}")
+
+    def until_alive(self, timeout_s: float = READY_S) -> int:
+        """Wait for /healthz; what /readyz says then. Raises AssertionError with its log's end."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            assert self.lives(), f"{self.name} ended: {self.tail()}"
+            try:
+                if httpx.get(f"{self.health_url}/healthz", timeout=2).status_code == 200:
+                    return httpx.get(f"{self.health_url}/readyz", timeout=2).status_code
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"{self.name} is not alive after {timeout_s:g} s: {self.tail()}")
 
     def lives(self) -> bool:
         """Whether the process runs."""
@@ -73,7 +80,7 @@ class ServiceProcess:
 
     def metrics(self) -> str:
         """What /metrics says now."""
-        return httpx.get(f"{self.health_url}/metrics", timeout=5).raise_for_status().text
+        return httpx.get(f"{self.health_url}/metrics", timeout=30).raise_for_status().text
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -90,7 +97,7 @@ class ServiceProcess:
         self._signal(signal.SIGKILL)
 
     def stop(self) -> int:
-        """SIGTERM, and SIGKILL after 15 s; the exit code."""
+        """SIGTERM, and SIGKILL after 30 s; the exit code."""
         return self._signal(signal.SIGTERM)
 
     def tail(self) -> str:
@@ -111,6 +118,7 @@ class ServiceProcess:
 
 
 STOP_ORDER = (
+    "alerts",
     "strategy",
     "api",
     "router",
@@ -122,7 +130,7 @@ STOP_ORDER = (
     "feed",
     "exchange",
 )
-SERVICES = ("feed", "book", "risk", "execution", "ledger", "history", "strategy", "api")
+SERVICES = ("feed", "book", "risk", "execution", "ledger", "history", "strategy", "api", "alerts")
 
 
 class PlatformProcesses:
@@ -151,6 +159,7 @@ class PlatformProcesses:
             "TICKBUS_VENUE_API_KEY": "sim-key",
             "TICKBUS_VENUE_API_SECRET": "sim-secret",
             "TICKBUS_API_PORT": str(api_port),
+            "TICKBUS_API_ACCESS": "local",  # the tests are at this machine
             "TICKBUS_LOG_FORMAT": "json",
         }
         self.processes: dict[str, ServiceProcess] = {}
@@ -179,7 +188,7 @@ class PlatformProcesses:
 
     @property
     def stop_order(self) -> list[str]:
-        """Every process, strategies first and the exchanges last."""
+        """Every process, alerts and strategies first and the exchanges last."""
         places = {name: place for place, name in enumerate(STOP_ORDER)}
         return sorted(self.processes, key=lambda name: places[name.partition("-")[0]])
 
@@ -188,7 +197,7 @@ class PlatformProcesses:
 
     @contextmanager
     def running(self) -> Iterator["PlatformProcesses"]:
-        """All of it ready; stopped afterwards, strategies first, each with an exit code of 0."""
+        """All of it ready; stopped afterwards in `stop_order`, each with an exit code of 0."""
         try:
             for process in self.processes.values():
                 process.start()

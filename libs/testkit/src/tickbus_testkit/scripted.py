@@ -74,6 +74,6 @@ async def passed_on(upstream: str, asked: Asked) -> Told:
     """What the server at `upstream` answers to the same request."""
     url = f"{upstream}{asked.path}?{asked.query}"
     key = asked.headers.get("x-mbx-apikey", "")
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         answer = await client.request(asked.method, url, headers={"X-MBX-APIKEY": key})
     return Told(answer.status_code, answer.content)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,8 +13,10 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 Script = Any
-"""An answer; {"status", "error"} for a refusal; a function of the parameters; None for silence."""
-API_PATH = "/ws-api"
+"""An answer; {"status", "error"} for a refusal; a function of the parameters, which may be a
+coroutine; None for silence."""
+API_PATH = "/ws-"
+"""How the path of a WebSocket API begins; any other is a user stream."""
 
 
 class ScriptedVenue:
@@ -74,10 +77,13 @@ class ScriptedVenue:
 
     # -- answering ---------------------------------------------------------------------------------
 
-    def _answer(self, name: str, params: dict[str, Any], scripts: dict[str, Script]) -> Script:
+    async def _answer(
+        self, name: str, params: dict[str, Any], scripts: dict[str, Script]
+    ) -> Script:  # fmt: skip
         self.asked.append((name, params))
         script = scripts.get(name)
-        return script(params) if callable(script) else script
+        answer = script(params) if callable(script) else script
+        return await answer if inspect.isawaitable(answer) else answer
 
     async def _serve(self, connection: ServerConnection) -> None:
         path = connection.request.path if connection.request is not None else ""
@@ -90,7 +96,7 @@ class ScriptedVenue:
         with contextlib.suppress(ConnectionClosed):
             async for text in connection:
                 request = json.loads(text)
-                answer = self._answer(request["method"], request.get("params", {}), self.api)
+                answer = await self._answer(request["method"], request.get("params", {}), self.api)
                 if answer is None:
                     continue
                 refused = isinstance(answer, dict) and "error" in answer
@@ -107,7 +113,9 @@ class ScriptedVenue:
                     {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
                 )
                 url = urlsplit(target)
-                answer = self._answer(f"{verb} {url.path}", dict(parse_qsl(url.query)), self.rest)
+                answer = await self._answer(
+                    f"{verb} {url.path}", dict(parse_qsl(url.query)), self.rest
+                )
                 if answer is None:
                     continue  # the client gives up in the end
                 refused = isinstance(answer, dict) and "error" in answer

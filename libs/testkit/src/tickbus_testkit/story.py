@@ -4,14 +4,20 @@ Works on any running platform: it needs the address of the gateway and of the si
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import httpx
 
+from tickbus.events import AdjustmentCause
+from tickbus_testkit import books
+
 T = TypeVar("T")
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
+PAGE = 1_000
+STEPS = ("SubmitOrder", "OrderApproved", "OrderSubmitted", "OrderAccepted", "OrderFilled")
+"""What is on record of an order that was filled."""
 
 
 def wait_for(what: str, look: Callable[[], T], timeout_s: float = TIMEOUT_S) -> T:
@@ -36,13 +42,23 @@ class Desk:
     """
 
     def __init__(self, api_url: str, exchange_url: str, venue: str = "") -> None:
-        self._venue = venue
-        self._api = httpx.Client(base_url=api_url, timeout=10)
-        self._exchange = httpx.Client(base_url=exchange_url, timeout=10)
+        self.venue = venue
+        self._api = httpx.Client(base_url=api_url, timeout=90)
+        self._exchange = httpx.Client(base_url=exchange_url, timeout=60)
+
+    def log_in(self, user: str, password: str) -> None:
+        """Be `user` from now on, where the gateway wants to know."""
+        body = {"user": user, "password": password}
+        answer = self._api.post("/api/v1/auth/login", json=body).raise_for_status().json()
+        self._api.headers["Authorization"] = f"Bearer {answer['access_token']}"
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON at `path` of the gateway."""
         return self._api.get(path, params=params).raise_for_status().json()
+
+    def put(self, path: str, **body: Any) -> httpx.Response:
+        """PUT `body` at `path` of the gateway."""
+        return self._api.put(path, json=body)
 
     def order(self, **body: Any) -> httpx.Response:
         """POST an order."""
@@ -52,12 +68,13 @@ class Desk:
         """DELETE an order."""
         return self._api.delete(f"/api/v1/orders/{order_id}")
 
-    def all(self, what: str) -> list[dict[str, Any]]:
-        """Every page of `orders` or `fills`."""
+    def all(self, what: str, **params: Any) -> list[dict[str, Any]]:
+        """Every page of `orders`, `fills` or `postings`."""
         found: list[dict[str, Any]] = []
-        cursor = None
+        cursor: str | None = None
         while True:
-            page = self.get(f"/api/v1/{what}", limit=100, **({"cursor": cursor} if cursor else {}))
+            further = {} if cursor is None else {"cursor": cursor}
+            page = self.get(f"/api/v1/{what}", limit=PAGE, **params, **further)
             found += page[what]
             cursor = page.get("next_cursor")
             if not cursor or not page[what]:
@@ -68,6 +85,19 @@ class Desk:
         found = self._exchange.get("/admin/ledger").raise_for_status().json()
         del found["last_prices"]
         return found
+
+    def see_a_strategy_trade(self) -> None:
+        """A tick has become an order and a fill, and each step is on record."""
+        wait_for("the gateway to be ready", lambda: self.get("/health")["status"] == "ready", 60)
+        fills = wait_for(
+            "a fill of a strategy",
+            lambda: [fill for fill in self.all("fills") if fill["strategy"] != "manual"],
+            60,
+        )
+        order = self.get(f"/api/v1/orders/{fills[0]['order_id']}")
+        told = {event["event"] for event in order["events"]}
+        missing = {*STEPS} - told
+        assert not missing, f"{order['id']}: no {sorted(missing)} in {sorted(told)}"
 
     def trade_by_hand(self) -> None:
         """Market order, limit order, cancel, and each refusal with its reason."""
@@ -111,81 +141,26 @@ class Desk:
         torn = self._api.post("/api/v1/orders", content=b'{"symbol": "BTC')
         assert torn.status_code in (400, 422), torn.text
 
+    def books(self) -> books.Ours:
+        """All that the gateway tells of our books."""
+        payments = [p for cause in AdjustmentCause for p in self.all("postings", cause=cause)]
+        portfolio = self.get("/api/v1/portfolio")
+        return books.Ours(self.all("orders"), self.all("fills"), portfolio, payments)
+
     def differences(self) -> list[str]:
         """Where our books and the exchange's disagree, to the last digit; empty when nowhere."""
-        theirs = self.ledger_of_the_exchange()
-        fills, portfolio = self._here(self.all("fills")), self.get("/api/v1/portfolio")
-        # What was not sent must not be at the exchange: there it would be one too many.
-        sent = {o["id"]: o for o in self._here(self.all("orders")) if not _was_never_sent(o)}
-        if self.ledger_of_the_exchange() != theirs:
-            return ["not comparable: the exchange traded while we read both"]
-        found = _compare(
-            "fill",
-            {(f["symbol"], int(f["id"])): _fill(f) for f in fills},
-            {(f["symbol"], f["id"]): _their_fill(f) for f in theirs["fills"]},
-        )
-        found += _compare(
-            "order",
-            {o["id"]: _order(o) for o in sent.values()},
-            {o["clientOrderId"]: _their_order(o) for o in theirs["orders"]},
-        )
-        found += _compare(
-            "balance",
-            {b["asset"]: Decimal(b["total"]) for b in self._here(portfolio["balances"])},
-            {asset: Decimal(b["total"]) for asset, b in theirs["balances"].items()},
-        )
-        opening = {a: Decimal(v) for a, v in theirs["initial_balances"].items()}
-        for position in self._here(portfolio["positions"]):
-            base = position["instrument_id"].partition("-")[0]
-            change = Decimal(theirs["balances"][base]["total"]) - opening.get(base, Decimal(0))
-            if Decimal(position["quantity"]) != change:
-                found.append(f"position {base}: ours {position['quantity']}, theirs {change}")
-        return [*found, *map(str, portfolio["differences"])]
-
-    def _here(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Those at this exchange."""
-        return [r for r in records if self._venue in ("", r["venue"])]
+        return differences([self])
 
 
-def _was_never_sent(o: dict[str, Any]) -> bool:
-    return o["state"] in ("DENIED", "REJECTED") or o["reason"] == "NEVER_SENT"
-
-
-_ENDED = {"FILLED", "CANCELED", "EXPIRED"}
-
-
-def _compare(what: str, ours: dict[Any, Any], theirs: dict[Any, Any]) -> list[str]:
-    return [
-        f"{what} {key}: ours {ours.get(key)}, theirs {theirs.get(key)}"
-        for key in [*ours, *(key for key in theirs if key not in ours)]
-        if ours.get(key) != theirs.get(key)
+def differences(desks: Sequence[Desk], compare: books.Compare = books.spot) -> list[str]:
+    """The same at all exchanges of one platform, and of orders split over them."""
+    theirs = [desk.ledger_of_the_exchange() for desk in desks]
+    ours = desks[0].books()
+    if [desk.ledger_of_the_exchange() for desk in desks] != theirs:
+        return ["not comparable: an exchange traded while we read"]
+    found = [
+        f"{desk.venue}: {difference}".removeprefix(": ")
+        for desk, ledger in zip(desks, theirs, strict=True)
+        for difference in compare(ours.at(desk.venue), ledger)
     ]
-
-
-def _fill(f: dict[str, Any]) -> tuple[Any, ...]:
-    numbers = (Decimal(f[key]) for key in ("price", "quantity", "fee"))
-    return (*numbers, f["fee_asset"], f["side"], f["liquidity"])
-
-
-def _their_fill(f: dict[str, Any]) -> tuple[Any, ...]:
-    numbers = (Decimal(f[key]) for key in ("price", "qty", "commission"))
-    side, liquidity = "BUY" if f["isBuyer"] else "SELL", "MAKER" if f["isMaker"] else "TAKER"
-    return (*numbers, f["commissionAsset"], side, liquidity)
-
-
-def _order(o: dict[str, Any]) -> tuple[Any, ...]:
-    state = o["state"] if o["state"] in _ENDED else "WORKING"
-    limit = o["type"] == "LIMIT"
-    terms = ("LIMIT_MAKER" if o["post_only"] else o["type"], Decimal(o["price"] or 0))
-    # Binance shows GTC for what has no time in force.
-    lasts = o["time_in_force"] if limit and not o["post_only"] else "GTC"
-    amounts = (Decimal(o["quantity"]), Decimal(o["filled_quantity"]))
-    return (o["symbol"], o["side"], *terms, lasts, *amounts, o["venue_order_id"], state)
-
-
-def _their_order(o: dict[str, Any]) -> tuple[Any, ...]:
-    status = "EXPIRED" if o["status"] == "EXPIRED_IN_MATCH" else o["status"]
-    state = status if status in _ENDED else "WORKING"
-    terms = (o["type"], Decimal(o["price"]), o["timeInForce"])
-    amounts = (Decimal(o["origQty"]), Decimal(o["executedQty"]))
-    return (o["symbol"], o["side"], *terms, *amounts, str(o["orderId"]), state)
+    return [*found, *(books.parts(ours.orders, ours.fills) if len(desks) > 1 else ())]

@@ -10,6 +10,7 @@ from pydantic import Field
 from tickbus.events.ledger import PositionRecord, StrategyRecord
 from tickbus.ledger_api import FillRecord, OrderStep, PortfolioAnswer
 from tickbus.order import Order
+from tickbus.tracing import trace_id_of
 from tickbus_api.views import Exact, View, iso
 
 
@@ -26,14 +27,23 @@ def json_or_text(text: str) -> Any:
         return text
 
 
+class HopView(View):
+    """One service on the way to an event: when it received what led to it, and sent it on."""
+
+    service: str
+    received_at: str | None
+    sent_at: str | None
+
+
 class StepView(View):
-    """One event of an order's life."""
+    """One event of an order's life, and the way that led to it, oldest hop first."""
 
     sequence: int
     event: str
     at: str | None
     received_at: str | None
     body: Any
+    hops: list[HopView]
 
     @classmethod
     def of(cls, step: OrderStep) -> "StepView":
@@ -44,6 +54,10 @@ class StepView(View):
             at=iso(step.ts_event),
             received_at=iso(step.ts_recv),
             body=json_or_text(step.body),
+            hops=[
+                HopView(service=name, received_at=iso(received), sent_at=iso(sent))
+                for name, received, sent in json.loads(step.hops)
+            ],
         )
 
 
@@ -77,11 +91,16 @@ class OrderView(View):
     detail: str
     created_at: str | None
     updated_at: str | None
+    trace_id: str = Field(description="of the order's trace, as W3C trace contexts have it")
+    inputs: dict[str, str] | None = Field(
+        None, description="what was decided on; only where one order is asked for"
+    )
     events: list[StepView] | None = Field(None, description="only where one order is asked for")
 
     @classmethod
     def of(cls, order: Order, symbol: str, steps: Iterable[OrderStep] | None = None) -> "OrderView":
         """The view of `order`, which its venue spells `symbol`."""
+        events = None if steps is None else [StepView.of(step) for step in steps]
         return cls(
             id=order.client_order_id,
             strategy=order.strategy_id,
@@ -110,8 +129,18 @@ class OrderView(View):
             detail=order.detail,
             created_at=iso(order.ts_created),
             updated_at=iso(order.ts_updated),
-            events=None if steps is None else [StepView.of(step) for step in steps],
+            trace_id=trace_id_of(order.client_order_id),
+            inputs=None if events is None else _inputs(events),
+            events=events,
         )
+
+
+def _inputs(events: list[StepView]) -> dict[str, str]:
+    # What a strategy decided on is in its wish, the first event of the order.
+    for step in events:
+        if step.event == "SubmitOrder" and isinstance(step.body, dict):
+            return dict(step.body.get("inputs") or {})
+    return {}
 
 
 class OrdersView(View):
@@ -128,6 +157,7 @@ class CancelAllView(View):
     canceled: list[str]
     closed_otherwise: list[str] = Field(description="filled, or refused by the venue, meanwhile")
     pending: list[str]
+    not_checked: list[str] = Field([], description="what could not be looked up; it was sent")
 
 
 class FillView(View):

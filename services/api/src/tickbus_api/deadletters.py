@@ -13,6 +13,7 @@ from tickbus import codec
 from tickbus.codec import MalformedMessage
 from tickbus.runtime.deadletters import DeadLetter, LetterState
 from tickbus_api import letters
+from tickbus_api.access import READ
 from tickbus_api.problems import Problem
 from tickbus_api.reading import Limit, Operations
 from tickbus_api.views import View, iso, plain
@@ -71,7 +72,7 @@ class DeadLettersView(View):
     letters: list[DeadLetterView]
 
 
-@router.get("/api/v1/dead-letters", tags=["operations"])
+@router.get("/api/v1/dead-letters", tags=["operations"], dependencies=READ)
 async def dead_letters(
     gateway: Operations,
     limit: Limit = 100,
@@ -86,7 +87,7 @@ async def dead_letters(
     return DeadLettersView(dead=len(dead), letters=[DeadLetterView.of(each) for each in newest])
 
 
-@router.get("/api/v1/dead-letters/{name}", tags=["operations"])
+@router.get("/api/v1/dead-letters/{name}", tags=["operations"], dependencies=READ)
 async def dead_letter(gateway: Operations, name: str) -> DeadLetterView:
     """One of them, with what it says."""
     found = {letter.key: letter for letter in await letters.dead_letters(gateway)}

@@ -1,12 +1,12 @@
 """What every request must keep to: parameters that exist, and no orders from foreign pages."""
 
 from http import HTTPStatus
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from starlette.requests import HTTPConnection
 
+from tickbus_api.access.identity import host_of, is_ours, netloc_of
 from tickbus_api.gateway import Gateway
 from tickbus_api.parsing import nearest
 from tickbus_api.problems import Problem, shown
@@ -15,11 +15,16 @@ from tickbus_api.reading import Operations
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
-async def guard(gateway: Operations, request: Request) -> None:
+async def guard(gateway: Operations, connection: HTTPConnection) -> None:
     """Refuse what would be understood as something else, or comes from a foreign page.
 
-    Raises Problem.
+    Raises Problem, also for a WebSocket: that is then refused before it opens.
     """
+    if connection.scope["type"] == "websocket":
+        # No browser keeps a foreign page from opening one, or from reading what comes.
+        _require_own_page(connection, gateway)
+        return
+    request = Request(connection.scope)
     if request.method not in _READING:
         _require_own_page(request, gateway)
     route = request.scope.get("route")
@@ -53,15 +58,14 @@ def _require_known(request: Request, known: list[str]) -> None:
             )
 
 
-def _require_own_page(request: Request, gateway: Gateway) -> None:
+def _require_own_page(request: HTTPConnection, gateway: Gateway) -> None:
     # A browser says which page a request is of, and any page may send one here. A name that is
     # not ours may have been made to point here; an address cannot.
     origin = request.headers.get("origin")
-    if origin is None:
+    if origin is None or origin in gateway.config.cors_origins:
         return
     own = request.headers.get("host", "")
-    name = urlsplit(f"//{own}").hostname or ""
-    if urlsplit(origin).netloc == own and _is_ours(name, gateway.config.hosts):
+    if netloc_of(origin) == own and is_ours(host_of(request), gateway.config.hosts):
         return
     raise Problem(
         HTTPStatus.FORBIDDEN,
@@ -71,13 +75,3 @@ def _require_own_page(request: Request, gateway: Gateway) -> None:
         value=origin,
         remedy="use the gateway's own page /docs; a name of its own goes into `api.hosts`",
     )
-
-
-def _is_ours(name: str, hosts: tuple[str, ...]) -> bool:
-    if name == "localhost" or name in hosts:
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -2,13 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+import msgspec
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from tickbus.events import AdjustmentCause, EquityPoint
 from tickbus.ledger_api import LIMIT_MAX, AuditQuery, AuditRow, EquityQuery, PostingRecord
 from tickbus.ledger_api import PostingsQuery as Postings
+from tickbus_api.access import READ
 from tickbus_api.books import json_or_text
+from tickbus_api.exporting import FILES, ROWS_AT_ONCE, AsFile, as_file
+from tickbus_api.names import Named, require_past
 from tickbus_api.reading import Cursor, Limit, Operations, Since, Until, Venue, ns_of
 from tickbus_api.views import Exact, View, iso
 
@@ -107,7 +111,13 @@ class AuditView(View):
     next_cursor: str | None
 
 
-@router.get("/api/v1/postings", tags=["books"])
+@router.get(
+    "/api/v1/postings",
+    tags=["books"],
+    dependencies=READ,
+    response_model=PostingsView,
+    responses=FILES,
+)
 async def postings(
     gateway: Operations,
     asset: Name = "",
@@ -119,25 +129,33 @@ async def postings(
     until: Until = "",
     limit: Limit = 100,
     cursor: Cursor = "",
-) -> PostingsView:
+    file: AsFile = None,
+) -> PostingsView | Response:
     """Why we hold what we hold: every change of a balance with its cause, newest first."""
+    await require_past(gateway, Named.VENUE, venue)
+    await require_past(gateway, Named.STRATEGY, strategy)
     query = Postings(
         asset=asset,
         venue=venue,
         strategy_id=strategy,
         instrument_id=gateway.instrument(symbol, venue).instrument_id if symbol else "",
         cause=cause.upper(),
-        limit=limit,
-        cursor=cursor,
         since_ns=ns_of("since", since),
         until_ns=ns_of("until", until),
     )
-    answer = await gateway.postings(query)
-    views = [PostingView.of(record) for record in answer.postings]
-    return PostingsView(postings=views, next_cursor=answer.next_cursor or None)
+
+    async def page(cursor: str, limit: int = ROWS_AT_ONCE) -> tuple[list[PostingView], str]:
+        wanted = msgspec.structs.replace(query, cursor=cursor, limit=limit)
+        answer = await gateway.postings(wanted)
+        return [PostingView.of(record) for record in answer.postings], answer.next_cursor
+
+    if file is not None:
+        return await as_file(file, "postings", PostingView, page)
+    views, following = await page(cursor, limit)
+    return PostingsView(postings=views, next_cursor=following or None)
 
 
-@router.get("/api/v1/equity", tags=["books"])
+@router.get("/api/v1/equity", tags=["books"], dependencies=READ)
 async def equity(
     gateway: Operations,
     strategy: Name = "",
@@ -146,6 +164,7 @@ async def equity(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
 ) -> EquityView:
     """The equity curve of the account, or the net P&L of one strategy: the newest points."""
+    await require_past(gateway, Named.STRATEGY, strategy)
     query = EquityQuery(
         since_ns=ns_of("since", since),
         until_ns=ns_of("until", until),
@@ -156,7 +175,13 @@ async def equity(
     return EquityView(currency=answer.currency, points=[PointView.of(p) for p in answer.points])
 
 
-@router.get("/api/v1/audit", tags=["books"])
+@router.get(
+    "/api/v1/audit",
+    tags=["books"],
+    dependencies=READ,
+    response_model=AuditView,
+    responses=FILES,
+)
 async def audit(
     gateway: Operations,
     event: Annotated[str, Query(max_length=64, description="only events of this type")] = "",
@@ -165,16 +190,21 @@ async def audit(
     until: Until = "",
     limit: Limit = 100,
     cursor: Cursor = "",
-) -> AuditView:
+    file: AsFile = None,
+) -> AuditView | Response:
     """The audit log: every event of the order path, newest first."""
     query = AuditQuery(
         kind=event,
         client_order_id=order_id,
-        limit=limit,
-        cursor=cursor,
         since_ns=ns_of("since", since),
         until_ns=ns_of("until", until),
     )
-    answer = await gateway.audit(query)
-    views = [AuditRowView.of(row) for row in answer.rows]
-    return AuditView(rows=views, next_cursor=answer.next_cursor or None)
+
+    async def page(cursor: str, limit: int = ROWS_AT_ONCE) -> tuple[list[AuditRowView], str]:
+        answer = await gateway.audit(msgspec.structs.replace(query, cursor=cursor, limit=limit))
+        return [AuditRowView.of(row) for row in answer.rows], answer.next_cursor
+
+    if file is not None:
+        return await as_file(file, "audit", AuditRowView, page)
+    views, following = await page(cursor, limit)
+    return AuditView(rows=views, next_cursor=following or None)

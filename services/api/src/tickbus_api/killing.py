@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from tickbus.kill_api import EXIT_DONE, REASON_MAX, KillRequest
+from tickbus_api.access import STOP, Principal
 from tickbus_api.killswitch import DIRECTLY
 from tickbus_api.orders import body_of
 from tickbus_api.problems import Problem
@@ -33,6 +34,11 @@ _BODY: dict[str, Any] = {
 }
 
 
+_ANSWER: dict[str, Any] = {
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/KillReport"}}},
+}
+
+
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a client may say."""
 
@@ -43,13 +49,14 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _read = msgspec.json.Decoder(Command).decode
 
 
-@router.post("/kill", openapi_extra=_BODY)
+@router.post("/kill", openapi_extra=_BODY, dependencies=STOP, responses={200: _ANSWER})
 async def kill(gateway: Operations, request: Request) -> JSONResponse:
     """Cancel every order of every account, whether or not risk and execution work.
 
     200: it is verified that no order works, and with `flatten` that nothing but dust is held. 502:
     it is not; `report` says what is left or unknown, and where.
     """
+    principal: Principal = request.state.principal
     try:
         command = _read(await body_of(request) or b"{}")
     except (msgspec.DecodeError, RecursionError) as error:
@@ -60,7 +67,8 @@ async def kill(gateway: Operations, request: Request) -> JSONResponse:
             field="body",
             remedy='send {"reason": "why", "flatten": false}; nothing was done',
         ) from error
-    wanted = KillRequest(reason=command.reason, flatten=command.flatten, actor="gateway")
+    actor = "gateway" if principal.is_local else principal.name
+    wanted = KillRequest(reason=command.reason, flatten=command.flatten, actor=actor)
     report = await gateway.killswitch.kill(wanted)
     if report["exit_code"] != EXIT_DONE:
         raise Problem(

@@ -3,8 +3,9 @@
 from http import HTTPStatus
 from typing import Any
 
-from tickbus.events import OrderType, SubmitOrder, TimeInForce
+from tickbus.events import DenialReason, OrderType, SubmitOrder, TimeInForce
 from tickbus.order import Order, OrderState
+from tickbus.reasons import MEANINGS
 from tickbus_api.problems import Problem, shown
 
 _DENIED_FIELDS = {
@@ -29,19 +30,30 @@ def is_decided(order: Order) -> bool:
     return order.is_terminal or (rests and order.state in _RESTING)
 
 
+def field_of(reason: str) -> str:
+    """The field of an order that a reason of risk is about; "" where it is about none."""
+    return _DENIED_FIELDS.get(reason.partition("_")[0], "")
+
+
+def remedy_of(reason: str) -> str:
+    """What helps against a reason of risk, in the words that `validate` has for it."""
+    if reason not in DenialReason.__members__:
+        return "see docs/denial-reasons.md"  # of a risk that is newer than this gateway
+    return MEANINGS[DenialReason(reason)][1]
+
+
 def outcome(order: Order) -> tuple[HTTPStatus, Order]:
     """The answer about an order as it is now. Raises Problem where it was refused."""
     facts: dict[str, Any] = {"order_id": order.client_order_id, "state": order.state}
     if order.state is OrderState.DENIED:
-        field = _DENIED_FIELDS.get(order.reason.partition("_")[0], "")
+        field = field_of(order.reason)
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             order.reason,
             f"risk denied the order: {order.reason} ({order.detail})",
             field=field,
             value=getattr(order, field, None),
-            remedy=f"docs/denial-reasons.md says what to do about {order.reason};"
-            " `tickbus risk limits` shows and changes limits",
+            remedy=remedy_of(order.reason),
             extra={**facts, "denied_by": "risk", "reason_detail": order.detail},
         )
     if order.state is OrderState.REJECTED:

@@ -25,7 +25,7 @@ _FIELDS = (
     "symbol", "side", "quantity", "price", "type", "trigger_price", "time_in_force", "expires_at",
     "post_only", "reduce_only", "venue",
 )  # fmt: skip
-_CHANGES = ("price", "quantity")
+_CHANGES = ("price", "quantity", "trigger_price")
 _EXAMPLE = '{"symbol":"BTCUSDT","side":"Buy","quantity":0.001,"price":null}'
 
 
@@ -50,6 +50,7 @@ class Changes(NamedTuple):
 
     price: Decimal | None
     quantity: Decimal | None
+    trigger_price: Decimal | None = None
 
 
 def parse_order(body: bytes) -> OrderRequest:
@@ -61,7 +62,7 @@ def parse_order(body: bytes) -> OrderRequest:
     price = _optional("price", fields)
     trigger_price = _optional("trigger_price", fields)
     order_type = _order_type(fields.get("type"), price, trigger_price)
-    expires_ns = _moment("expires_at", fields.get("expires_at"))
+    expires_ns = moment("expires_at", fields.get("expires_at"))
     request = OrderRequest(
         symbol=text("symbol", _required(fields, "symbol")),
         side=choice("side", _required(fields, "side"), Side),
@@ -71,8 +72,8 @@ def parse_order(body: bytes) -> OrderRequest:
         trigger_price=trigger_price,
         time_in_force=_time_in_force(fields.get("time_in_force"), order_type, expires_ns),
         expires_ns=expires_ns,
-        post_only=_flag("post_only", fields.get("post_only")),
-        reduce_only=_flag("reduce_only", fields.get("reduce_only")),
+        post_only=flag("post_only", fields.get("post_only")),
+        reduce_only=flag("reduce_only", fields.get("reduce_only")),
         venue=text("venue", fields["venue"]) if fields.get("venue") is not None else "",
     )
     stays = request.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
@@ -92,12 +93,12 @@ def parse_changes(body: bytes) -> Changes:
     for name in fields:
         if name not in _CHANGES:
             raise _unknown_field(name, _CHANGES)
-    changes = Changes(_optional("price", fields), _optional("quantity", fields))
-    if changes == (None, None):
+    changes = Changes(*(_optional(name, fields) for name in _CHANGES))
+    if changes == (None, None, None):
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "MISSING_FIELD",
-            "neither price nor quantity is given",
+            "neither price nor quantity nor trigger_price is given",
             field="price",
             remedy='give what is to be changed, for example {"price":60000}',
         )
@@ -129,8 +130,18 @@ def choice(field: str, value: Any, kind: type[E]) -> E:
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Those of `known` that look like `name`, best first."""
-    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.4)
+    """Those of `known` that look like `name`, or that it shortens (`qty`), best first."""
+    names = list(known)
+    longer = [each for each in names if _shortens(name, each)]
+    near = difflib.get_close_matches(name, names, n=count, cutoff=0.4)
+    return list(dict.fromkeys([*longer, *near]))[:count]
+
+
+def _shortens(name: str, word: str) -> bool:
+    """Whether `name` is `word` without some of its letters, but with the first."""
+    letters = iter(word)
+    short = 2 < len(name) < len(word) and name[0] == word[0]
+    return short and all(letter in letters for letter in name)
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -147,6 +158,9 @@ def json_object(body: bytes) -> dict[str, Any]:
             body, parse_float=Decimal, parse_int=_integer, parse_constant=_refuse,
             object_pairs_hook=_once,
         )  # fmt: skip
+        if b"\\u" in body:
+            # JSON may spell half a letter, which nothing behind this could write down.
+            json.dumps(fields, ensure_ascii=False, default=str).encode()
     except (ValueError, RecursionError, InvalidOperation) as error:
         raise Problem(
             HTTPStatus.BAD_REQUEST,
@@ -266,7 +280,7 @@ def _time_in_force(value: Any, order_type: OrderType, expires_ns: int) -> TimeIn
     return chosen
 
 
-def _moment(field: str, value: Any) -> int:
+def moment(field: str, value: Any) -> int:
     """An ISO 8601 time with its zone, as ns UTC; 0 for none. Raises Problem."""
     if value is None:
         return 0
@@ -287,7 +301,8 @@ def _moment(field: str, value: Any) -> int:
     return (moment - EPOCH) // timedelta(milliseconds=1) * 1_000_000
 
 
-def _flag(field: str, value: Any) -> bool:
+def flag(field: str, value: Any) -> bool:
+    """`value` as true or false, false where there is none. Raises Problem."""
     if value is None or isinstance(value, bool):
         return bool(value)
     raise invalid(field, value, "must be true or false", f"set {field} to true or false")

@@ -4,6 +4,7 @@ Every problem carries a stable `code`, and where they apply the `field`, the `va
 `remedy`; `detail` is the same for people.
 """
 
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -56,7 +57,7 @@ class Problem(Exception):
 
 def shown(value: object) -> str:
     """`value` as text that cannot flood a log or a terminal."""
-    text = value if isinstance(value, str) else str(value)
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
     return text if len(text) <= VALUE_LENGTH_MAX else text[:VALUE_LENGTH_MAX] + "…"
 
 

@@ -4,17 +4,22 @@ import time
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+import msgspec
+from fastapi import APIRouter, Depends, Query, Response
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.requests import HTTPConnection
 
 from tickbus import __version__
 from tickbus.ledger_api import LIMIT_MAX, FillsQuery
 from tickbus.runtime.deadletters import LetterState
 from tickbus.times import time_ns
+from tickbus_api.access import READ, open_to_all
 from tickbus_api.books import FillsView, FillView, PortfolioView
+from tickbus_api.exporting import FILES, ROWS_AT_ONCE, AsFile, as_file
 from tickbus_api.gateway import Gateway
 from tickbus_api.letters import dead_letters
+from tickbus_api.names import Named, require_past
 from tickbus_api.problems import Problem, invalid, unavailable
 from tickbus_api.views import (
     NS_PER_MS,
@@ -33,13 +38,15 @@ from tickbus_api.views import (
     StatusView,
 )
 
+_METRICS = "# TYPE tickbus_ready gauge\ntickbus_ready 1.0\n"
 router = APIRouter()
 _started = time.monotonic()
 
 
-def gateway_of(request: Request) -> Gateway:
+async def gateway_of(connection: HTTPConnection) -> Gateway:
     """The gateway that the app was made for."""
-    gateway: Gateway = request.app.state.gateway
+    # Async, though it waits for nothing: FastAPI would take each request to a thread and back.
+    gateway: Gateway = connection.app.state.gateway
     return gateway
 
 
@@ -56,12 +63,11 @@ Until = Annotated[str, Query(description="up to this time: ISO 8601 or ns", max_
 Cursor = Annotated[str, Query(description="`next_cursor` of the page before", max_length=200)]
 
 
-@router.get("/health", tags=["operations"])
+@router.get("/health", tags=["operations"], dependencies=[open_to_all()])
 async def health(gateway: Operations, response: Response) -> HealthView:
     """Whether the gateway and what it needs are well; 503 only when it cannot serve at all."""
     now, core = _now(gateway), gateway.core
-    bus = await gateway.bus_problem()
-    ledger = "not asked: the bus is away" if bus else await gateway.ledger_problem()
+    bus, ledger = await gateway.wellness.problems()
     age_ms = max(0, now - core.market_ts) // NS_PER_MS if core.market_ts else None
     stale = age_ms is None or age_ms > gateway.config.stale_after_s * 1000
     market = ("no market data yet" if age_ms is None else "market data is old") if stale else ""
@@ -77,7 +83,15 @@ async def health(gateway: Operations, response: Response) -> HealthView:
     )
 
 
-@router.get("/metrics", tags=["operations"], response_class=Response)
+@router.get(
+    "/metrics",
+    tags=["operations"],
+    response_class=Response,
+    dependencies=[open_to_all()],
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}}}
+    },
+)
 async def metrics(gateway: Operations) -> Response:
     """The gateway's own metrics in Prometheus' text format."""
     if gateway.context is None:
@@ -86,7 +100,7 @@ async def metrics(gateway: Operations) -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-@router.get("/api/v1/status", tags=["operations"])
+@router.get("/api/v1/status", tags=["operations"], dependencies=READ)
 async def status(gateway: Operations) -> StatusView:
     """What every running service says of itself, what risk lets pass, what was given up."""
     risk = gateway.core.risk
@@ -101,14 +115,14 @@ async def status(gateway: Operations) -> StatusView:
     )
 
 
-@router.get("/api/v1/instruments", tags=["market"])
+@router.get("/api/v1/instruments", tags=["market"], dependencies=READ)
 async def instruments(gateway: Operations) -> InstrumentsView:
     """Everything that can be traded, with the venue's filters."""
     known = gateway.core.instruments
     return InstrumentsView(instruments=[InstrumentView.of(known[key]) for key in sorted(known)])
 
 
-@router.get("/api/v1/prices", tags=["market"])
+@router.get("/api/v1/prices", tags=["market"], dependencies=READ)
 async def prices(
     gateway: Operations,
     symbol: Annotated[str | None, Query(max_length=64)] = None,
@@ -120,11 +134,12 @@ async def prices(
     if symbol is not None:
         found = [core.price(gateway.instrument(symbol, venue))]
     else:
+        gateway.require_venue(venue)
         found = [p for p in core.prices() if venue in ("", p.instrument.venue)]
     return PricesView(prices=[PriceView.of(price, now, stale_after_ns) for price in found])
 
 
-@router.get("/api/v1/depth", tags=["market"])
+@router.get("/api/v1/depth", tags=["market"], dependencies=READ)
 async def depth(
     gateway: Operations,
     symbol: Symbol,
@@ -139,7 +154,7 @@ async def depth(
     return DepthView.of(instrument, found, levels, stale)
 
 
-@router.get("/api/v1/consolidated", tags=["market"])
+@router.get("/api/v1/consolidated", tags=["market"], dependencies=READ)
 async def consolidated(
     gateway: Operations, symbol: Annotated[str | None, Query(max_length=64)] = None
 ) -> ConsolidatedTopsView:
@@ -150,13 +165,19 @@ async def consolidated(
     return ConsolidatedTopsView(tops=[ConsolidatedView.of(top) for top in chosen])
 
 
-@router.get("/api/v1/portfolio", tags=["books"])
+@router.get("/api/v1/portfolio", tags=["books"], dependencies=READ)
 async def portfolio(gateway: Operations) -> PortfolioView:
     """Positions, balances and profit and loss, valued at the market as it is now."""
     return PortfolioView.of(await gateway.portfolio(), gateway.core.symbol)
 
 
-@router.get("/api/v1/fills", tags=["books"])
+@router.get(
+    "/api/v1/fills",
+    tags=["books"],
+    dependencies=READ,
+    response_model=FillsView,
+    responses=FILES,
+)
 async def fills(
     gateway: Operations,
     symbol: Annotated[str | None, Query(max_length=64)] = None,
@@ -167,22 +188,30 @@ async def fills(
     until: Until = "",
     limit: Limit = 100,
     cursor: Cursor = "",
-) -> FillsView:
+    file: AsFile = None,
+) -> FillsView | Response:
     """Executions of our orders, newest first."""
+    await require_past(gateway, Named.VENUE, venue)
+    await require_past(gateway, Named.STRATEGY, strategy)
     query = FillsQuery(
         client_order_id=order_id,
         strategy_id=strategy,
         venue=venue,
         instrument_id=gateway.instrument(symbol, venue).instrument_id if symbol else "",
-        limit=limit,
-        cursor=cursor,
         since_ns=ns_of("since", since),
         until_ns=ns_of("until", until),
     )
-    answer = await gateway.fills(query)
     spell = gateway.core.symbol
-    views = [FillView.of(r, spell(r.venue, r.instrument_id)) for r in answer.fills]
-    return FillsView(fills=views, next_cursor=answer.next_cursor or None)
+
+    async def page(cursor: str, limit: int = ROWS_AT_ONCE) -> tuple[list[FillView], str]:
+        answer = await gateway.fills(msgspec.structs.replace(query, cursor=cursor, limit=limit))
+        views = [FillView.of(r, spell(r.venue, r.instrument_id)) for r in answer.fills]
+        return views, answer.next_cursor
+
+    if file is not None:
+        return await as_file(file, "fills", FillView, page)
+    views, following = await page(cursor, limit)
+    return FillsView(fills=views, next_cursor=following or None)
 
 
 def ns_of(field: str, text: str) -> int:

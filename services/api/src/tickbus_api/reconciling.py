@@ -12,6 +12,7 @@ from tickbus.bus import BusError
 from tickbus.codec import MalformedMessage
 from tickbus.events import DifferenceFound
 from tickbus.reconcile_api import ReconcileRefusal, ReconcileReport
+from tickbus_api.access import TRADE
 from tickbus_api.gateway import Gateway
 from tickbus_api.orders import body_of
 from tickbus_api.problems import Problem, invalid, unavailable
@@ -114,7 +115,7 @@ class ReconciliationView(View):
 _read = msgspec.json.Decoder(Command).decode
 
 
-@router.post("/reconcile", openapi_extra=_BODY)
+@router.post("/reconcile", openapi_extra=_BODY, dependencies=TRADE)
 async def reconcile(gateway: Operations, request: Request) -> ReconciliationView:
     """Compare the account at one venue, or at each, with our books now.
 

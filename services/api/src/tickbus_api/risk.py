@@ -21,20 +21,22 @@ from tickbus.events import (
     TradingState,
 )
 from tickbus.limits import LimitError, check, names_of
+from tickbus_api.access import READ, STOP, Scope, needs
+from tickbus_api.access import require as require_scopes
 from tickbus_api.gateway import Gateway
+from tickbus_api.names import FORCE, FORCED, Named, require
 from tickbus_api.orders import body_of
-from tickbus_api.parsing import choice, json_object, nearest
-from tickbus_api.problems import Problem, invalid, shown, unavailable
+from tickbus_api.parsing import choice, flag
+from tickbus_api.problems import invalid, unavailable
 from tickbus_api.reading import Operations
 from tickbus_api.views import View, iso
+from tickbus_api.wishing import WHO, body_schema, fields_of, who, words
 
 router = APIRouter(prefix="/api/v1/risk", tags=["risk"])
 
 POLL_S = 0.02
-ACTOR = "api"
-WORDS_MAX = 500
-_LIMIT_FIELDS = ("scope", "name", "value", "actor", "reason")
-_STATE_FIELDS = ("state", "strategy", "flatten", "actor", "reason")
+_LIMIT_FIELDS = ("scope", "name", "value", "actor", "reason", FORCE)
+_STATE_FIELDS = ("state", "strategy", "flatten", "actor", "reason", FORCE)
 
 
 class ScopeView(View):
@@ -109,16 +111,11 @@ class LimitsView(View):
     limits: list[LimitView]
 
 
-def _body_of(fields: dict[str, Any], required: list[str], example: dict[str, Any]) -> Any:
-    schema = {
-        "type": "object", "required": required, "additionalProperties": False, "properties": fields
-    }  # fmt: skip
-    content = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-_WHO = {"actor": {"type": "string"}, "reason": {"type": "string", "description": "for the record"}}
-_LIMIT_BODY = _body_of(
+_WHO = {
+    **WHO,
+    FORCE: {"type": "boolean", "description": "also for a name that nobody here has yet"},
+}
+_LIMIT_BODY = body_schema(
     {
         "scope": {
             "type": "string",
@@ -134,7 +131,7 @@ _LIMIT_BODY = _body_of(
     ["name", "value", "reason"],
     {"scope": "strategy:momentum", "name": "daily_loss_max", "value": 100, "reason": "new month"},
 )
-_STATE_BODY = _body_of(
+_STATE_BODY = body_schema(
     {
         "state": {"type": "string", "enum": list(TradingState)},
         "strategy": {"type": "string", "description": "only this one; without it, everything"},
@@ -146,29 +143,33 @@ _STATE_BODY = _body_of(
 )
 
 
-@router.get("/state")
+@router.get("/state", dependencies=READ)
 async def state(gateway: Operations) -> RiskStateView:
     """The trading state, and exposure, P&L, losses and heartbeat of every scope."""
-    now, report = _risk(gateway)
-    return _state_view(now, report)
+    return state_view(*_risk(gateway))
 
 
-@router.get("/limits")
+@router.get("/limits", dependencies=READ)
 async def limits(gateway: Operations) -> LimitsView:
     """Every limit in force, with the configured value and who changed it."""
     _, report = _risk(gateway)
     return LimitsView(limits=[LimitView.of(limit) for limit in report.limits])
 
 
-@router.put("/limits", openapi_extra=_LIMIT_BODY, responses={202: {"model": LimitsView}})
+@router.put(
+    "/limits",
+    openapi_extra=_LIMIT_BODY,
+    responses={202: {"model": LimitsView}},
+    dependencies=[needs(Scope.RISK)],
+)
 async def set_limit(gateway: Operations, request: Request, response: Response) -> LimitsView:
     """Change one limit at once; `value` null goes back to the configured one.
 
     200: risk enforces it. 202: it is kept, and risk will enforce it as soon as it is back.
     """
-    fields = _fields(await body_of(request), _LIMIT_FIELDS)
-    scope = _words("scope", fields.get("scope", GLOBAL))
-    name = _words("name", fields.get("name"))
+    fields = fields_of(await body_of(request), _LIMIT_FIELDS)
+    scope = words("scope", fields.get("scope", GLOBAL))
+    name = words("name", fields.get("name"))
     try:
         if "value" not in fields:
             names_of(scope)
@@ -176,8 +177,12 @@ async def set_limit(gateway: Operations, request: Request, response: Response) -
         value = check(scope, name, fields["value"])
     except LimitError as error:
         raise invalid(error.field, error.value, error.problem, error.remedy) from None
+    forced = flag(FORCE, fields.get(FORCE))
+    kind, _, named = scope.partition(":")
+    if named and not forced:
+        require(gateway, Named(kind), named, "scope", FORCED)
     now = gateway.now_ns()
-    wish = SetLimit(now, now, scope, name, value, *_who(fields))
+    wish = SetLimit(now, now, scope, name, value, *who(fields, request))
 
     def done() -> bool:
         report = gateway.core.risk_report
@@ -188,18 +193,24 @@ async def set_limit(gateway: Operations, request: Request, response: Response) -
     return LimitsView(limits=[LimitView.of(limit) for limit in report.limits] if report else [])
 
 
-@router.put("/state", openapi_extra=_STATE_BODY, responses={202: {"model": RiskStateView}})
+@router.put(
+    "/state",
+    openapi_extra=_STATE_BODY,
+    responses={202: {"model": RiskStateView}},
+    dependencies=STOP,
+)
 async def set_state(gateway: Operations, request: Request, response: Response) -> RiskStateView:
     """Halt, let only reduce, or resume: everything, or one strategy.
 
-    200: risk enforces it. 202: it is kept, and risk will enforce it as soon as it is back.
+    200: risk enforces it. 202: it is kept, and risk will enforce it as soon as it is back. While
+    risk is silent a halt is kept for any name: it may only be unknown because of that.
     """
-    fields = _fields(await body_of(request), _STATE_FIELDS)
+    fields = fields_of(await body_of(request), _STATE_FIELDS)
     wanted = choice("state", fields.get("state"), TradingState)
-    strategy = _words("strategy", fields["strategy"]) if fields.get("strategy") is not None else ""
+    strategy = words("strategy", fields["strategy"]) if fields.get("strategy") is not None else ""
     scope = f"strategy:{strategy}" if strategy else GLOBAL
-    flatten = fields.get("flatten") or False
-    if not isinstance(flatten, bool) or (flatten and wanted is not TradingState.HALTED):
+    flatten = flag("flatten", fields.get("flatten"))
+    if flatten and wanted is not TradingState.HALTED:
         raise invalid(
             "flatten", flatten, "goes only with HALTED", "leave it out, or give true with HALTED"
         )
@@ -207,18 +218,54 @@ async def set_state(gateway: Operations, request: Request, response: Response) -
         names_of(scope)
     except LimitError as error:
         raise invalid("strategy", strategy, error.problem, error.remedy) from None
+    if _loosens(gateway, wanted, scope):
+        # Who trades may stop everything; that it goes on is for who answers for the risk.
+        require_scopes(request.state.principal, Scope.RISK)
+    stops_unseen = wanted is not TradingState.ACTIVE and gateway.core.risk_report is None
+    if not (flag(FORCE, fields.get(FORCE)) or stops_unseen):
+        require(gateway, Named.STRATEGY, strategy, remedy=FORCED)
     now = gateway.now_ns()
-    wish = SetTradingState(now, now, wanted, *_who(fields), strategy, flatten)
+    wish = SetTradingState(now, now, wanted, *who(fields, request), strategy, flatten)
+    response.status_code, view = await enforce(gateway, wish)
+    return view
+
+
+async def enforce(gateway: Gateway, wish: SetTradingState) -> tuple[HTTPStatus, RiskStateView]:
+    """Keep what somebody wants risk to let pass, and wait until it does so. Raises Problem."""
+    wanted, strategy = wish.state, wish.strategy_id
+    scope = f"strategy:{strategy}" if strategy else GLOBAL
 
     def done() -> bool:
         report = gateway.core.risk_report
-        return report is not None and any(
-            line.scope == scope and line.state is wanted for line in report.scopes
+        line = (
+            None if report is None else next((x for x in report.scopes if x.scope == scope), None)
+        )
+        # What is halted already may still have to be closed.
+        return (
+            line is not None
+            and line.state is wanted
+            and (line.ts_wished == wish.ts_recv or not wish.flatten)
         )
 
     key = f"strategy/{strategy}" if strategy else "trading"
-    response.status_code = await _keep(gateway, "control", key, wish, done)
-    return _state_view(*_risk(gateway))
+    status = await _keep(gateway, "control", key, wish, done)
+    if gateway.core.risk_report is None:
+        checked = f"; whether there is a strategy {strategy!r} was not checked" if strategy else ""
+        raise unavailable(
+            "RISK_UNKNOWN",
+            f"{wanted} is kept, but risk has not said anything yet: it obeys once it runs{checked}",
+            "see GET /api/v1/status whether risk runs; `tickbus kill` needs nobody",
+        )
+    return status, state_view(*_risk(gateway))
+
+
+def _loosens(gateway: Gateway, wanted: TradingState, scope: str) -> bool:
+    """Whether more may be traded than now, as far as is known."""
+    if wanted is TradingState.HALTED:
+        return False
+    lines = gateway.core.risk_report.scopes if gateway.core.risk_report is not None else ()
+    now = next((line.state for line in lines if line.scope == scope), TradingState.HALTED)
+    return wanted is TradingState.ACTIVE or now is TradingState.HALTED
 
 
 def _exact(number: Decimal) -> str:
@@ -237,7 +284,8 @@ def _risk(gateway: Gateway) -> tuple[RiskState, RiskReport]:
     return now, report
 
 
-def _state_view(now: RiskState, report: RiskReport) -> RiskStateView:
+def state_view(now: RiskState, report: RiskReport) -> RiskStateView:
+    """What risk says of everything and of every scope."""
     return RiskStateView(
         state=now.state,
         reason=now.reason,
@@ -274,37 +322,3 @@ async def _keep(
             return HTTPStatus.OK
         await asyncio.sleep(POLL_S)
     return HTTPStatus.ACCEPTED
-
-
-def _fields(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
-    fields = json_object(body)
-    for name in fields:
-        if name in known:
-            continue
-        near = nearest(name, known, 1)
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "UNKNOWN_FIELD",
-            f"{shown(name)!r} is not a field of this request",
-            field=shown(name),
-            remedy=f"did you mean {near[0]!r}?" if near else f"known fields: {', '.join(known)}",
-        )
-    return fields
-
-
-def _words(field: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        problem = "is missing" if value is None else "must be a non-empty string"
-        raise invalid(field, value, problem, f"give {field} as words in quotes")
-    return value.strip()
-
-
-def _who(fields: dict[str, Any]) -> tuple[str, str]:
-    reason = _words("reason", fields.get("reason"))
-    actor = _words("actor", fields.get("actor", ACTOR))
-    for name, words in (("actor", actor), ("reason", reason)):
-        if len(words) > WORDS_MAX:
-            raise invalid(
-                name, words, f"has more than {WORDS_MAX} characters", "say it in fewer words"
-            )
-    return actor, reason

@@ -8,9 +8,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from tickbus.events import BookDepth, ConsolidatedTop, Instrument, RiskState, ServiceStatus
+from tickbus.events import (
+    BookDepth,
+    BookSnapshot,
+    ConsolidatedTop,
+    Instrument,
+    RiskState,
+    ServiceStatus,
+)
 from tickbus_api.core import Price
 
 NS_PER_MS = 1_000_000
@@ -119,6 +127,19 @@ class DepthView(View):
             updated_at=iso(depth.ts_recv),
             stale=stale or depth.stale,
         )
+
+
+def deeper(found: BookSnapshot, view: BookDepth | None) -> BookDepth:
+    """The whole book `found`, with the figures of the last `view` of its best levels."""
+    if view is None:
+        return BookDepth(
+            found.ts_event, found.ts_recv, found.venue, found.instrument_id,
+            found.bids, found.asks, found.epoch, found.sequence,
+        )  # fmt: skip
+    return msgspec.structs.replace(
+        view, ts_event=found.ts_event, ts_recv=found.ts_recv, bids=found.bids, asks=found.asks,
+        epoch=found.epoch, sequence=found.sequence, stale=False,
+    )  # fmt: skip
 
 
 def _spread(depth: BookDepth) -> float | None:

@@ -67,6 +67,12 @@ class _View:
         """Whether the book must not be acted on."""
         return not self.replica.in_step or self.feed is not FeedState.LIVE
 
+    @property
+    def crossed(self) -> bool:
+        """Whether somebody bids as much as others ask: no market, but a mistake in the book."""
+        bid, ask = self.replica.book.best_bid, self.replica.book.best_ask
+        return bid is not None and ask is not None and bid[0] >= ask[0]
+
 
 def _best_bid(top: tuple[str, float, float]) -> tuple[float, float, str]:
     return -top[1], -top[2], top[0]
@@ -117,6 +123,13 @@ class BookCore:
     def known(self) -> list[Key]:
         """(venue, instrument) of every book in step."""
         return [key for key, view in self._views.items() if not view.stale]
+
+    def by_venue(self) -> dict[str, list[_View]]:
+        """The view of every book, by venue."""
+        found: dict[str, list[_View]] = {}
+        for (venue, _), view in self._views.items():
+            found.setdefault(venue, []).append(view)
+        return found
 
     def _view(self, event: BookDelta | BookSnapshot | FeedStatus) -> _View:
         key = (event.venue, event.instrument_id)

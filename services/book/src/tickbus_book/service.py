@@ -9,9 +9,10 @@ from tickbus import codec, subjects
 from tickbus.codec import MalformedMessage
 from tickbus.config import Settings
 from tickbus.runtime import ServiceSpec
-from tickbus.shard import VARIABLE, Shard
+from tickbus.shard import Shard
 from tickbus_book.config import BookConfig
 from tickbus_book.core import BookCore
+from tickbus_book.measures import measure
 
 
 class BookRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -33,7 +34,7 @@ def build(settings: Settings) -> ServiceSpec:
     With TICKBUS_SHARD=I/N only those of its part of the instruments.
     """
     core = BookCore(settings.section("book", BookConfig))
-    shard = Shard.parse(settings.environment.get(VARIABLE, ""))
+    shard = Shard.of(settings.environment)
 
     async def answer(venue: str, payload: bytes) -> bytes | None:
         try:
@@ -61,4 +62,5 @@ def build(settings: Settings) -> ServiceSpec:
             subjects.book_snapshot_request(venue.name): partial(answer, venue.name)
             for venue in settings.venues
         },
+        measure=partial(measure, core),
     )

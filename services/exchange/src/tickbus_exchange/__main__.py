@@ -79,6 +79,10 @@ def _add_futures(parser: argparse.ArgumentParser) -> None:
     add("--funding-rate", default="0.0001", help="what longs pay shorts (%(default)s)")
     add("--futures-weight-per-minute", type=int, default=usual.weight_per_minute_max,
         help="futures request weight an address may use a minute (%(default)s)")  # fmt: skip
+    add("--futures-orders-per-10s", type=int, default=usual.orders_per_10s_max,
+        help="futures orders the account may place in 10 s (%(default)s)")  # fmt: skip
+    add("--futures-orders-per-minute", type=int, default=usual.orders_per_minute_max,
+        help="and in a minute (%(default)s)")  # fmt: skip
 
 
 def _futures(options: argparse.Namespace) -> FuturesConfig:
@@ -94,6 +98,8 @@ def _futures(options: argparse.Namespace) -> FuturesConfig:
         funding_interval_ms=options.funding_interval_s * 1_000,
         funding_rate=sign * parse(rate.removeprefix("-")),
         weight_per_minute_max=options.futures_weight_per_minute,
+        orders_per_10s_max=options.futures_orders_per_10s,
+        orders_per_minute_max=options.futures_orders_per_minute,
     )
 
 

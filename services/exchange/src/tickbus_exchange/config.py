@@ -49,12 +49,15 @@ class FuturesConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An API key: HMAC with a `secret`, or Ed25519 with a `public_key` (PEM). Not both."""
+    """An API key: HMAC with a `secret`, or Ed25519 with a `public_key` (PEM). Not both.
+
+    Nothing can be withdrawn from a simulation: a key with `withdraw` only says that it might.
+    """
 
     key: str
     secret: str = ""
     public_key: str = ""
-    permissions: tuple[Literal["read", "trade"], ...] = ("read", "trade")
+    permissions: tuple[Literal["read", "trade", "withdraw"], ...] = ("read", "trade")
 
     def __post_init__(self) -> None:
         """Refuse a key that nothing, or two things, could verify."""

@@ -127,7 +127,10 @@ class Account:
         try:
             listed = await self._calls.call(ask)
         except VenueRefused:
-            return  # it only says whose some fills are; who has conditional orders is told again
+            # It says whose some fills are: without it those of our own might be taken for others'.
+            if any(order.order_type.has_trigger for order in self._core.orders.living()):
+                raise
+            return
         for body in listed:
             self._protocol.read_order(body, name, self._clock.now_ns())
 

@@ -5,7 +5,7 @@ be a fill or a payment that we have not heard of, so the account is looked at be
 is told if the venue then still reports the same one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
@@ -70,6 +70,11 @@ class AccountBooks:
         """History is over: from now on what the venue reports is compared."""
         self._live = True
 
+    @property
+    def positions(self) -> Mapping[str, Position]:
+        """By instrument, of derivatives that were ever held; in the venue's contracts."""
+        return self._positions
+
     def held(self) -> Iterable[str]:
         """The instruments of which a position was ever held."""
         return self._positions.keys()
@@ -91,7 +96,7 @@ class AccountBooks:
         if is_derivative(name):
             if name not in self._positions:
                 self._positions[name] = Position(venue=self._venue, instrument_id=name)
-            realized = self._positions[name].apply(fill)
+            realized = self._positions[name].apply(fill, settled=fill.realized)
             self._move(name, fill.ts_event, fill.quantity * fill.side.sign)
         if fill.ts_event > self.ts_opened:
             for move in moves_of(name, fill, realized):

@@ -48,6 +48,7 @@ class BinanceSpot:
     account = Ask("account.status", "GET", "/api/v3/account", {}, weight=20)
     trades_page = 1000
     trades_window_ms = 24 * 3_600_000
+    unfilled_kept_ms = kept_ms = 0
     subscribe: Ask | None = Ask("userDataStream.subscribe.signature", "", "", {}, weight=2)
     new_listen_key: Ask | None = None
     keep_listen_key: Ask | None = None
@@ -232,6 +233,15 @@ def _limit(order: SubmitOrder) -> dict[str, Any]:
     return {"price": f"{order.price:f}", "timeInForce": str(until_then)}
 
 
+ORDER_TYPES = {
+    "LIMIT_MAKER": OrderType.LIMIT,
+    **{name: kind for kind, name in TRIGGERED_TYPES.items()},
+    "LIMIT": OrderType.LIMIT,
+    "MARKET": OrderType.MARKET,
+}
+"""Those of the venue in our words; what is not here is none of ours."""
+
+
 def order_report(body: dict[str, Any], instrument_id: str, ts_recv: int) -> OrderReport:
     """From the answer of order.place, order.cancel or order.status."""
     ts_ms = int(body.get("transactTime") or body.get("updateTime") or body.get("time") or 0)
@@ -262,6 +272,8 @@ def order_report(body: dict[str, Any], instrument_id: str, ts_recv: int) -> Orde
         filled_quantity=Decimal(body["executedQty"]),
         fills=fills,
         reason="" if body["status"] != "EXPIRED_IN_MATCH" else "SELF_TRADE_PREVENTION",
+        order_type=ORDER_TYPES.get(body.get("type", "")),
+        price=Decimal(body.get("price") or 0),
     )
 
 
@@ -297,6 +309,8 @@ def execution_report(event: dict[str, Any], instrument_id: str, ts_recv: int) ->
         filled_quantity=Decimal(event["z"]),
         fills=fills,
         reason=reason,
+        order_type=ORDER_TYPES.get(event.get("o", "")),
+        price=Decimal(event.get("p") or 0),
     )
 
 

@@ -51,6 +51,8 @@ class BinanceUsdm:
     account = Ask("", "GET", "/fapi/v3/account", {}, weight=5)
     trades_page = 1000
     trades_window_ms = 7 * 86_400_000
+    # "Query Order", "Query Algo Order": counted from when the order was created.
+    unfilled_kept_ms, kept_ms = 3 * 86_400_000, 90 * 86_400_000
     subscribe: Ask | None = None
     new_listen_key: Ask | None = Ask("", "POST", "/fapi/v1/listenKey", {}, weight=1, signed=False)
     keep_listen_key: Ask | None = Ask("", "PUT", "/fapi/v1/listenKey", {}, weight=1, signed=False)
@@ -165,6 +167,8 @@ class BinanceUsdm:
             quantity=Decimal(body["origQty"]),
             filled_quantity=Decimal(body["executedQty"]),
             reason=_reason(body["status"], client_id),
+            order_type=ORDER_TYPES.get(body.get("type", "")),
+            price=Decimal(body.get("price") or 0),
         )
 
     def read_trade(self, body: dict[str, Any], instrument_id: str) -> ForeignFill:
@@ -179,6 +183,7 @@ class BinanceUsdm:
             fee_asset=str(body["commissionAsset"]),
             liquidity_side=LiquiditySide.MAKER if body["maker"] else LiquiditySide.TAKER,
             ts_event=int(body["time"]) * MS_NS,
+            realized=_realized(body.get("realizedPnl")),
         )
         return ForeignFill(instrument_id, venue_id, fill)
 
@@ -264,6 +269,7 @@ class BinanceUsdm:
                     fee_asset=str(order.get("N") or ""),
                     liquidity_side=LiquiditySide.MAKER if order["m"] else LiquiditySide.TAKER,
                     ts_event=ts_event,
+                    realized=_realized(order.get("rp")),
                 ),
             )
         reason = _reason(order["X"], client_id)
@@ -279,6 +285,8 @@ class BinanceUsdm:
             filled_quantity=Decimal(order["z"]),
             fills=fills,
             reason=reason,
+            order_type=ORDER_TYPES.get(order.get("o", "")),
+            price=Decimal(order.get("p") or 0),
         )
         made = made_by_venue(client_id)
         alarm = f"{made} by the venue: {instrument_id} {order['S']} {order['q']}" if made else ""
@@ -331,6 +339,7 @@ class Algos:
         return self._report(
             (ts_event, ts_recv), str(body["clientAlgoId"]), str(body.get("actualOrderId") or ""),
             instrument_id, body["algoStatus"], Side(body["side"]), Decimal(body["quantity"]),
+            kind=str(body.get("orderType") or ""), price=str(body.get("price") or 0),
         )  # fmt: skip
 
     def read_event(self, event: dict[str, Any], instrument_id: str, ts_recv: int) -> OrderReport:
@@ -339,12 +348,13 @@ class Algos:
         return self._report(
             (int(event["T"]) * MS_NS, ts_recv), str(order["caid"]), str(order.get("ai") or ""),
             instrument_id, order["X"], Side(order["S"]), Decimal(order["q"]),
-            str(order.get("rm") or ""),
+            str(order.get("rm") or ""), str(order.get("o") or ""), str(order.get("p") or 0),
         )  # fmt: skip
 
     def _report(
         self, times: tuple[int, int], client_id: str, order_id: str, instrument_id: str,
-        status: str, side: Side, quantity: Decimal, reason: str = "",
+        status: str, side: Side, quantity: Decimal, reason: str = "", kind: str = "",
+        price: str = "0",
     ) -> OrderReport:  # fmt: skip
         self.note(client_id)
         if order_id not in ("", "0"):
@@ -354,7 +364,8 @@ class Algos:
         return OrderReport(
             *times, client_id, instrument_id, f"{ALGO_PREFIX}{client_id}",
             VenueStatus(status) if ended else VenueStatus.NEW,
-            side, quantity, Decimal(0), reason=reason,
+            side, quantity, Decimal(0), reason=reason, order_type=ORDER_TYPES.get(kind),
+            price=Decimal(price),
         )  # fmt: skip
 
     def _became(self, client_id: str, order_id: str) -> None:
@@ -394,6 +405,12 @@ TRIGGERED_TYPES = {
     OrderType.TAKE_PROFIT_MARKET: "TAKE_PROFIT_MARKET",
     OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT",
 }
+ORDER_TYPES = {
+    "LIMIT": OrderType.LIMIT,
+    "MARKET": OrderType.MARKET,
+    **{name: kind for kind, name in TRIGGERED_TYPES.items()},
+}
+"""Those of the venue in our words; what is not here is none of ours."""
 GOOD_TILL_MIN_S = 600
 """How far away the end of a GTD order has to be for the venue to take it."""
 SECOND_NS = 1_000_000_000
@@ -432,6 +449,10 @@ def made_by_venue(client_id: str) -> str:
 
 def _reason(status: str, client_id: str) -> str:
     return "SELF_TRADE_PREVENTION" if status == "EXPIRED_IN_MATCH" else made_by_venue(client_id)
+
+
+def _realized(amount: Any) -> Decimal | None:
+    return None if amount is None else Decimal(amount)
 
 
 def _side(buyer: bool) -> Side:

@@ -27,8 +27,8 @@ REST_WAITING_MAX = 500
 """Requests under way over REST; past that one is given up unsent."""
 
 
-def _always() -> bool:
-    return True
+def _nothing() -> None:
+    pass
 
 
 class VenueRefused(Exception):
@@ -100,10 +100,12 @@ class Calls:
     # -- sending -----------------------------------------------------------------------------------
 
     def send(
-        self, kind: Request, ask: Ask, done: Done, *, again: bool = True, attempt: int = 0
-    ) -> None:
+        self, kind: Request, ask: Ask, done: Done, *, leaves: Callable[[], None] = _nothing,
+        again: bool = True, attempt: int = 0,
+    ) -> None:  # fmt: skip
         """Send a request; `done` gets the answer, None when there was none in time.
 
+        `leaves` is called each time that it is about to be given its time stamp and to leave.
         One that the venue found out of time was not taken: it goes once more, by a better clock.
         Nor was an order or cancel for which it was unavailable: it goes again a little later.
         """
@@ -117,31 +119,40 @@ class Calls:
                     )
                     waits = kind is not Request.QUERY and attempt < len(UNAVAILABLE_S)
                     if refusal.reason == UNAVAILABLE.reason and waits:
-                        self._spawn(self._later(kind, ask, done, again, attempt), "again")
+                        self._spawn(self._later(kind, ask, done, leaves, again, attempt), "again")
                         return
                     self._on_refusal(kind, ask, answer, refusal)
                     if refusal.action is Action.RESYNC_CLOCK and again:
-                        self._spawn(self._once_more(kind, ask, done), "once more")
+                        self._spawn(self._once_more(kind, ask, done, leaves), "once more")
                         return
             done(answer)
 
-        if not self._write(ask, answered):
-            may_act = self._may_act if kind is not Request.QUERY else _always
-            self._spawn(self._ask_rest(ask, answered, may_act), "a request over REST")
+        def may_leave() -> bool:
+            leaves()
+            return kind is Request.QUERY or self._may_act()
 
-    async def _later(self, kind: Request, ask: Ask, done: Done, again: bool, attempt: int) -> None:
+        leaves()
+        if not self._write(ask, answered):
+            self._spawn(self._ask_rest(ask, answered, may_leave), "a request over REST")
+
+    async def _later(
+        self, kind: Request, ask: Ask, done: Done, leaves: Callable[[], None], again: bool,
+        attempt: int,
+    ) -> None:  # fmt: skip
         await asyncio.sleep(UNAVAILABLE_S[attempt])
         if not self._may_act():
             done(None)  # another process may have sent it: nothing can be said of it here
             return
-        self.send(kind, ask, done, again=again, attempt=attempt + 1)
+        self.send(kind, ask, done, leaves=leaves, again=again, attempt=attempt + 1)
 
-    async def _once_more(self, kind: Request, ask: Ask, done: Done) -> None:
+    async def _once_more(
+        self, kind: Request, ask: Ask, done: Done, leaves: Callable[[], None]
+    ) -> None:
         await self.measure_clock()
         if kind is not Request.QUERY and not self._may_act():
             done(None)  # another process may have sent it: nothing can be said of it here
             return
-        self.send(kind, ask, done, again=False)
+        self.send(kind, ask, done, leaves=leaves, again=False)
 
     def _write(self, ask: Ask, done: Done) -> bool:
         if self.stream is None or not ask.method:
@@ -165,7 +176,7 @@ class Calls:
             params["signature"] = self._signer.sign(wire.sorted_payload(params))
         return wire.request(number, ask.method, params)
 
-    async def _ask_rest(self, ask: Ask, done: Done, may_act: Callable[[], bool]) -> None:
+    async def _ask_rest(self, ask: Ask, done: Done, may_leave: Callable[[], bool]) -> None:
         if not ask.path:
             done(Answer(unsent=f"{ask.method}: no session"))
             return
@@ -174,7 +185,7 @@ class Calls:
             return
         self._rest_waiting += 1
         try:
-            answer = await self._rest.ask(ask, may_act)
+            answer = await self._rest.ask(ask, may_leave)
         finally:
             self._rest_waiting -= 1
         done(answer)
@@ -205,6 +216,14 @@ class Calls:
             )
             raise VenueRefused(what, refusal)
         return wire.read(answer.result)
+
+    async def ask_at(self, base_url: str, ask: Ask) -> Answer | None:
+        """Ask another host of the venue, once; None when nothing came back."""
+        rest = Rest(base_url, self._signer, self._timeout_s, self._recv_window_ms, self.now_ms)
+        try:
+            return await rest.ask(ask)
+        finally:
+            await rest.close()
 
     # -- answers -----------------------------------------------------------------------------------
 

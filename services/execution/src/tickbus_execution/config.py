@@ -14,10 +14,19 @@ class PaperConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Section `execution.paper`.
 
     `balances`: what the account begins with, by asset. `latency_ms`: until an order takes effect.
+    Of derivatives: `leverage` divides a position's worth into the margin that it needs, as the one
+    chosen at a venue does; a wallet worth less than `maintenance_margin` (a fraction) of all its
+    positions has them closed by force.
     """
 
     balances: dict[str, Decimal] = msgspec.field(default_factory=lambda: {"USDT": Decimal(100_000)})
     latency_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    leverage: Annotated[int, msgspec.Meta(ge=1, le=125)] = 5
+    maintenance_margin: Decimal = Decimal("0.005")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.maintenance_margin < 1:
+            raise ValueError(f"maintenance_margin = {self.maintenance_margin}: from 0 to below 1")
 
 
 class ExecutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +41,8 @@ class ExecutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     and one on another machine takes its place after so long. `key_type`: of the venue's API key;
     `auto` tells by the secret. `egress`: processes with the same word share the venue's request
     budget; it stands for the address they are seen from, and is that of the feed.
+    `withdrawing_key`: `refuse` trades nothing real with a key that may withdraw, or of which the
+    venue does not say that it may not.
     """
 
     mode: Literal["auto", "venue", "paper", "dry_run"] = "auto"
@@ -42,4 +53,5 @@ class ExecutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     countdown_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
     key_type: KeyType = "auto"
     egress: str = "default"
+    withdrawing_key: Literal["refuse", "allow"] = "refuse"
     paper: PaperConfig = PaperConfig()

@@ -1,7 +1,8 @@
 """An order's life at one venue account: approvals become requests, reports become order events.
 
 Consumes: OrderApproved, CancelApproved; OrderReport, RequestFailed, AccountReport, PaymentsReport,
-SymbolLearned, VenueSnapshot; Instrument, TimerFired, Recovered; after a restart its own events.
+SymbolLearned, VenueSnapshot; Instrument, TimerFired, Recovered, CaughtUp; after a restart its own
+events.
 Produces: order events, AccountUpdated, BalanceAdjusted, AccountReconciled for the bus; VenueSubmit,
 VenueCancel, VenueQuery, VenueReconcile, Alarm for the gateway; SetTimer.
 Invariants: an order is sent at most once per approval, and one that may have been sent before a
@@ -22,6 +23,7 @@ from tickbus.events import (
     BalanceAdjusted,
     CancelApproved,
     CancelRejected,
+    CaughtUp,
     Event,
     Fill,
     Instrument,
@@ -42,6 +44,7 @@ from tickbus.events import (
 from tickbus.order import Order, OrderState
 from tickbus_execution.external import EXTERNAL, external_from_fill
 from tickbus_execution.memory import NEVER_SENT
+from tickbus_execution.reasons import refused
 from tickbus_execution.reconciliation import COMPARE_TIMER, PARKED_TIMER, Reconciliation
 from tickbus_execution.successors import Successors, cancel_for, left_of
 from tickbus_execution.venue import (
@@ -64,6 +67,7 @@ ZERO = Decimal(0)
 QUERY_FIRST_NS = 250_000_000
 QUERY_CAP_NS = 10_000_000_000
 NOT_FOUND_TWICE = 2
+CUT = "CUT_BY_VENUE"
 Events = Sequence[Event]
 
 
@@ -75,7 +79,7 @@ class ExecutionCore(Reconciliation):
         self._successors = Successors()
         self._not_found: dict[str, int] = {}
         self._live = False
-        self._ts_live = 0
+        self._backlog = False
         self._handlers: dict[type, Callable[[Any], Events]] = {
             OrderApproved: self._approved,
             CancelApproved: self._cancel,
@@ -88,6 +92,7 @@ class ExecutionCore(Reconciliation):
             Instrument: self._instrument,
             TimerFired: self._timer,
             Recovered: self._recovered,
+            CaughtUp: self._caught_up,
             AccountUpdated: self._while_folding(self._old_account),
             AccountReconciled: self._while_folding(self._old_look),
             BalanceAdjusted: self._while_folding(self._old_payment),
@@ -112,10 +117,12 @@ class ExecutionCore(Reconciliation):
             return ()  # our own words coming back
         if not isinstance(event, OrderReplaced):
             self._note_submitted(event.client_order_id)  # an earlier process sent it
-        external = isinstance(event, OrderFilled) and event.strategy_id == EXTERNAL
-        if external and event.client_order_id not in self.orders:
-            # Nobody approved it, so only its fills tell of it; they must not be told again.
-            self.orders.add(external_from_fill(event))
+        if event.strategy_id == EXTERNAL and event.client_order_id not in self.orders:
+            # Nobody approved it: only our own words tell of it, and must not be told again.
+            if isinstance(event, OrderFilled):
+                self.orders.add(external_from_fill(event))
+            elif isinstance(event, OrderSubmitted) and (order := Order.from_found(event)):
+                self.orders.add(order)
         self._note(event)
         if isinstance(event, CancelRejected):
             self._cancels.pop(event.client_order_id, None)
@@ -128,14 +135,19 @@ class ExecutionCore(Reconciliation):
     def _recovered(self, event: Recovered) -> Events:
         self._live = True
         self.books.go_live()
-        self._ts_live = event.ts_recv
+        self._backlog = event.backlog
         # The gateway's first snapshot starts the questions about what still works.
         ending = [order for order in self.orders.living() if order.expires_ns]
         return [self._expiry(order, event) for order in ending]
 
+    def _caught_up(self, _: CaughtUp) -> Events:
+        self._backlog = False
+        return ()
+
     def _instrument(self, instrument: Instrument) -> Events:
         if instrument.venue == self.venue:
             self._symbols[instrument.instrument_id] = instrument.symbol
+            self._rules[instrument.instrument_id] = instrument
         return ()
 
     # -- wishes ------------------------------------------------------------------------------------
@@ -149,10 +161,9 @@ class ExecutionCore(Reconciliation):
         if not self._live or known:
             return ()
         if event.order.instrument_id not in self._symbols:
-            detail = f"no instrument {event.order.instrument_id} at {self.venue}"
-            return self._emit(self._rejected(event, "INSTRUMENT_UNKNOWN", detail))
-        if event.ts_recv <= self._ts_live or order_id in self._submitted:
-            # Approved before this process lived, or said to be sent: an earlier one may have.
+            return self._emit(self._rejected(event, "INSTRUMENT_UNKNOWN"))
+        if self._backlog or order_id in self._submitted:
+            # In the stream before this process read it, or said to be sent: one before us may have.
             self._waiting[order_id] = event
             return (self._ask(order_id, event),)
         return self._replace(event) if event.order.replaces else self._send(event)
@@ -242,11 +253,12 @@ class ExecutionCore(Reconciliation):
                 self._cancels[cancel.client_order_id] = event
             return ()
         if order is None or order.is_terminal:
-            state = "unknown to us" if order is None else f"already {order.state}"
+            state = "unknown to us" if order is None else order.state
             return self._emit(
                 CancelRejected(
                     event.ts_event, event.ts_recv, cancel.client_order_id, cancel.strategy_id,
-                    self.venue, cancel.instrument_id, cancel.command_id, "ORDER_NOT_WORKING", state,
+                    self.venue, cancel.instrument_id, cancel.command_id, "ORDER_NOT_WORKING",
+                    f"limit=a working order value={state}",
                 )
             )  # fmt: skip
         if cancel.client_order_id in self._successors:
@@ -280,9 +292,7 @@ class ExecutionCore(Reconciliation):
         self._waiting.pop(order_id, None)
         self._not_found.pop(order_id, None)
         if report.status is VenueStatus.REJECTED:
-            out += self._emit(
-                OrderRejected(*self._head(report, order), report.reason or "REJECTED", "")
-            )
+            out += self._emit(self._refused(report, order, report.reason or "REJECTED"))
             return out
         if not order.venue_order_id or order.state is OrderState.UNKNOWN:
             out += self._emit(OrderAccepted(*self._head(report, order), report.venue_order_id))
@@ -303,6 +313,11 @@ class ExecutionCore(Reconciliation):
             out += self._emit(self._ended(OrderExpired, report, order))
         elif order.filled_quantity >= report.filled_quantity:
             self._queries.pop(order_id, None)
+            if report.status is VenueStatus.FILLED and not order.is_terminal:
+                # All is told. What was never filled the venue had cut off: an order that may only
+                # reduce is taken for no more than the position at that moment.
+                cut = msgspec.structs.replace(report, reason=CUT)
+                out += self._emit(self._ended(OrderExpired, cut, order))
         return [*out, *self._late_cancel(order), *self._stuck(order, report)]
 
     def _stuck(self, order: Order, cause: Event) -> Events:
@@ -314,14 +329,15 @@ class ExecutionCore(Reconciliation):
         if new is None:
             return ()
         detail = f"the venue refused to cancel {order.client_order_id}, which still works"
-        head = self._head(cause, new)
-        return self._emit(OrderRejected(*head, "REPLACED_ORDER_WORKING", detail))
+        return self._emit(self._refused(cause, new, "REPLACED_ORDER_WORKING", detail))
 
     def _late_cancel(self, order: Order) -> Events:
         wish = self._cancels.pop(order.client_order_id, None)
         return () if wish is None or order.is_terminal else (self._send_cancel(wish),)
 
     def _fill(self, order: Order, cause: Event, fill: Fill, venue_order_id: str) -> Events:
+        # It has found its order; booked as somebody else's, too, it would count twice.
+        self._parked.pop((order.instrument_id, fill.fill_id), None)
         if fill.fill_id in order.fill_ids:
             return ()
         filled = order.filled_quantity + fill.quantity
@@ -348,7 +364,7 @@ class ExecutionCore(Reconciliation):
 
     def _submit_failed(self, event: RequestFailed, order: Order) -> Events:
         if event.outcome is Outcome.REFUSED:
-            return self._emit(OrderRejected(*self._head(event, order), event.reason, event.detail))
+            return self._emit(self._refused(event, order, event.reason, event.detail))
         return self._unknown(event, order)
 
     def _cancel_failed(self, event: RequestFailed, order: Order) -> Events:
@@ -359,32 +375,46 @@ class ExecutionCore(Reconciliation):
             return self._unknown(event, order)
         self._successors.refuse(event.client_order_id)
         rejected = CancelRejected(
-            *self._head(event, order), event.command_id, event.reason, event.detail
-        )
+            *self._head(event, order), event.command_id, event.reason,
+            refused(order, event.reason, event.detail, self._rules.get(order.instrument_id)),
+        )  # fmt: skip
         # Filled, cancelled or never there: the venue's word on the order decides which.
         ask = () if order.is_terminal else (self._ask(order.client_order_id, event),)
         return (*self._emit(rejected), *ask)
 
     def _query_failed(self, event: RequestFailed, order: Order) -> Events:
         order_id = order.client_order_id
-        if event.outcome is not Outcome.NOT_FOUND:
-            return (self._ask_later(order_id, event),)  # no answer is no evidence
+        if event.outcome is Outcome.NOT_FOUND_YET and not order.venue_order_id:
+            # Half of what is needed, however often: the other half is the answer that counts.
+            self._not_found.setdefault(order_id, 1)
+        if event.outcome not in (Outcome.NOT_FOUND, Outcome.FORGOTTEN):
+            return (self._ask_later(order_id, event, event.again_ns),)  # no answer is no evidence
         count = self._not_found[order_id] = self._not_found.get(order_id, 0) + 1
-        if count < NOT_FOUND_TWICE or order.venue_order_id:
+        forgotten = event.outcome is Outcome.FORGOTTEN
+        if count < NOT_FOUND_TWICE or (order.venue_order_id and not forgotten):
             # It may not be visible yet; and one that was accepted cannot have vanished.
             return (self._ask_later(order_id, event),)
         self._not_found.pop(order_id)
         self._queries.pop(order_id, None)
+        if forgotten:
+            return self._forgotten(event, order)
         waiting = self._waiting.pop(order_id, None)
         if waiting is not None and (end := self._unwanted(order, event)) is not None:
             return self._emit(end)
         if waiting is not None and order_id not in self._submitted:
             return self._replace(waiting) if waiting.order.replaces else self._send(waiting)
         cause = self._doubted.pop(order_id, None)
-        out = self._emit(
-            OrderRejected(*self._head(event, order), "NOT_AT_VENUE", "asked twice, never there")
-        )
+        out = self._emit(self._refused(event, order, "NOT_AT_VENUE", "asked twice, never there"))
         return out if cause is None else self._explained(out, cause)
+
+    def _forgotten(self, event: RequestFailed, order: Order) -> Events:
+        """It ended so long ago that the venue does not say how; its fills are known."""
+        cause = self._doubted.pop(order.client_order_id, self._cause)
+        reason = f"{event.reason} {event.detail}"
+        ended = OrderCanceled(
+            *self._head(event, order), order.venue_order_id, order.filled_quantity, reason
+        )
+        return self._explained(self._emit(ended), cause)
 
     def _unknown(self, event: RequestFailed, order: Order) -> Events:
         detail = f"{event.request}: {event.reason} {event.detail}".strip()
@@ -402,10 +432,12 @@ class ExecutionCore(Reconciliation):
         symbol = self._symbols.get(order.instrument_id, "")
         return VenueQuery(cause.ts_event, cause.ts_recv, order_id, order.instrument_id, symbol)
 
-    def _ask_later(self, order_id: str, cause: Event) -> SetTimer:
+    def _ask_later(self, order_id: str, cause: Event, at_ns: int = 0) -> SetTimer:
+        """At `at_ns`; where that is 0, with back-off."""
         attempt = self._queries[order_id] = self._queries.get(order_id, 0) + 1
         delay = min(QUERY_CAP_NS, QUERY_FIRST_NS << min(attempt, 8))
-        return SetTimer(cause.ts_event, cause.ts_recv, f"query/{order_id}", cause.ts_recv + delay)
+        at_ns = at_ns or cause.ts_recv + delay
+        return SetTimer(cause.ts_event, cause.ts_recv, f"query/{order_id}", at_ns)
 
     def _timer(self, event: TimerFired) -> Events:
         if event.key == PARKED_TIMER:

@@ -68,7 +68,9 @@ def _difference(event: Event) -> tuple[DifferenceKind, str] | None:
             f" quantity={fill.quantity}"
         )
     if isinstance(event, OrderSubmitted) and event.strategy_id == EXTERNAL:
-        return DifferenceKind.EXTERNAL_ORDER, "event=OrderSubmitted"
+        what = event.found
+        terms = "" if what is None else f" side={what.side} quantity={what.quantity}"
+        return DifferenceKind.EXTERNAL_ORDER, f"event=OrderSubmitted{terms}"
     if isinstance(event, _STATES) and event.strategy_id != EXTERNAL:
         reason = getattr(event, "reason", "")
         why = f" reason={reason}" if reason else ""

@@ -1,6 +1,6 @@
 """Orders at our account that nobody here asked for: placed by hand, or by the venue itself."""
 
-from tickbus.events import OrderFilled, OrderType
+from tickbus.events import FoundOrder, OrderFilled, OrderType
 from tickbus.order import Order, OrderState
 from tickbus_execution.venue import OrderReport
 
@@ -16,17 +16,22 @@ def external_order(report: OrderReport, venue: str) -> Order:
         venue=venue,
         instrument_id=report.instrument_id,
         side=report.side,
-        order_type=OrderType.LIMIT,
+        order_type=report.order_type or OrderType.MARKET,
         quantity=report.quantity,
-        price=None,
+        price=report.price or None,
         state=OrderState.PENDING_NEW,
         ts_created=report.ts_event,
         ts_updated=report.ts_event,
     )
 
 
+def described(order: Order) -> FoundOrder:
+    """What to say of it, so that whoever keeps orders can keep this one."""
+    return FoundOrder(order.side, order.order_type, order.quantity, order.price)
+
+
 def external_from_fill(event: OrderFilled) -> Order:
-    """The order behind a fill in our own history."""
+    """The order behind a fill in our own history, of before such orders were described."""
     return Order(
         client_order_id=event.client_order_id,
         strategy_id=EXTERNAL,

@@ -11,7 +11,7 @@ from tickbus.budget import WeightBudget
 from tickbus.clock import Clock
 from tickbus.codec import Hop
 from tickbus.config import ConfigError, Settings, own_keys
-from tickbus.events import SubmitOrder
+from tickbus.events import Event, SubmitOrder
 from tickbus.runtime import Context, Lease
 from tickbus_execution import wire
 from tickbus_execution.calls import Calls, VenueRefused
@@ -19,6 +19,7 @@ from tickbus_execution.config import ExecutionConfig
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.countdown import Countdown
 from tickbus_execution.guard import Guard, No
+from tickbus_execution.leaving import cancel_left, order_left
 from tickbus_execution.protocol import VenueProtocol
 from tickbus_execution.questions import QUESTIONS_AT_ONCE, Questions, failure
 from tickbus_execution.rate import VenueRate
@@ -29,6 +30,7 @@ from tickbus_execution.session import Session
 from tickbus_execution.sharing import Sharing
 from tickbus_execution.signing import signer
 from tickbus_execution.symbols import Symbols
+from tickbus_execution.understudy import Understudy
 from tickbus_execution.venue import (
     AccountReport,
     Alarm,
@@ -46,6 +48,8 @@ HELD_MAX = 100
 HELD_S = 2.0
 """Orders that wait for the account to be compared, and for how long; then they are refused unsent.
 At a start everybody begins at once, and the first order should not fail for being the first."""
+TOO_MANY = f"limit={HELD_MAX} value={HELD_MAX + 1} orders that wait; never sent"
+LEASE_AWAY = ("LEASE_AWAY", f"not sent from here: no lease for {HELD_S:g} s")
 NO_SUCH_ORDER = (-2011, -2013)
 LIMITS_EVERY_S = 1800.0
 SYMBOL_AGAIN_S = 30.0
@@ -75,6 +79,7 @@ class Gateway:
         self._signer = signer(key, secret, config.key_type)
         self._held: dict[str, tuple[float, VenueSubmit, tuple[Hop, ...]]] = {}
         self._asking: set[str] = set()
+        self._understudy = Understudy(self._venue.name)
         self._budget: WeightBudget
         self._calls: Calls
         self._guard: Guard
@@ -109,7 +114,7 @@ class Gateway:
         self._reports = Reports(context, self._drop_session)
         self._questions = Questions(
             protocol, self._calls, self._core, self._guard, self._reports, context.clock,
-            config.recv_window_ms / 1000,
+            config.recv_window_ms / 1000, lambda: self._lease.held,
         )  # fmt: skip
         self._countdown = Countdown(
             protocol, self._calls, config.countdown_s, context.spawn, self._guard,
@@ -122,7 +127,7 @@ class Gateway:
         self.session = Session(
             protocol, self._calls, self._core, self._guard, self._reports, self._symbols, context,
             venue,
-            log_on=self._signer.can_log_on, reconcile_interval_s=config.reconcile_interval_s,
+            log_on=self._signer.can_log_on, config=config,
             on_messages=self._on_messages, on_compared=self._compared,
         )  # fmt: skip
         context.set_ready(False, f"the account at {venue.name}")
@@ -160,42 +165,39 @@ class Gateway:
         """Send an order; the answer comes to the core by itself."""
         order = wish.order
         if not await self._may_act():
-            self._refuse(order, "LEASE_AWAY", f"never sent: no lease for {HELD_S:g} s")
+            self._failed(Request.SUBMIT, order, Outcome.UNKNOWN, *LEASE_AWAY)
             return
         no = self._guard.standing()
         if no is None and not self.session.compared:
             # Before the first look a fill would be in the opening balances and counted on top;
             # after a break nobody knows yet what is working.
-            self._hold(wish, hops, No("VENUE_DISCONNECTED", "never sent: too many orders wait"))
+            self._hold(wish, hops, No("VENUE_DISCONNECTED", TOO_MANY))
             return
         if no is None and not self._countdown.is_armed(wish.symbol):
-            too_many = "never sent: too many orders wait for the countdown"
-            self._hold(wish, hops, No("COUNTDOWN_NOT_ARMED", too_many))
+            self._hold(wish, hops, No("COUNTDOWN_NOT_ARMED", TOO_MANY))
             self._countdown.arm(wish.symbol)
             return
         no = no or self._guard.refusal(order, wish.symbol)
         if no is not None:
             self._refuse(order, *no)
             return
-        self._questions.note_sent(order.client_order_id)
         ask = self._protocol.place(order, wish.symbol)
-        self._calls.send(Request.SUBMIT, ask, lambda a: self._placed(order, a))
-        telemetry = self._context.telemetry
-        now = self._clock.now_ns()
-        telemetry.observe_ns("approved_to_sent", now - hops[-1].ts_recv)
-        if hops[0].service == "feed":
-            telemetry.observe_ns("tick_to_order", now - hops[0].ts_recv)
+        sent = self._clock.now_ns()
+        self._calls.send(
+            Request.SUBMIT, ask, lambda a: self._placed(order, a, sent),
+            leaves=lambda: self._questions.note_sent(order.client_order_id),
+        )  # fmt: skip
+        order_left(self._context, order.client_order_id, hops, sent)
 
     async def _may_act(self) -> bool:
-        """Wait until no other process can be in our place; False when that took too long.
+        """Wait until no other process can be in our place; False when that takes too long.
 
-        Meanwhile nothing is said of the order either: it may be somebody else's already.
+        Then nothing can be said of the order either: it may be somebody else's already.
         """
-        if self._lease.held:
+        if self._lease.held or await self._lease.until_held(HELD_S):
             return True
-        began = time.monotonic()
-        await self._lease.until_held()
-        return time.monotonic() - began < HELD_S
+        self._context.telemetry.error("lease_away")
+        return False
 
     def _hold(self, wish: VenueSubmit, hops: tuple[Hop, ...], too_many: No) -> None:
         if len(self._held) < HELD_MAX:
@@ -213,14 +215,20 @@ class Gateway:
                 detail = "never sent: the venue's countdown for it could not be set"
                 self._refuse(wish.order, "COUNTDOWN_NOT_ARMED", detail)
 
-    def rehearse(self, order: SubmitOrder) -> None:
-        """Write and sign the request of an order that is not meant; it never gets to the socket."""
+    def rehearse(self, order: SubmitOrder) -> Event | None:
+        """Do all that is done for an order, but count it and send it; what the core would say."""
+        said = self._understudy.approve(order)
+        self._guard.refusal(order, order.instrument_id, dry=True)
         self._calls.text(0, self._protocol.place(order, order.instrument_id))
+        return next((event for event in said if not isinstance(event, VenueSubmit)), None)
 
     async def cancel(self, wish: VenueCancel, _: tuple[Hop, ...]) -> None:
         """Send a cancel, by whatever road there is."""
         cancel = wish.cancel
-        await self._lease.until_held()
+        if not await self._may_act():
+            # The core keeps the wish, and says it again when the order is seen.
+            self._failed(Request.CANCEL, cancel, Outcome.UNKNOWN, *LEASE_AWAY, cancel.command_id)
+            return
         held = self._held.pop(cancel.client_order_id, None)
         if held is not None:
             self._refuse(held[1].order, "NEVER_SENT", "cancelled before it could be sent")
@@ -237,6 +245,7 @@ class Gateway:
             self._protocol.note_conditional(cancel.client_order_id)
         ask = self._protocol.cancel(cancel, wish.symbol)
         self._calls.send(Request.CANCEL, ask, lambda a: self._canceled(wish, a))
+        cancel_left(self._context, cancel)
 
     async def query(self, wish: VenueQuery, _: tuple[Hop, ...]) -> None:
         """Ask for an order, with its fills; answered in the background."""
@@ -254,7 +263,7 @@ class Gateway:
 
     # -- answers -----------------------------------------------------------------------------------
 
-    def _placed(self, order: SubmitOrder, answer: Answer | None) -> None:
+    def _placed(self, order: SubmitOrder, answer: Answer | None, sent: int) -> None:
         refused = answer is not None and (answer.error is not None or bool(answer.unsent))
         self._guard.rate.answered(counted=not refused)
         if answer is not None:
@@ -262,6 +271,8 @@ class Gateway:
         if answer is not None and answer.unsent:
             self._refuse(order, "VENUE_DISCONNECTED", f"never sent: {answer.unsent}")
         else:
+            if answer is not None:
+                self._context.telemetry.observe_ns("order_round_trip", self._clock.now_ns() - sent)
             self._answered(Request.SUBMIT, order, answer)
 
     def _canceled(self, wish: VenueCancel, answer: Answer | None) -> None:
@@ -343,7 +354,8 @@ class Gateway:
     def _refused(self, kind: Request, ask: Ask, answer: Answer, refusal: Refusal) -> None:
         """Draw the consequences of an error answer, beside what the core makes of it."""
         telemetry = self._context.telemetry
-        if refusal.action is Action.COUNT:
+        # An order that ended before its cancel came is a race: the question behind it tells how.
+        if refusal.action is Action.COUNT or refusal.reason == "ORDER_NOT_WORKING":
             telemetry.count(str(kind), refusal.reason.lower())
         else:
             telemetry.error(f"venue_{abs(refusal.code)}" if refusal.code else "venue_http_error")
@@ -356,7 +368,7 @@ class Gateway:
             case Action.PAUSE:
                 self._log.warning("no new orders for %.0f s: %s", self._guard.silent_s, refusal)
                 self._context.spawn(self._sharing.pause(self._guard.silent_s), "shared silence")
-            case Action.HALT | Action.HALT_FOR_GOOD:
+            case Action.HALT | Action.HALT_FOR_MODE:
                 if not was_halted:
                     self._alarm_halt(refusal)
                 self.session.drop()
@@ -380,8 +392,8 @@ class Gateway:
             )  # fmt: skip
         else:
             self._log.critical(
-                "no trading until a restart: the account's position mode is not one-way (%s);"
-                " switch it at the venue", refusal.detail,
+                "no trading: the account's position mode is not one-way (%s); switch it at the"
+                " venue, then it goes on by itself", refusal.detail,
             )  # fmt: skip
 
     # -- frames ------------------------------------------------------------------------------------
@@ -442,7 +454,7 @@ class Gateway:
             for order_id, (deadline, wish, _) in list(self._held.items()):
                 if deadline < time.monotonic():
                     del self._held[order_id]
-                    detail = f"never sent: no session within {HELD_S:g} s, or not compared yet"
+                    detail = f"limit={HELD_S:g}s value=no session, or not compared yet; never sent"
                     self._refuse(wish.order, "VENUE_DISCONNECTED", detail)
             gauge = self._context.telemetry.gauge
             gauge("requests_pending", self._calls.pending)

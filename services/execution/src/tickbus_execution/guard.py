@@ -42,7 +42,7 @@ class Guard:
         self._orders_from = 0.0
         self._connect_from = 0.0
         self._halted: No | None = None
-        self._halted_for_good = False
+        self._halted_by_mode = False
 
     def standing(self) -> No | None:
         """Why no order at all may be sent now; None when some may."""
@@ -50,24 +50,26 @@ class Guard:
             return self._halted
         left = self.silent_s
         if left:
-            return No("VENUE_PAUSED", f"the venue asked for silence; {left:.1f} s left of it")
+            return No("VENUE_PAUSED", f"limit=0s value={left:.1f}s left of the venue's silence")
         return None
 
-    def refusal(self, order: SubmitOrder, symbol: str) -> No | None:
-        """Why `order` must not be sent now; None when it may, and then it counts as sent."""
+    def refusal(self, order: SubmitOrder, symbol: str, *, dry: bool = False) -> No | None:
+        """Why `order` must not be sent now; None: it may, and then counts, but for `dry`."""
         standing = self.standing()
         if standing is not None:
             return standing
         now = self._steady_s()
         if now < self._orders_from:
             left = self._orders_from - now
-            return No("VENUE_RATE_LIMIT", f"the venue takes no new orders for {left:.1f} s more")
+            detail = f"limit=0s value={left:.1f}s until the venue takes new orders"
+            return No("VENUE_RATE_LIMIT", detail)
         if now < self._overloaded_until and not order.reduce_only:
             left = self._overloaded_until - now
-            return No("VENUE_OVERLOADED", f"only what reduces is sent for {left:.1f} s more")
+            detail = f"limit=0s value={left:.1f}s until more is sent than what reduces"
+            return No("VENUE_OVERLOADED", detail)
         if symbol in self.disabled:
             return No("SYMBOL_NOT_TRADING", f"{symbol}: {self.disabled[symbol]}")
-        used_up = self.rate.take(self._now_ms(), reduces=order.reduce_only)
+        used_up = self.rate.take(self._now_ms(), reduces=order.reduce_only, dry=dry)
         return No("VENUE_RATE_LIMIT", used_up) if used_up else None
 
     def weight(self) -> tuple[int, int]:
@@ -94,10 +96,13 @@ class Guard:
         """Why there is no trading until somebody or something changes; "" when there is."""
         return self._halted.detail if self._halted is not None else ""
 
-    def opened(self) -> None:
-        """The venue took our key and told us all of the account: what the key halted goes on."""
-        if not self._halted_for_good:
-            self._halted = None
+    def opened(self, is_one_way: bool = False) -> None:
+        """The venue took our key and told us all of the account: what the key halted goes on.
+
+        What the position mode halted goes on where the venue says that it is one-way now.
+        """
+        if is_one_way or not self._halted_by_mode:
+            self._halted, self._halted_by_mode = None, False
 
     def be_silent(self, seconds: float) -> None:
         """Nothing but cancels for `seconds`."""
@@ -119,9 +124,9 @@ class Guard:
                 again = now < self._overloaded_until + self._overload_s
                 self._overload_s = min(cap, self._overload_s * 2) if again else first
                 self._overloaded_until = now + self._overload_s
-            case Action.HALT | Action.HALT_FOR_GOOD:
+            case Action.HALT | Action.HALT_FOR_MODE:
                 self._halted = No(refusal.reason, refusal.detail)
-                self._halted_for_good |= refusal.action is Action.HALT_FOR_GOOD
+                self._halted_by_mode |= refusal.action is Action.HALT_FOR_MODE
                 self._connect_from = now + KEY_PAUSE_S
             case Action.BACK_OFF_CONNECTS:
                 self._connect_from = now + self._wait_s(answer, CONNECTS_PAUSE_S)

@@ -6,6 +6,7 @@ from tickbus.events import (
     CancelApproved,
     CancelRejected,
     Event,
+    Instrument,
     MessageDead,
     OrderApproved,
     OrderCanceled,
@@ -17,7 +18,8 @@ from tickbus.events import (
 )
 from tickbus.order import Order, Orders, OrderState
 from tickbus_execution.account_books import AccountBooks
-from tickbus_execution.external import external_order
+from tickbus_execution.external import described, external_order
+from tickbus_execution.reasons import refused
 from tickbus_execution.snapshot import ExecutionMemory, PaperMemory
 from tickbus_execution.venue import OrderReport, SymbolLearned
 
@@ -43,6 +45,7 @@ class Memory:
         """Until when (venue, ns) the account's history of payments was looked at."""
         self.books = AccountBooks(venue)
         self._symbols: dict[str, str] = {}
+        self._rules: dict[str, Instrument] = {}
         self._by_venue_id: dict[str, str] = {}
         self._submitted: dict[str, None] = {}
         # By order: cancels that have to be sent once the order is found, and those under way.
@@ -87,6 +90,10 @@ class Memory:
         known = {order.instrument_id for order in self.orders.living()}
         return (known | self.fill_cursor.keys() | set(self.books.held())) - self._symbols.keys()
 
+    def knows(self, venue_order_id: str) -> bool:
+        """Whether it is known whose order the venue calls so."""
+        return venue_order_id in self._by_venue_id
+
     def symbol(self, instrument_id: str) -> str:
         """The venue's spelling of a known instrument."""
         return self._symbols[instrument_id]
@@ -110,12 +117,12 @@ class Memory:
             *self._head(report, order), report.venue_order_id, report.filled_quantity, report.reason
         )
 
-    def _rejected(self, event: OrderApproved, reason: str, detail: str) -> OrderRejected:
-        order = event.order
-        return OrderRejected(
-            event.ts_event, event.ts_recv, order.client_order_id, order.strategy_id, self.venue,
-            order.instrument_id, reason, detail,
-        )  # fmt: skip
+    def _rejected(self, event: OrderApproved, reason: str, words: str = "") -> OrderRejected:
+        return self._refused(event, Order.from_submit(event.order), reason, words)
+
+    def _refused(self, event: Event, order: Order, reason: str, words: str = "") -> OrderRejected:
+        detail = refused(order, reason, words, self._rules.get(order.instrument_id))
+        return OrderRejected(*self._head(event, order), reason, detail)
 
     def _dead(self, event: MessageDead) -> Events:
         approved = event.event
@@ -160,7 +167,7 @@ class Memory:
         # Placed by hand, or by somebody else with the same account: it is in the books as external.
         order = external_order(report, self.venue)
         self.orders.add(order)
-        out.append(OrderSubmitted(*self._head(report, order)))
+        out.append(OrderSubmitted(*self._head(report, order), described(order)))
         return order
 
     def _emit(self, event: Event) -> Events:

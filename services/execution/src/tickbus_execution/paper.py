@@ -1,14 +1,15 @@
 """The paper venue: fills orders against the live book, with fees, queue position and balances.
 
-Consumes: VenueSubmit, VenueCancel, VenueQuery; BookSnapshot, BookDelta, Trade, FeedStatus;
+Consumes: VenueSubmit, VenueCancel, VenueQuery; BookSnapshot, BookDelta, Trade, Funding, FeedStatus;
 Instrument, TimerFired, Recovered; after a restart the history of its account.
-Produces: OrderReport, RequestFailed, AccountReport, VenueSnapshot; SetTimer.
+Produces: OrderReport, RequestFailed, AccountReport, PaymentsReport, VenueSnapshot, Alarm; SetTimer.
 Invariants: a level is not sold twice before the market refreshes it; a resting order fills only
 when the market trades through its price, or at its price once the queue before it is gone; a stop
-works from the first trade at its trigger price on; no asset goes below zero.
+works from the first trade at its trigger price on; without derivatives no asset goes below zero; a
+reduce-only order never turns a position round; a funding time is paid for once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,6 @@ import msgspec
 
 from tickbus.events import (
     AccountUpdated,
-    Balance,
     BookDelta,
     BookSnapshot,
     Event,
@@ -24,6 +24,7 @@ from tickbus.events import (
     FeedStatus,
     FeeSchedule,
     Fill,
+    Funding,
     Instrument,
     KeyframeWanted,
     LiquiditySide,
@@ -39,15 +40,20 @@ from tickbus.events import (
     TimerFired,
     Trade,
 )
+from tickbus.portfolio import Position
 from tickbus_execution.config import PaperConfig
 from tickbus_execution.core import ExecutionCore
+from tickbus_execution.external import EXTERNAL
 from tickbus_execution.memory import IDS_MAX
-from tickbus_execution.paper_market import PaperMarket, Resting
+from tickbus_execution.paper_account import MONEY_STEP, PaperAccount
+from tickbus_execution.paper_market import Match, PaperMarket, Resting
 from tickbus_execution.snapshot import PaperMemory
 from tickbus_execution.venue import (
     AccountReport,
+    Alarm,
     OrderReport,
     Outcome,
+    PaymentsReport,
     Request,
     RequestFailed,
     VenueCancel,
@@ -70,14 +76,11 @@ class PaperVenue:
         dry_run: bool = False,
     ) -> None:  # fmt: skip
         self._venue = venue
-        self._fees = fees
         self._run_id = run_id
         self._latency_ns = int(config.latency_ms * 1_000_000)
         self._dry_run = dry_run
-        self._opening = dict(config.balances)
-        self._free: dict[str, Decimal] = {}
-        self._locked: dict[str, Decimal] = {}
         self._markets: dict[str, PaperMarket] = {}
+        self._money = PaperAccount(venue, config, fees, self._markets)
         self._delayed: list[VenueSubmit | VenueCancel] = []
         self._history: dict[str, tuple[SubmitOrder, Decimal]] = {}
         # What an earlier process did and died over: its approval comes again, behind its words.
@@ -90,13 +93,14 @@ class PaperVenue:
 
     def snapshot(self) -> tuple[Amounts, list[tuple[SubmitOrder, Decimal]], Amounts]:
         """What folding the history gave: holdings by asset, and what was filled of each order."""
-        return list(self._free.items()), list(self._history.values()), list(self._early.items())
+        free = list(self._money.free.items())
+        return free, list(self._history.values()), list(self._early.items())
 
     def restore(
         self, free: Amounts, filled: list[tuple[SubmitOrder, Decimal]], early: Amounts
     ) -> None:
         """Take over what `snapshot` gave."""
-        self._free = dict(free)
+        self._money.free = dict(free)
         self._history = {order.client_order_id: (order, done) for order, done in filled}
         self._early = dict(early)
 
@@ -118,7 +122,9 @@ class PaperVenue:
             case Trade():
                 market = self._market(event.instrument_id)
                 fills = self._fills(event, market, market.on_trade(event))
-                return (*fills, *self._trigger(market, event))
+                return (*fills, *self._trigger(market, event), *self._watch(market, event))
+            case Funding():
+                return self._fund(event) if self._live else ()
             case VenueSubmit() | VenueCancel():
                 return self._delay(event)
             case VenueQuery():
@@ -130,7 +136,7 @@ class PaperVenue:
                     self._market(event.instrument_id).instrument = event
                 return ()
             case Recovered():
-                return self._open(event)
+                return self._begin(event)
             case OrderApproved() if event.order.client_order_id in self._early:
                 return self._remember(event)
             case _:
@@ -146,7 +152,7 @@ class PaperVenue:
         match event:
             case AccountUpdated():
                 for balance in event.balances:
-                    self._free[balance.asset] = balance.total
+                    self._money.free[balance.asset] = balance.total
             case OrderApproved():
                 order_id = event.order.client_order_id
                 self._history[order_id] = (event.order, self._early.pop(order_id, ZERO))
@@ -163,14 +169,17 @@ class PaperVenue:
                     self._early[order_id] += event.fill.quantity
         return ()
 
-    def _open(self, event: Recovered) -> Events:
+    def open(self, positions: Mapping[str, Position]) -> None:
+        """History is over, and left these `positions`."""
+        self._money.open(positions)
+
+    def _begin(self, event: Recovered) -> Events:
         self._live = True
-        first = not self._free
-        if first:
-            self._free = dict(self._opening)
         # Working orders of an earlier process are gone; the core asks for them and is told so.
         snapshot = VenueSnapshot(event.ts_event, event.ts_recv, (), ())
-        return (self._account(event, tuple(sorted(self._free)), complete=True), snapshot)
+        balances, positions = self._money.balances(), self._money.positions()
+        at = (event.ts_recv, event.ts_recv)
+        return (AccountReport(*at, balances, complete=True, positions=positions), snapshot)
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -200,37 +209,46 @@ class PaperVenue:
         if reason:
             failed = self._failed(Request.SUBMIT, Outcome.REFUSED, order, now, reason, detail)
             return (failed,)
-        self._number += 1
-        resting = Resting(order, f"p{self._run_id}-{self._number}")
-        self._lock(resting, market, 1)
+        resting = Resting(order, self._next_id())
+        self._money.lock(resting, market, 1)
         accepted = self._report(resting, VenueStatus.NEW, now)
         if order.order_type.has_trigger:
             market.arm(resting)
             return (accepted,)
         return (accepted, *self._work(resting, market, now))
 
+    def _next_id(self) -> str:
+        self._number += 1
+        return f"p{self._run_id}-{self._number}"
+
     def _work(self, resting: Resting, market: PaperMarket, now: Event) -> Events:
         """Take what the order takes on arrival; let the rest of it stand or expire."""
         out: list[Event] = []
-        for price, size in market.take(resting.order):
+        order, most = resting.order, self._money.reducible(resting.order)
+        if most is not None:
+            order = msgspec.structs.replace(order, quantity=min(resting.leaves, most))
+        for price, size in market.take(order):
             out += self._fill(resting, market, price, size, LiquiditySide.TAKER, now)
         if resting.leaves:
             out += self._rest(resting, market, now)
-        return out
+        return [*out, *self._expire_spent(market, now)]
 
     def _trigger(self, market: PaperMarket, now: Trade) -> Events:
         out: list[Event] = []
         for resting in market.triggered(now):
-            self._lock(resting, market, -1)
+            self._money.lock(resting, market, -1)
             kind = OrderType.LIMIT if resting.order.order_type.has_limit else OrderType.MARKET
-            resting.order = msgspec.structs.replace(resting.order, order_type=kind)
-            asset, amount = self._needs(resting.order, market, resting.leaves)
-            if self._free.get(asset, ZERO) < amount:
+            resting.order = msgspec.structs.replace(
+                resting.order, order_type=kind, trigger_price=None
+            )
+            reason, _ = self._money.refusal(resting.order, market)
+            if reason:
                 # What was set aside at the trigger price does not pay for today's market.
-                out.append(self._report(resting, VenueStatus.EXPIRED, now, reason="NO_BALANCE"))
-                out.append(self._account(now, market.assets()))
+                why = "NO_BALANCE" if reason == "INSUFFICIENT_BALANCE" else reason
+                out.append(self._report(resting, VenueStatus.EXPIRED, now, reason=why))
+                out.append(self._account(now, market))
                 continue
-            self._lock(resting, market, 1)
+            self._money.lock(resting, market, 1)
             out += self._work(resting, market, now)
         return out
 
@@ -245,11 +263,7 @@ class PaperVenue:
         if order.order_type.has_trigger and market.would_trigger(order):
             limit = f"last trade {market.last_price}"
             return "STOP_WOULD_TRIGGER", f"limit={limit} value={order.trigger_price}"
-        asset, amount = self._needs(order, market, order.quantity)
-        free = self._free.get(asset, ZERO)
-        if free < amount:
-            return "INSUFFICIENT_BALANCE", f"limit={free} {asset} value={amount} {asset}"
-        return "", ""
+        return self._money.refusal(order, market)
 
     def _rest(self, resting: Resting, market: PaperMarket, now: Event) -> Events:
         order = resting.order
@@ -257,11 +271,15 @@ class PaperVenue:
         if order.order_type is OrderType.LIMIT and stays:
             market.rest(resting)
             return ()
-        self._lock(resting, market, -1)
-        return (
-            self._report(resting, VenueStatus.EXPIRED, now),
-            self._account(now, market.assets()),
-        )
+        return self._end(resting, market, VenueStatus.EXPIRED, now)
+
+    def _end(
+        self, resting: Resting, market: PaperMarket, status: VenueStatus, now: Event,
+        reason: str = "",
+    ) -> Events:  # fmt: skip
+        """An order that stands nowhere any more is over, and ties nothing up."""
+        self._money.lock(resting, market, -1)
+        return (self._report(resting, status, now, reason=reason), self._account(now, market))
 
     def _cancel(self, wish: VenueCancel, now: Event) -> Events:
         cancel = wish.cancel
@@ -275,9 +293,7 @@ class PaperVenue:
                     "not in the book", cancel.command_id,
                 ),
             )  # fmt: skip
-        self._lock(resting, market, -1)
-        report = self._report(resting, VenueStatus.CANCELED, now)
-        return (report, self._account(now, market.assets()))
+        return self._end(resting, market, VenueStatus.CANCELED, now)
 
     def _query(self, wish: VenueQuery) -> Events:
         known = self._orders.get(wish.client_order_id)
@@ -301,64 +317,95 @@ class PaperVenue:
 
     # -- fills and money ---------------------------------------------------------------------------
 
-    def _fills(
-        self, now: Event, market: PaperMarket, matched: Sequence[tuple[Resting, Decimal, Decimal]]
-    ) -> Events:
+    def _fills(self, now: Event, market: PaperMarket, matched: Iterable[Match]) -> Events:
         out: list[Event] = []
-        for resting, price, quantity in matched:
-            out += self._fill(resting, market, price, quantity, LiquiditySide.MAKER, now)
-        return out
+        for resting, price, size in matched:
+            # Several may have been matched at once, and only the first of them still reduces.
+            most = self._money.reducible(resting.order)
+            quantity = size if most is None else min(size, most)
+            if quantity:
+                out += self._fill(resting, market, price, quantity, LiquiditySide.MAKER, now)
+            if quantity < size:
+                market.remove(resting.order.client_order_id)
+                out += self._end(resting, market, VenueStatus.EXPIRED, now, "REDUCE_ONLY")
+        return [*out, *self._expire_spent(market, now)] if out else out
 
     def _fill(
         self, resting: Resting, market: PaperMarket, price: Decimal, quantity: Decimal,
         liquidity: LiquiditySide, now: Event,
     ) -> Events:  # fmt: skip
         order = resting.order
-        assert market.instrument is not None  # no order is taken before it is known
-        base, quote = market.assets()
-        rate = self._fees.maker if liquidity is LiquiditySide.MAKER else self._fees.taker
-        buy = order.side is Side.BUY
-        fee_asset = base if buy else quote
-        fee = (quantity if buy else quantity * price) * rate
-        self._lock(resting, market, -1)
+        self._money.lock(resting, market, -1)
         resting.leaves -= quantity
-        sign = order.side.sign
-        self._free[base] = self._free.get(base, ZERO) + sign * quantity
-        self._free[quote] = self._free.get(quote, ZERO) - sign * quantity * price
-        self._free[fee_asset] -= fee
-        if resting.leaves:
-            self._lock(resting, market, 1)
-        self._number += 1
-        fill = Fill(
-            f"p{self._run_id}-{self._number}", order.side, price, quantity, fee, fee_asset,
-            liquidity, now.ts_recv,
-        )  # fmt: skip
-        status = VenueStatus.PARTIALLY_FILLED if resting.leaves else VenueStatus.FILLED
-        return (
-            self._report(resting, status, now, (fill,)),
-            self._account(now, (base, quote)),
+        fill = self._money.fill(
+            order, market, price, quantity, liquidity, self._next_id(), now.ts_recv
         )
+        if resting.leaves:
+            self._money.lock(resting, market, 1)
+        status = VenueStatus.PARTIALLY_FILLED if resting.leaves else VenueStatus.FILLED
+        return (self._report(resting, status, now, (fill,)), self._account(now, market))
 
-    def _needs(
-        self, order: SubmitOrder, market: PaperMarket, quantity: Decimal
-    ) -> tuple[str, Decimal]:
-        """(asset, amount) that an order of `quantity` ties up."""
-        base, quote = market.assets()
-        if order.side is Side.SELL:
-            return base, quantity
-        price = order.price
-        if price is None and order.order_type.has_trigger:
-            price = order.trigger_price
-        if price is not None:
-            return quote, price * quantity
-        return quote, sum((p * q for p, q in market.take(order, dry=True)), ZERO)
+    def _expire_spent(self, market: PaperMarket, now: Event) -> Events:
+        """Reduce-only orders that work where nothing is left to reduce are over."""
+        out: list[Event] = []
+        for resting in market.working():
+            if self._money.reducible(resting.order) == ZERO:
+                market.remove(resting.order.client_order_id)
+                out += self._end(resting, market, VenueStatus.EXPIRED, now, "REDUCE_ONLY")
+        return out
 
-    def _lock(self, resting: Resting, market: PaperMarket, sign: int) -> None:
-        if resting.order.order_type is OrderType.MARKET:
-            return  # it takes what is there at once
-        asset, amount = self._needs(resting.order, market, resting.leaves)
-        self._free[asset] = self._free.get(asset, ZERO) - sign * amount
-        self._locked[asset] = self._locked.get(asset, ZERO) + sign * amount
+    def _fund(self, event: Funding) -> Events:
+        """Pay for a funding time that has come, by the last that was said before it."""
+        market = self._market(event.instrument_id)
+        before, market.funding = market.funding, event
+        out: list[Event] = []
+        is_due = before is not None and 0 < before.ts_next <= event.ts_event
+        if is_due and before is not None and event.ts_next > before.ts_next:
+            payment = self._money.fund(market, before, event.ts_event)
+            if payment is not None:
+                out.append(PaymentsReport(event.ts_event, event.ts_recv, (payment,)))
+                out.append(self._account(event, market))
+        return [*out, *self._watch(market, event)]
+
+    # -- positions that are watched ----------------------------------------------------------------
+
+    def _watch(self, market: PaperMarket, now: Trade | Funding) -> Events:
+        """Close what the wallet does not carry any more; say so where nobody tells of funding."""
+        if market.instrument is None or not self._money.held(now.instrument_id):
+            return ()
+        out: list[Event] = []
+        has_mark = market.funding is not None and market.funding.mark_price
+        if isinstance(now, Funding) or not has_mark:
+            out += self._liquidate(market.instrument.quote, now)
+        if self._money.lacks_funding(market, now.ts_recv):
+            name = now.instrument_id
+            detail = f"{name}: the feed tells no funding time, so holding it costs nothing on paper"
+            out.append(Alarm(now.ts_event, now.ts_recv, "paper_without_funding", detail))
+        return out
+
+    def _liquidate(self, asset: str, now: Event) -> Events:
+        """Close all positions at the market when the wallet is worth less than they must have."""
+        spare = self._money.spare(asset)
+        if spare >= 0:
+            return ()
+        out: list[Event] = []
+        for market, held in self._money.open_positions(asset):
+            assert market.instrument is not None
+            if not market.replica.in_step:
+                continue  # with the next price
+            for resting in market.working():
+                market.remove(resting.order.client_order_id)
+                out += self._end(resting, market, VenueStatus.EXPIRED, now, "LIQUIDATION")
+            side = Side.SELL if held > 0 else Side.BUY
+            venue_id, name = self._next_id(), market.instrument.instrument_id
+            order = SubmitOrder(
+                now.ts_event, now.ts_recv, f"ext-{venue_id}", EXTERNAL, self._venue, name, side,
+                OrderType.MARKET, abs(held), None, reduce_only=True,
+            )  # fmt: skip
+            detail = f"{name} {held:f}: the wallet lacks {-spare.quantize(MONEY_STEP):f} {asset}"
+            out.append(Alarm(now.ts_event, now.ts_recv, "paper_liquidation", detail))
+            out += self._work(Resting(order, venue_id), market, now)
+        return out
 
     # -- reports -----------------------------------------------------------------------------------
 
@@ -367,8 +414,10 @@ class PaperVenue:
         reason: str = "",
     ) -> OrderReport:  # fmt: skip
         order = resting.order
+        # By one clock, ours: the market's may be ahead, and then no account would ever be newer
+        # than the order that it contains.
         report = OrderReport(
-            now.ts_event, now.ts_recv, order.client_order_id, order.instrument_id,
+            now.ts_recv, now.ts_recv, order.client_order_id, order.instrument_id,
             resting.venue_order_id, status, order.side, order.quantity,
             order.quantity - resting.leaves, fills, reason,
         )  # fmt: skip
@@ -377,20 +426,19 @@ class PaperVenue:
             del self._orders[next(iter(self._orders))]
         return report
 
-    def _account(
-        self, now: Event, assets: Sequence[str], *, complete: bool = False
-    ) -> AccountReport:
-        balances = tuple(
-            Balance(a, self._free.get(a, ZERO), self._locked.get(a, ZERO)) for a in assets
-        )
-        return AccountReport(now.ts_recv, now.ts_recv, balances, complete)
+    def _account(self, now: Event, market: PaperMarket) -> AccountReport:
+        """What a change in `market` left."""
+        assert market.instrument is not None
+        balances = self._money.balances(self._money.assets(market))
+        positions = self._money.positions(market.instrument.instrument_id)
+        return AccountReport(now.ts_recv, now.ts_recv, balances, False, positions)
 
     @staticmethod
     def _failed(
         request: Request, outcome: Outcome, order: SubmitOrder, now: Event, reason: str, detail: str
     ) -> RequestFailed:
         return RequestFailed(
-            now.ts_event, now.ts_recv, request, outcome, order.client_order_id,
+            now.ts_recv, now.ts_recv, request, outcome, order.client_order_id,
             order.instrument_id, reason, detail,
         )  # fmt: skip
 
@@ -401,36 +449,38 @@ class PaperExecution:
     memory = PaperMemory
 
     def __init__(self, core: ExecutionCore, paper: PaperVenue) -> None:
-        self._core = core
+        self.core = core
         core.compares_balances = False  # the account is made of our own fills
         self._paper = paper
 
     def handle(self, event: Any, /) -> Events:
         """What reaches the bus after both have said all they have to say."""
         out: list[Event] = []
-        requests = self._settle(self._core.handle(event), out)
+        if isinstance(event, Recovered):
+            self._paper.open(self.core.books.positions)
+        requests = self._settle(self.core.handle(event), out)
         reports = list(self._paper.handle(event))
         while requests or reports:
             for request in requests:
                 reports += self._paper.handle(request)
             requests = []
             for report in reports:
-                if isinstance(report, SetTimer | KeyframeWanted):
+                if isinstance(report, SetTimer | KeyframeWanted | Alarm):
                     out.append(report)
                 else:
-                    requests += self._settle(self._core.handle(report), out)
+                    requests += self._settle(self.core.handle(report), out)
             reports = []
         return out
 
     def snapshot(self) -> PaperMemory:
         """All that folding the order path gave."""
         free, filled, early = self._paper.snapshot()
-        known = msgspec.structs.asdict(self._core.snapshot())
+        known = msgspec.structs.asdict(self.core.snapshot())
         return PaperMemory(**known, free=free, filled=filled, early=early)
 
     def restore(self, memory: PaperMemory, /) -> None:
         """Know what `memory` says."""
-        self._core.restore(memory)
+        self.core.restore(memory)
         self._paper.restore(memory.free, memory.filled, memory.early)
 
     @staticmethod

@@ -5,6 +5,7 @@ from decimal import Decimal
 from tickbus.events import (
     BookDelta,
     BookSnapshot,
+    Funding,
     Instrument,
     Side,
     SubmitOrder,
@@ -42,14 +43,20 @@ class PaperMarket:
         self.instrument: Instrument | None = None
         self.replica = BookReplica()
         self.last_price: float | None = None
+        self.funding: Funding | None = None
+        """The venue's last word on what a perpetual is valued at and costs."""
         self._resting: dict[str, Resting] = {}
         self._armed: dict[str, Resting] = {}
         self._taken: dict[tuple[Side, float], float] = {}
 
-    def assets(self) -> tuple[str, str]:
-        """(base, quote) of the instrument."""
-        assert self.instrument is not None
-        return self.instrument.base, self.instrument.quote
+    def mark(self) -> Decimal | None:
+        """What one is valued at: by the venue's mark price, else the mid, else the last trade."""
+        if self.funding is not None and self.funding.mark_price:
+            return Decimal(repr(self.funding.mark_price))
+        bid, ask = self.replica.book.best_bid, self.replica.book.best_ask
+        if self.replica.in_step and bid is not None and ask is not None:
+            return (Decimal(repr(bid[0])) + Decimal(repr(ask[0]))) / 2
+        return None if self.last_price is None else Decimal(repr(self.last_price))
 
     # -- taking ------------------------------------------------------------------------------------
 
@@ -104,6 +111,10 @@ class PaperMarket:
         """Take an order out of the queue or disarm it; None when it does not stand there."""
         resting = self._resting.pop(client_order_id, None)
         return resting or self._armed.pop(client_order_id, None)
+
+    def working(self) -> list[Resting]:
+        """Those that wait: in the queue, or for their trigger."""
+        return [*self._resting.values(), *self._armed.values()]
 
     def arm(self, resting: Resting) -> None:
         """Wait until the market trades at the order's trigger price."""

@@ -34,6 +34,11 @@ class VenueProtocol(Protocol):
     trades_page: int
     trades_window_ms: int
     """The longest span of time that one question for trades may cover."""
+    unfilled_kept_ms: int
+    """How old an order may be that ended unfilled before the venue denies that it ever was; 0 for a
+    venue that says of such an order that it was archived."""
+    kept_ms: int
+    """The same of any order that has ended."""
     subscribe: Ask | None
     """Begins the user stream on the WebSocket API's session; None where it has its own line."""
     new_listen_key: Ask | None

@@ -36,8 +36,11 @@ class VenueRate:
         self._windows: dict[tuple[str, int], Window] = {}
         self._in_flight = 0
 
-    def take(self, now_ms: int, *, reduces: bool) -> str:
-        """Count one more order and return ""; or return which limit is used up, and count none."""
+    def take(self, now_ms: int, *, reduces: bool, dry: bool = False) -> str:
+        """Count one more order and return ""; or return which limit is used up, and count none.
+
+        With `dry` none is counted at all.
+        """
         for window in self._windows.values():
             used, allowed = self._used(window, now_ms), window.limit
             if window.kind == WEIGHT:
@@ -50,7 +53,7 @@ class VenueRate:
                     f"limit={allowed} of {window.limit} {what} per {window.interval_s} s,"
                     f" value={used}"
                 )
-        self._in_flight += 1
+        self._in_flight += not dry
         return ""
 
     def answered(self, *, counted: bool) -> None:

@@ -5,6 +5,7 @@ difference by itself. `Reconciliation` is the part of the execution core that do
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from tickbus.events import (
     AccountReconciled,
@@ -41,6 +42,14 @@ COMPARE_TIMER = "compare balances"
 Events = Sequence[Event]
 
 
+class Parked(NamedTuple):
+    """A fill of an order that is not known, since when (ns, ours), and how many looks ago."""
+
+    since: int
+    looks: int
+    foreign: ForeignFill
+
+
 class Reconciliation(Memory):
     """What looking at the account brings to light; see the module's first lines."""
 
@@ -52,7 +61,8 @@ class Reconciliation(Memory):
         self.findings = Findings()
         # Fills that wait for the name of their order, and since when.
         self._queries: dict[str, int] = {}
-        self._parked: dict[tuple[str, str], tuple[int, ForeignFill]] = {}
+        self._parked: dict[tuple[str, str], Parked] = {}
+        self._looks = 0
         # Working orders that the venue did not list, and why it had been asked for its list.
         self._doubted: dict[str, ReconciliationCause] = {}
         self._cause = ReconciliationCause.PERIODIC
@@ -100,6 +110,7 @@ class Reconciliation(Memory):
         asked = 0
         listed: set[str] = set()
         self._cause = snapshot.cause
+        self._looks += 1
         for report in snapshot.open_orders:
             out += self._report(report)
             known = self._by_venue_id.get(report.venue_order_id, report.client_order_id)
@@ -146,7 +157,7 @@ class Reconciliation(Memory):
         # still on its way; booked as somebody else's, ours would stay open for ever.
         waited = bool(self._parked)
         key = (foreign.instrument_id, foreign.fill.fill_id)
-        self._parked.setdefault(key, (cause.ts_recv, foreign))
+        self._parked.setdefault(key, Parked(cause.ts_recv, self._looks, foreign))
         # Setting the timer again would put it off with each look.
         return () if waited else (self._look_at_parked_later(cause),)
 
@@ -155,18 +166,27 @@ class Reconciliation(Memory):
 
     def _look_at_parked(self, cause: Event) -> Events:
         out: list[Event] = []
-        parked, self._parked = self._parked, {}
-        nameless = {o.instrument_id for o in self.orders.living() if not o.venue_order_id}
-        for key, (since, foreign) in parked.items():
-            known = self._by_venue_id.get(foreign.venue_order_id)
-            order = self.orders.get(known) if known else None
+        living = list(self.orders.living())
+        nameless = {order.instrument_id for order in living if not order.venue_order_id}
+        # What a conditional order becomes may have another id; a look tells whose that is.
+        renamed = {order.instrument_id for order in living if order.order_type.has_trigger}
+        look = False
+        for key, parked in list(self._parked.items()):
+            since, looks, foreign = parked
+            name = foreign.instrument_id
+            order = self.orders.get(self._by_venue_id.get(foreign.venue_order_id, ""))
             if order is not None:
                 out += self._fill(order, cause, foreign.fill, foreign.venue_order_id)
-            elif foreign.instrument_id in nameless or cause.ts_recv < since + PARKED_NS:
-                self._parked[key] = (since, foreign)
+                self._parked.pop(key, None)
+            elif name in nameless or cause.ts_recv < since + PARKED_NS:
+                continue
+            elif name in renamed and looks == self._looks:
+                look = True
             else:
                 found = self._external_fill(cause, foreign)
                 out += self._explained(found, ReconciliationCause.PERIODIC)
+                self._parked.pop(key, None)
+        out += [VenueReconcile(*_times(cause))] if look else []
         return [*out, self._look_at_parked_later(cause)] if self._parked else out
 
     def _external_fill(self, cause: Event, foreign: ForeignFill) -> Events:

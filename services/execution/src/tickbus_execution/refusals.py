@@ -26,7 +26,7 @@ class Action(StrEnum):
     STOP_ORDERS = "STOP_ORDERS"  # no new order until the interval ends
     RESYNC_CLOCK = "RESYNC_CLOCK"  # and send once more: it was not taken
     HALT = "HALT"  # no order until the session was opened anew with this key
-    HALT_FOR_GOOD = "HALT_FOR_GOOD"  # no order until somebody corrected the account
+    HALT_FOR_MODE = "HALT_FOR_MODE"  # no order until somebody corrected the account
     BACK_OFF_CONNECTS = "BACK_OFF_CONNECTS"
     BUG = "BUG"  # we spelled it wrong
     DISABLE_SYMBOL = "DISABLE_SYMBOL"  # until the venue's list says that it trades
@@ -101,8 +101,8 @@ RULES: tuple[Rule, ...] = (
     _row(-4131, REFUSED, Action.NONE, "FILTER_PERCENT_PRICE", USDM),
     _row(-4016, REFUSED, Action.NONE, "FILTER_PERCENT_PRICE", USDM),
     _row(-4024, REFUSED, Action.NONE, "FILTER_PERCENT_PRICE", USDM),
-    _row(-4061, REFUSED, Action.HALT_FOR_GOOD, "POSITION_MODE_MISMATCH", USDM),
-    _row(-4059, REFUSED, Action.HALT_FOR_GOOD, "POSITION_MODE_MISMATCH", USDM),
+    _row(-4061, REFUSED, Action.HALT_FOR_MODE, "POSITION_MODE_MISMATCH", USDM),
+    _row(-4059, REFUSED, Action.HALT_FOR_MODE, "POSITION_MODE_MISMATCH", USDM),
     _row(-4116, UNKNOWN, Action.QUERY, "ORDER_ID_DUPLICATE", USDM),
     _row(-4120, REFUSED, Action.BUG, "ALGO_ENDPOINT_NEEDED", USDM),
     _row(-5021, REFUSED, Action.COUNT, "FOK_NOT_FILLED", USDM),

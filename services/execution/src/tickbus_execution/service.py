@@ -12,6 +12,8 @@ from tickbus_execution.binance_usdm import BinanceUsdm
 from tickbus_execution.config import ExecutionConfig
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.gateway import Gateway
+from tickbus_execution.live import unagreed
+from tickbus_execution.measures import measure
 from tickbus_execution.paper import PaperExecution, PaperVenue
 from tickbus_execution.protocol import VenueProtocol
 from tickbus_execution.reconciling import refuse
@@ -45,7 +47,10 @@ def mode_of(settings: Settings, config: ExecutionConfig) -> str:
 
 
 def build(settings: Settings) -> ServiceSpec:
-    """Execution at the configured venue, in the configured mode."""
+    """Execution at the configured venue, in the configured mode.
+
+    Raises ConfigError, also for real money that nobody has said to mean.
+    """
     config = settings.section("execution", ExecutionConfig)
     venue = settings.venue
     consume = (subjects.approved(venue.name),)
@@ -55,6 +60,8 @@ def build(settings: Settings) -> ServiceSpec:
     durable = "execution" if is_main else f"execution_{venue.name}"
     mode = mode_of(settings, config)
     if mode == "venue":
+        if problem := unagreed(settings):
+            raise ConfigError(problem)
         core = ExecutionCore(venue.name)
         lease = Lease(f"execution.{venue.name}", config.lease_ttl_s)
         gateway = Gateway(core, settings, config, protocol_of(venue.adapter), lease)
@@ -77,6 +84,7 @@ def build(settings: Settings) -> ServiceSpec:
             responders={reconcile_api.subject(venue.name): gateway.reconciling.respond},
             # Stopped in the other order: the lease is given back when nothing more is sent.
             edges=(lease, gateway),
+            measure=partial(measure, core),
         )
 
     def paper() -> PaperExecution:
@@ -85,10 +93,11 @@ def build(settings: Settings) -> ServiceSpec:
         )
         return PaperExecution(ExecutionCore(venue.name), account)
 
-    market = ("snapshot", "delta", "trade", "status")
+    core_on_paper = paper()
+    market = ("snapshot", "delta", "trade", "status", "funding")
     return ServiceSpec(
         name="execution",
-        core=paper(),
+        core=core_on_paper,
         twin=paper,
         subscribe=tuple(subjects.market(kind, venue.name) for kind in market),
         consume=consume,
@@ -97,6 +106,7 @@ def build(settings: Settings) -> ServiceSpec:
         watch=("instruments",),
         sinks={Alarm: _alarm},
         responders={reconcile_api.subject(venue.name): partial(refuse, venue.name)},
+        measure=partial(measure, core_on_paper.core),
     )
 
 

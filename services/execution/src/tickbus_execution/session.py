@@ -10,14 +10,16 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from tickbus.backoff import delays_s
 from tickbus.bus import BusError
-from tickbus.config import ConfigError, VenueConfig
+from tickbus.config import VenueConfig
 from tickbus.events import ReconciliationCause
 from tickbus.runtime import Context
 from tickbus.websocket import FrameStream
 from tickbus_execution.account import Account
 from tickbus_execution.calls import Calls, VenueRefused
+from tickbus_execution.config import ExecutionConfig
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.guard import Guard
+from tickbus_execution.permission import KeyPermission
 from tickbus_execution.protocol import VenueProtocol
 from tickbus_execution.refusals import Action
 from tickbus_execution.reports import Reports
@@ -42,6 +44,14 @@ SILENT_S = 60.0
 """A line that answers no ping for so long is dead, whatever the socket says."""
 LOGON = Ask("session.logon", "", "", {}, Lane.QUERY, weight=2)
 SUBSCRIBE = Ask("userDataStream.subscribe", "", "", {}, Lane.QUERY, weight=2, signed=False)
+UNFIT_AGAIN_S = 30.0
+"""Until an account that cannot be traded as it is set is looked at again, at the least."""
+
+
+class AccountUnfit(Exception):
+    """The account is set in a way that our books do not know; the text says the remedy."""
+
+
 GOES_WRONG = (VenueRefused, TimeoutError, WebSocketException, OSError, BusError)
 
 
@@ -55,7 +65,7 @@ class Session:
     def __init__(
         self, protocol: VenueProtocol, calls: Calls, core: ExecutionCore, guard: Guard,
         reports: Reports, symbols: Symbols, context: Context, venue: VenueConfig, *, log_on: bool,
-        reconcile_interval_s: float, on_messages: Callable[[list[bytes]], None],
+        config: ExecutionConfig, on_messages: Callable[[list[bytes]], None],
         on_compared: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
         self.compared = False
@@ -68,7 +78,9 @@ class Session:
         self._context = context
         self._venue = venue
         self._log_on = log_on
-        self._interval_s = reconcile_interval_s
+        self._interval_s = config.reconcile_interval_s
+        allowed = config.withdrawing_key == "allow"
+        self._permission = KeyPermission(calls, venue.rest_url, allowed=allowed)
         self._on_messages = on_messages
         self._on_compared = on_compared
         self._account = Account(protocol, calls, core, symbols, venue.instruments, context.clock)
@@ -80,6 +92,7 @@ class Session:
         self._look_soon = asyncio.Event()
         self._looked = 0.0
         self._key_due = float("inf")
+        self._unfit_s = 0.0
         self._stopping = False
         self._log = logging.getLogger("tickbus.execution")
 
@@ -147,7 +160,7 @@ class Session:
             if time.monotonic() - began > LIVED_LONG_S:
                 delays = delays_s(0.25, 15.0)
             # A venue that refuses our key or asked for silence is not asked again before that ends.
-            delay_s = max(next(delays), self._guard.connect_in_s)
+            delay_s = max(next(delays), self._guard.connect_in_s, self._unfit_s)
             now = self._context.clock.now_ns()
             self._reports.put([VenueLost(now, now, reason)])
             self._context.telemetry.error("account_disconnected")
@@ -157,6 +170,7 @@ class Session:
 
     async def _session(self) -> str:
         where = self._venue.ws_api_url if self._protocol.subscribe else self._venue.ws_url
+        self._unfit_s = 0.0
         try:
             stream = await self._open()
             wait_s = self._interval_s
@@ -170,6 +184,10 @@ class Session:
         except GOES_WRONG as error:
             self._note_handshake(error)
             return f"{where}: {str(error) or type(error).__name__}"
+        except AccountUnfit as error:
+            self._unfit_s = UNFIT_AGAIN_S
+            self._context.telemetry.error("account_unfit")
+            return str(error)
         except UNREADABLE as error:
             self._context.quarantine(where, b"", error)
             return f"{where}: an answer of another shape than documented: {error!r}"
@@ -197,13 +215,16 @@ class Session:
             self._user_stream = stream
         telemetry = self._context.telemetry
         telemetry.gauge("clock_offset_ms", self._calls.offset_ms)
-        await self._check_position_mode()
+        objection = await self._permission.objection()
+        if objection:
+            raise AccountUnfit(objection)
+        is_one_way = await self._check_position_mode()
         await self._wait_for_instruments(stream)
         # Orders approved before this process lived have to be known before they are seen.
         await self._context.caught_up()
         await self._compare(ReconciliationCause.CONNECTED)
         self._reports.release()
-        self._guard.opened()
+        self._guard.opened(is_one_way)
         self.compared = True
         await self._on_compared()
         self._context.set_ready(True)
@@ -275,22 +296,24 @@ class Session:
         url = self._protocol.private_url(self._venue.ws_url, key)
         return await FrameStream.connect(url, self._on_messages, timeout_s=CONNECT_TIMEOUT_S)
 
-    async def _check_position_mode(self) -> None:
+    async def _check_position_mode(self) -> bool:
+        """Whether the venue says that positions are netted. Raises AccountUnfit if not."""
         ask = self._protocol.position_mode
         if ask is None:
-            return
+            return False
         try:
             body = await self._calls.call(ask)
         except VenueRefused as error:
             if error.refusal.action in (Action.HALT, Action.PAUSE):
                 raise
             self._log.warning("the position mode is not known: %s", error)
-            return
+            return False
         if body["dualSidePosition"] is True:
-            raise ConfigError(
-                f"the account at {self._venue.name} is in hedge mode, which tickbus's books do not"
-                " know: switch it to one-way mode at the venue (Preferences > Position Mode)"
+            raise AccountUnfit(
+                "it is in hedge mode, which tickbus's books do not know: switch it to one-way mode"
+                " at the venue (Preferences > Position Mode); it is looked at again by itself"
             )
+        return True
 
     async def _wait_for_instruments(self, stream: FrameStream) -> None:
         wanted = set(self._venue.instruments) - self._not_described

@@ -57,7 +57,10 @@ class Sharing:
         await self._budget.pause(seconds)
 
     async def _tell(self) -> None:
-        _, used = self._guard.weight()
+        limit, used = self._guard.weight()
+        gauge = self._context.telemetry.gauge
+        gauge("rest_weight_left", max(0, (limit or self._budget.limit) - used))
+        gauge("venue_silent_seconds", max(self._guard.silent_s, self._guard.banned_s))
         if used:
             await self._budget.learn_used(used)
         told = Told(self._guard.rate.shared())

@@ -15,6 +15,7 @@ from tickbus.events import (
     CancelOrder,
     Event,
     Fill,
+    OrderType,
     ReconciliationCause,
     Side,
     SubmitOrder,
@@ -70,7 +71,7 @@ class OrderReport(Event, frozen=True):
     """What the venue says of one order: in an answer, on the user stream, or when asked.
 
     `fills` are those that this report carries, not all there ever were; `filled_quantity` is
-    cumulative. `command_id` is the cancel that this answers, if it does.
+    cumulative. `order_type` and `price` (its limit) are of use only where nobody here asked for it.
     """
 
     client_order_id: str
@@ -82,14 +83,22 @@ class OrderReport(Event, frozen=True):
     filled_quantity: Decimal
     fills: tuple[Fill, ...] = ()
     reason: str = ""
+    order_type: OrderType | None = None
+    price: Decimal | None = None
 
 
 class Outcome(StrEnum):
-    """What a failed request means: the venue said no, nobody knows, or there is no such order."""
+    """What a failed request means: the venue said no, nobody knows, or there is no such order.
+
+    NOT_FOUND_YET: the venue knows of none, but one that is on its way could still arrive.
+    FORGOTTEN: there is none any more, because of its age; nothing says that it still works.
+    """
 
     REFUSED = "REFUSED"
     UNKNOWN = "UNKNOWN"
+    NOT_FOUND_YET = "NOT_FOUND_YET"
     NOT_FOUND = "NOT_FOUND"
+    FORGOTTEN = "FORGOTTEN"
 
 
 class Request(StrEnum):
@@ -101,7 +110,10 @@ class Request(StrEnum):
 
 
 class RequestFailed(Event, frozen=True):
-    """A request that did not do what it asked for; `detail` holds the venue's code and words."""
+    """A request that did not do what it asked for; `detail` holds the venue's code and words.
+
+    `again_ns`: before then (ours, ns UTC) to ask again would tell nothing new; 0 where it may.
+    """
 
     request: Request
     outcome: Outcome
@@ -110,6 +122,7 @@ class RequestFailed(Event, frozen=True):
     reason: str
     detail: str
     command_id: str = ""
+    again_ns: int = 0
 
 
 class AccountReport(Event, frozen=True):

@@ -327,6 +327,8 @@ class VenueConnection:
                 ("instruments_live", live), ("gaps", core.gaps), ("resyncs", core.resyncs),
                 ("crossed", core.crossed), ("checksum_failures", core.checksum_failures),
                 ("rest_weight_used", self._budget.used), ("frames_waiting", len(self._pending)),
+                ("rest_weight_left", max(0, self._budget.limit - self._budget.used)),
+                ("rest_weight_limit", self._budget.limit),
                 ("recording_lost", self._recorder.lost if self._recorder is not None else 0),
                 ("recording_failed", bool(self._recorder is not None and self._recorder.failure)),
             ):  # fmt: skip

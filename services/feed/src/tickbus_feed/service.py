@@ -1,16 +1,18 @@
 """The declaration of the feed service."""
 
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from tickbus import subjects
 from tickbus.config import ConfigError, Settings
 from tickbus.runtime import ServiceSpec
-from tickbus.shard import VARIABLE, Shard
+from tickbus.shard import Shard
 from tickbus_feed.adapter import Adapter
 from tickbus_feed.config import FeedConfig
 from tickbus_feed.connection import VenueConnection
 from tickbus_feed.core import FeedCore
+from tickbus_feed.measures import measure
 from tickbus_feed.venue import (
     FetchSnapshot,
     FrameRejected,
@@ -71,7 +73,7 @@ def build(settings: Settings) -> ServiceSpec:
             f" {', '.join(map(str, adapter.levels_allowed))}"
         )
     core = FeedCore(config, venue.name, adapter)
-    shard = Shard.parse(settings.environment.get(VARIABLE, ""))
+    shard = Shard.of(settings.environment)
     connection = VenueConnection(core, venue, config, adapter, _traded(settings), shard)
     return ServiceSpec(
         name="feed",
@@ -86,6 +88,7 @@ def build(settings: Settings) -> ServiceSpec:
             FrameRejected: connection.reject,
         },
         edges=(connection,),
+        measure=partial(measure, core),
     )
 
 

@@ -3,7 +3,7 @@
 from tickbus import history_api, subjects
 from tickbus.config import Settings
 from tickbus.runtime import ServiceSpec
-from tickbus.shard import VARIABLE, Shard
+from tickbus.shard import Shard
 from tickbus_history.config import HistoryConfig
 from tickbus_history.core import BarClosed, HistoryCore
 from tickbus_history.writer import Writer
@@ -12,7 +12,7 @@ from tickbus_history.writer import Writer
 def build(settings: Settings) -> ServiceSpec:
     """Bars of every venue on the bus, of this process's part of the instruments."""
     config = settings.section("history", HistoryConfig)
-    shard = Shard.parse(settings.environment.get(VARIABLE, ""))
+    shard = Shard.of(settings.environment)
     core = HistoryCore(config)
     writer = Writer(core, config, settings.postgres_dsn)
     return ServiceSpec(

@@ -98,8 +98,10 @@ class Store:
     @classmethod
     async def open(cls, dsn: str) -> "Store":
         """Connect and make the table where there is none. Raises one of AWAY."""
+        # None kept open at all costs: the driver would try for it with pauses of its own, and fill
+        # the log with traces meanwhile.
         pool = await asyncpg.create_pool(
-            dsn, min_size=1, max_size=3, command_timeout=COMMAND_TIMEOUT_S, timeout=5
+            dsn, min_size=0, max_size=3, command_timeout=COMMAND_TIMEOUT_S, timeout=5
         )
         try:
             async with pool.acquire() as connection, connection.transaction():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tickbus.config import ConfigError, Settings, VenueConfig, load, own_keys
+from tickbus.ending import end
 from tickbus.kill_api import (
     EXIT_DONE,
     EXIT_EXPOSED,
@@ -35,7 +36,10 @@ MARKET_DATA = "market data only"
 """A further venue without order entry and without a key: what is not traded there has no orders."""
 KEYS_MISSING = "no key: set {0}_API_KEY and {0}_API_SECRET, or TICKBUS_VENUE_API_KEY and _SECRET"
 
-Halt = Callable[[str, str, str, Login | None], Coroutine[Any, Any, None]]
+HALT_LAST_S = 5.0
+"""How long a bus that has not answered yet is waited for when all accounts are done."""
+
+Halt = Callable[[str, str, str, Login | None], Coroutine[Any, Any, bool]]
 
 
 class Target(NamedTuple):
@@ -54,6 +58,7 @@ class Target(NamedTuple):
     bus_login: Login | None = None
     key_type: str = "auto"
     """As execution's: `hmac`, `ed25519`, or `auto`."""
+    bus_replicas: int = 1
 
 
 def target_of(settings: Settings, venue: VenueConfig) -> Target:
@@ -83,6 +88,7 @@ def target_of(settings: Settings, venue: VenueConfig) -> Target:
         bus_url=settings.bus_url,
         bus_login=settings.bus_login,
         key_type=str(section.get("key_type", "auto")),
+        bus_replicas=settings.bus_replicas,
     )
 
 
@@ -109,9 +115,12 @@ def targets_of(settings: Iterable[Settings]) -> tuple[Target, ...]:
 
 async def kill(
     targets: Sequence[Target], request: KillRequest, config: KillConfig, say: Say,
-    halting: Halt = halt,
+    halting: Halt = halt, unread: Sequence[AccountReport] = (),
 ) -> KillReport:  # fmt: skip
-    """Do it, and report; raises for nothing that a venue or a bus does."""
+    """Do it, and report; raises for nothing that a venue or a bus does.
+
+    `unread` are reported as they are: accounts that could not be found out.
+    """
     began = time.monotonic()
     actor, reason = request.actor or "kill switch", request.reason or "kill"
     logins = {target.bus_url: target.bus_login for target in targets}
@@ -120,29 +129,40 @@ async def kill(
         for url, login in logins.items()
     }
     accounts: list[Account | AccountReport] = [
-        _account(target, config, say, began) for target in targets
+        _account(target, config, say, began) for target in accounts_of(targets)
     ]
+    accounts += unread
     looks = [asyncio.create_task(a.look()) for a in accounts if isinstance(a, Account)]
     # First risk is told, so that nothing new is on its way; but nobody waits for a dead bus.
     await asyncio.wait([*halts.values(), *looks], timeout=config.halt_wait_s)
     for url, task in halts.items():
         say(f"bus {url}: {_halt_words(task)}")
-    for look in looks:
-        look.cancel()
-    await asyncio.gather(*looks, return_exceptions=True)
+    await end(looks)
     reports = await asyncio.gather(*(_stand_down(a, request.flatten) for a in accounts))
-    halted, detail = await _end_of(halts)
+    # The orders are gone: a bus that only took its time is worth waiting for now.
+    await asyncio.wait(halts.values(), timeout=HALT_LAST_S)
+    not_told, detail = await _end_of(halts)
     code = _exit_code(reports, request.flatten)
     return KillReport(
         exit_code=code,
         summary=_summary(code, reports),
         reason=request.reason,
         flatten=request.flatten,
-        halted=halted,
+        halted=not not_told,
         halt_detail=detail,
         accounts=tuple(reports),
         seconds=round(time.monotonic() - began, 3),
+        not_told=not_told,
     )
+
+
+def accounts_of(targets: Sequence[Target]) -> list[Target]:
+    """One target for each account: of two platforms that share one, the one that orders there."""
+    found: dict[tuple[str, str], Target] = {}
+    for target in sorted(targets, key=lambda each: each.orders != "venue"):
+        found.setdefault((target.name, target.rest_url), target)
+    chosen = {id(target) for target in found.values()}  # two may be equal
+    return [target for target in targets if id(target) in chosen]
 
 
 def _account(
@@ -187,21 +207,19 @@ async def _stand_down(account: Account | AccountReport, flatten: bool) -> Accoun
         await account.close()
 
 
-def _halt_words(task: asyncio.Task[None]) -> str:
+def _halt_words(task: asyncio.Task[bool]) -> str:
     if not task.done():
         return "no answer yet, going on without it"
     error = task.exception()
     return "trading is HALTED" if error is None else f"not halted: {error}"
 
 
-async def _end_of(halts: dict[str, asyncio.Task[None]]) -> tuple[bool, str]:
-    """Whether every bus was told, and in words; whoever has not answered by now is given up."""
+async def _end_of(halts: dict[str, asyncio.Task[bool]]) -> tuple[tuple[str, ...], str]:
+    """The buses that were not told, and in words; whoever has not answered by now is given up."""
     words = "; ".join(f"{url}: {_halt_words(task)}" for url, task in halts.items())
-    halted = all(task.done() and task.exception() is None for task in halts.values())
-    for task in halts.values():
-        task.cancel()
-    await asyncio.gather(*halts.values(), return_exceptions=True)
-    return halted, words
+    not_told = [u for u, task in halts.items() if not task.done() or task.exception() is not None]
+    await end(halts.values())
+    return tuple(not_told), words
 
 
 def _exit_code(reports: Iterable[AccountReport], flatten: bool) -> int:

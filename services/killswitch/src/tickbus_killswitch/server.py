@@ -23,6 +23,8 @@ from tickbus_killswitch.kill import Target, kill
 
 BODY_BYTES_MAX = 16_384
 BUS_RETRY_S_MAX = 5.0
+PAY_RETRY_S_MAX = 30.0
+HALT_TIMEOUT_S = 10.0
 _encode = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder(KillRequest).decode
 log = logging.getLogger("tickbus.killswitch")
@@ -40,8 +42,10 @@ class KillSwitch:
         self._instance = instance
         self._started = time.monotonic()
         self._running: tuple[bool, asyncio.Task[KillReport]] | None = None
-        self._owed: dict[str, KillRequest] = {}
+        self._owed: dict[str, asyncio.Task[None]] = {}
         self._logins = {target.bus_url: target.bus_login for target in targets}
+        # On a new bus whoever is first makes the streams, and that may be the kill switch.
+        self._replicas = {target.bus_url: target.bus_replicas for target in targets}
         telemetry.gauge("accounts", len(targets))
 
     async def kill(self, request: KillRequest) -> KillReport:
@@ -56,10 +60,13 @@ class KillSwitch:
         return await asyncio.shield(task)
 
     async def finished(self) -> None:
-        """Wait for the kill that is under way, if there is one."""
+        """Wait for the kill that is under way, if there is one; what is owed then stays so."""
         if self._running is not None:
             log.warning("asked to stop in the middle of a kill: it is finished first")
             await asyncio.wait([self._running[1]])
+        for url, task in self._owed.items():
+            task.cancel()
+            log.critical("stopping, and trading is NOT halted at %s: nobody tries any more", url)
 
     async def _kill(self, request: KillRequest) -> KillReport:
         log.critical("KILL by %s: %s", request.actor or "?", request.reason or "no reason given")
@@ -67,10 +74,7 @@ class KillSwitch:
             report = await kill(self._targets, request, self._config, log.warning)
         finally:
             self._running = None
-        # A bus that is away now hears of it when it is back.
-        self._owed = (
-            {} if report.halted else dict.fromkeys((t.bus_url for t in self._targets), request)
-        )
+        report = self._owe(report, request)
         log.critical("%s (%.1f s); %s", report.summary, report.seconds, report.halt_detail)
         self.telemetry.count("Kill", "verified" if report.exit_code == EXIT_DONE else "unverified")
         self.telemetry.gauge("last_exit_code", report.exit_code)
@@ -87,30 +91,59 @@ class KillSwitch:
                 log.info("no bus, and none is needed: %s", error)
             await asyncio.sleep(delay_s)
 
+    def _owe(self, report: KillReport, request: KillRequest) -> KillReport:
+        """A bus that could not be told hears of it when it is back; the report says which."""
+        for task in self._owed.values():
+            task.cancel()  # of an earlier kill; this one has just asked everybody
+        self._owed.clear()
+        now = time.time_ns()
+        for url in report.not_told:
+            self._owed[url] = asyncio.create_task(self._pay(url, request, now))
+        self.telemetry.gauge("halts_owed", len(self._owed))
+        if not report.not_told:
+            return report
+        hours = self._config.owed_for_s / 3600
+        promise = f"tried again for {hours:.3g} h at {', '.join(report.not_told)}"
+        detail = f"{report.halt_detail}; {promise}"
+        return msgspec.structs.replace(report, halt_detail=detail)
+
     async def _follow(self, url: str) -> None:
-        bus = await NatsBus.connect(url, "tickbus-killswitch", self._logins[url])
+        bus = await NatsBus.connect(
+            url, "tickbus-killswitch", self._logins[url], replicas=self._replicas[url]
+        )
         try:
             await bus.respond(SUBJECT, self._on_command)
             await bus.respond(subjects.STATUS, self._status)
-            while True:
-                await self._pay(url)
-                await asyncio.sleep(BUS_RETRY_S_MAX)
+            await asyncio.Event().wait()
         finally:
             await bus.close()
 
-    async def _pay(self, url: str) -> None:
+    async def _pay(self, url: str, request: KillRequest, since_ns: int) -> None:
         """Halt at a bus that was away when it was to be told: trading must not just go on."""
-        owed = self._owed.get(url)
-        if owed is None:
-            return
-        try:
-            await halt(url, owed.actor or "kill switch", owed.reason or "kill", self._logins[url])
-        except Exception as error:  # noqa: BLE001 - tried again in a few seconds
-            log.warning("trading is still not halted at %s: %s", url, error)
-            return
-        if self._owed.get(url) is owed:
+        actor, reason = request.actor or "kill switch", request.reason or "kill"
+        give_up, why = time.monotonic() + self._config.owed_for_s, ""
+        for delay_s in delays_s(0.2, PAY_RETRY_S_MAX):
+            await asyncio.sleep(delay_s)
+            try:
+                async with asyncio.timeout(HALT_TIMEOUT_S):
+                    was_set = await halt(url, actor, reason, self._logins[url], since_ns)
+            except Exception as error:  # noqa: BLE001 - tried again until the time is up
+                why = str(error) or type(error).__name__
+                log.warning("trading is still not halted at %s: %s", url, why)
+            else:
+                said = "trading is HALTED" if was_set else "somebody set the trading state since"
+                log.critical("the bus is back: %s at %s", said, url)
+                break
+            if time.monotonic() > give_up:
+                self.telemetry.error("halt_given_up")
+                log.critical(
+                    "trading was NOT halted at %s (%s), and nobody tries any more: look there, and"
+                    " run `tickbus kill` or `tickbus halt` once it is back", url, why,
+                )  # fmt: skip
+                break
+        if self._owed.get(url) is asyncio.current_task():
             del self._owed[url]
-        log.critical("the bus is back: trading is HALTED at %s", url)
+        self.telemetry.gauge("halts_owed", len(self._owed))
 
     async def _on_command(self, payload: bytes) -> bytes:
         try:

@@ -7,13 +7,16 @@ import os
 import signal
 import sys
 
+import msgspec
+
 from tickbus import scheduling
 from tickbus.config import ConfigError, Settings
-from tickbus.kill_api import TOKEN
+from tickbus.ending import end
+from tickbus.kill_api import TOKEN, KillRequest
 from tickbus.runtime import HttpServer, Telemetry, logs
 from tickbus.runtime.main import EXIT_CONFIG, metrics_address
 from tickbus_killswitch.config import KillConfig
-from tickbus_killswitch.kill import read_settings, targets_of
+from tickbus_killswitch.kill import kill, read_settings, targets_of
 from tickbus_killswitch.server import KillSwitch, create_app
 
 NAME = "killswitch"
@@ -21,24 +24,49 @@ log = logging.getLogger("tickbus.killswitch")
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; ends the process with 0, or 2 for the configuration."""
+    """Run until SIGTERM or SIGINT; ends the process with 0, or 2 for the configuration.
+
+    With `--now` kill once instead, write the report as JSON, and end with its exit code: for who
+    can get into the container, where the keys are, while nothing answers any more.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m tickbus_{NAME}")
     parser.add_argument(
         "--config", action="append", default=[], metavar="FILES",
         help=f"one account: YAML files joined by {os.pathsep!r}; repeat for several accounts"
         " (default: $TICKBUS_CONFIG or config/default.yaml)",
     )  # fmt: skip
+    parser.add_argument(
+        "--now", action="store_true", help="kill once, here, and end; nothing listens"
+    )
+    parser.add_argument("--flatten", action="store_true", help="with --now: close positions, too")
+    parser.add_argument(
+        "--reason", default="", help="with --now: kept with the trading state HALTED"
+    )
     arguments = parser.parse_args()
+    if not arguments.now and (arguments.flatten or arguments.reason):
+        parser.error("--flatten and --reason belong to --now")
     logs.configure(
         NAME, os.environ.get("TICKBUS_LOG_FORMAT", ""), os.environ.get("TICKBUS_LOG_LEVEL", "")
     )
     try:
         place = scheduling.checked(os.environ.get(scheduling.VARIABLE) or "normal")
         settings = read_settings(arguments.config)
+        if arguments.now:
+            request = KillRequest(
+                reason=arguments.reason, flatten=arguments.flatten, actor=f"{NAME} --now"
+            )
+            sys.exit(asyncio.run(_once(settings, request)))
         asyncio.run(_serve(settings, place))
     except ConfigError as error:
         log.critical("%s", error)
         sys.exit(EXIT_CONFIG)
+
+
+async def _once(settings: list[Settings], request: KillRequest) -> int:
+    config = settings[0].section(NAME, KillConfig)
+    report = await kill(targets_of(settings), request, config, log.warning)
+    sys.stdout.write(f"{msgspec.json.encode(report).decode()}\n")
+    return report.exit_code
 
 
 async def _serve(settings: list[Settings], place: str) -> None:
@@ -68,8 +96,6 @@ async def _serve(settings: list[Settings], place: str) -> None:
     followers = [asyncio.create_task(switch.follow(url)) for url in urls]
     await stopping.wait()
     await switch.finished()
-    for follower in followers:
-        follower.cancel()
-    await asyncio.gather(*followers, return_exceptions=True)
+    await end(followers)
     await server.stop()
     log.info("stopped")

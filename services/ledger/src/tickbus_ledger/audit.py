@@ -27,6 +27,7 @@ _FOLDED = {
     "fills": (rows.FILL_COLUMNS, ("venue", "instrument_id", "fill_id")),
     "journal": (rows.ENTRY_COLUMNS, ("sequence",)),
     "postings": (rows.POSTING_COLUMNS, ("sequence", "line")),
+    "sessions": (rows.SESSION_COLUMNS, ("sequence",)),
 }
 """Tables that grow with the log, each row at the `sequence` of its event: columns and key."""
 _STATES = {

@@ -71,6 +71,15 @@ class FillRow(NamedTuple):
     fee_value: Decimal | None
 
 
+class Session(NamedTuple):
+    """A session that somebody began; its place in the stream, and when (ns UTC)."""
+
+    sequence: int
+    ts_started: int
+    actor: str
+    reason: str
+
+
 class Changes(msgspec.Struct, kw_only=True):
     """What was changed since the last time, to be written in one transaction."""
 
@@ -87,6 +96,7 @@ class Changes(msgspec.Struct, kw_only=True):
     postings: list[Posting]
     equity: list[EquityPoint]
     strategy_equity: list[tuple[str, EquityPoint]]
+    sessions: list[Session]
 
     def __bool__(self) -> bool:
         return self.position != self.position_before or bool(self.equity or self.strategy_equity)

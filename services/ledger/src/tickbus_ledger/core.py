@@ -28,14 +28,17 @@ from tickbus.events import (
     OrderExpired,
     OrderFilled,
     OrderReplaced,
+    OrderSubmitted,
     PortfolioUpdated,
     Recovered,
+    SessionStarted,
     SetTimer,
     TimerFired,
 )
 from tickbus.order import Order, Orders, client_order_id_of
 from tickbus.portfolio import Portfolio, assets, is_derivative, moves_of
-from tickbus_ledger.changes import Books, Changes, Entry, FillRow, Key
+from tickbus.subjects import EXTERNAL
+from tickbus_ledger.changes import Books, Changes, Entry, FillRow, Key, Session
 from tickbus_ledger.config import LedgerConfig
 from tickbus_ledger.held import HeldPositions
 from tickbus_ledger.journal import COUNTER_ACCOUNTS, FILL, BookAccount, Journal
@@ -50,7 +53,7 @@ from tickbus_ledger.log import (
     row_of,
     time,
 )
-from tickbus_ledger.profits import Profits, strategy_of
+from tickbus_ledger.profits import Profits, Sums, strategy_of
 
 ZERO = Decimal(0)
 KEYS_MAX = 50_000
@@ -75,6 +78,8 @@ class LedgerCore:
         self._instruments = frozenset(instruments)
         self._tops: dict[Key, BookTop] = {}
         self._contracts: dict[Key, Instrument] = {}
+        self.statement: PortfolioUpdated | None = None
+        """The newest that was said of the books."""
         self.load(Books())
 
     def load(self, books: Books) -> None:
@@ -101,6 +106,7 @@ class LedgerCore:
         self._dirty_orders: dict[str, Order] = {}
         self._samples: list[EquityPoint] = []
         self._strategy_samples: list[tuple[str, EquityPoint]] = []
+        self._sessions: list[Session] = []
         for sequence, order in books.orders:
             self._orders.add(order)
             self._sequences[order.client_order_id] = sequence
@@ -139,15 +145,18 @@ class LedgerCore:
 
     def _sample(self) -> None:
         interval_ns = int(self._config.equity_interval_s * 1e9)
-        if not self.is_valued() or self._now_ns - self._ts_sampled < interval_ns:
+        if self._now_ns - self._ts_sampled >= interval_ns:
+            self._sample_at(self._now_ns)
+
+    def _sample_at(self, ts: int) -> None:
+        if not self.is_valued():
             return
-        self._ts_sampled = self._now_ns
+        self._ts_sampled = ts
         with localcontext(prec=DIGITS):
             equity = self._portfolio.equity(self._config.currency)
             self._drawdown.update(equity)
-            net_pnl = self._profits.sums().net_pnl
-            strategies = list(self._profits.sample(self._now_ns))
-        point = EquityPoint(self._now_ns, equity, net_pnl, self._drawdown.drawdown)
+            point = self._profits.sums().point(ts, equity, self._drawdown.drawdown)
+            strategies = list(self._profits.sample(ts))
         # Unwritten points are bounded, too.
         self._samples = [*self._samples, point][-SAMPLES_MAX:]
         self._strategy_samples = [*self._strategy_samples, *strategies][-SAMPLES_MAX:]
@@ -187,6 +196,8 @@ class LedgerCore:
         except Exception as error:
             self.tainted = True
             raise TaintedBooks(f"{type(error).__name__}: {error}") from error
+        if isinstance(event, SessionStarted):
+            self._sample_at(time(event.ts_recv))  # what the session is measured from
 
     def skip(self, sequence: int, payload: bytes, reason: str) -> None:
         """Log a message that is no sound event; it changes nothing else."""
@@ -215,6 +226,10 @@ class LedgerCore:
                 return
             if isinstance(event, BalanceAdjusted):
                 self._adjust(sequence, event, notes)
+                return
+            if isinstance(event, SessionStarted):
+                started = Session(sequence, time(event.ts_recv), event.actor, event.reason)
+                self._sessions.append(started)
                 return
             # What the router tells of an order for all venues, its parts have told before.
             if isinstance(event, OrderFilled) and event.venue != SMART_VENUE:
@@ -253,10 +268,14 @@ class LedgerCore:
     def _order(self, sequence: int, event: Any) -> None:
         order_id = client_order_id_of(event)
         known = order_id in self._orders
+        if not known and isinstance(event, OrderSubmitted) and (found := Order.from_found(event)):
+            self._orders.add(found)
         order = self._orders.fold(event)
         if order is None and not known:
             order = self._orders.get(order_id)  # a SubmitOrder creates without changing
         if order is not None:
+            if order.strategy_id == EXTERNAL:  # how much it was for may not have been known
+                order.quantity = max(order.quantity, order.filled_quantity)
             self._dirty_orders[order_id] = order
             if not known:
                 self._sequences[order_id] = sequence
@@ -328,9 +347,10 @@ class LedgerCore:
             postings=postings,
             equity=self._samples,
             strategy_equity=self._strategy_samples,
+            sessions=self._sessions,
         )
         self._log, self._fills, self._dirty_orders = [], [], {}
-        self._samples, self._strategy_samples = [], []
+        self._samples, self._strategy_samples, self._sessions = [], [], []
         if len(self._sequences) > 2 * len(self._orders) + 1000:
             self._sequences = {k: v for k, v in self._sequences.items() if k in self._orders}
         return changes
@@ -341,10 +361,22 @@ class LedgerCore:
 
     # -- what the books say ------------------------------------------------------------------------
 
+    def points(self) -> dict[str, EquityPoint]:
+        """Where the curves are now, the account's under "" and each strategy's under its id."""
+        now = self.portfolio()
+        sums = Sums(now.realized_pnl, now.unrealized_pnl, now.fees, now.funding, now.net_pnl)
+        points = {"": sums.point(now.ts_recv, now.equity, now.drawdown)} if self.is_valued() else {}
+        for record in now.strategies:
+            sums = Sums(*(getattr(record, name) for name in Sums._fields))
+            point = sums.point(now.ts_recv, record.net_pnl, record.drawdown)
+            points[record.strategy_id] = point
+        return points
+
     def portfolio(self) -> PortfolioUpdated:
         """Positions, balances and their sums at the newest marks."""
         with localcontext(prec=DIGITS):
-            return self._statement()
+            self.statement = self._statement()
+        return self.statement
 
     def _statement(self) -> PortfolioUpdated:
         self._mark_all()

@@ -9,6 +9,8 @@ from tickbus.events import EquityPoint
 from tickbus.ledger_api import (
     AuditQuery,
     AuditRow,
+    DenialRecord,
+    DenialsQuery,
     EquityQuery,
     FillRecord,
     FillsQuery,
@@ -16,6 +18,7 @@ from tickbus.ledger_api import (
     OrderStep,
     PostingRecord,
     PostingsQuery,
+    SessionRecord,
 )
 from tickbus.order import Order
 from tickbus_ledger import rows
@@ -29,6 +32,18 @@ _POSTINGS = (
     " FROM postings p JOIN journal j USING (sequence)"
     # The other side of a posting on a balance is the next line of the same entry.
     " JOIN postings o ON o.sequence = p.sequence AND o.line = p.line + 1"
+)
+_POINT = ", ".join(EquityPoint.__struct_fields__)
+_DENIALS = (
+    "SELECT sequence, ts_recv, client_order_id, wish ->> 'strategy_id' AS strategy_id,"
+    " wish ->> 'venue' AS venue, wish ->> 'instrument_id' AS instrument_id,"
+    " body ->> 'reason' AS reason, body ->> 'detail' AS detail, is_cancel, wish::text AS wish"
+    " FROM (SELECT sequence, ts_recv, client_order_id, kind = 'CancelDenied' AS is_cancel,"
+    " body, coalesce(body -> 'order', body -> 'cancel') AS wish"
+    # JSON may spell a NUL, and Postgres would refuse to read the whole of it then.
+    " FROM (SELECT sequence, ts_recv, client_order_id, kind,"
+    r" replace(body, '\u0000', '\ufffd')::json AS body"
+    " FROM order_events WHERE kind IN ('OrderDenied', 'CancelDenied')) j) e"
 )
 
 
@@ -119,9 +134,74 @@ class History:
         """The newest points in a span, oldest first."""
         table = "strategy_equity" if query.strategy_id else "equity"
         filters: Filters = [*_filters(query, "strategy_id"), *_span("ts", query)]
-        select = f"SELECT ts, equity, net_pnl, drawdown FROM {table}"  # noqa: S608 - our own words
+        select = f"SELECT {_POINT} FROM {table}"  # noqa: S608 - our own words
         found, _ = await self._page(select, filters, "ts", query.limit)
         return [EquityPoint(*row.values()) for row in reversed(found)]
+
+    async def denials(self, query: DenialsQuery) -> tuple[list[DenialRecord], str]:
+        """A page of what risk refused and the cursor of the next, '' on the last."""
+        filters: Filters = [
+            *_filters(query, "reason", "strategy_id", "venue", "instrument_id"),
+            *_span("ts_recv", query),
+            *_after(query),
+        ]
+        found, more = await self._page(
+            f"SELECT * FROM ({_DENIALS}) d",  # noqa: S608 - our own words
+            filters,
+            "sequence",
+            query.limit,
+        )
+        page = [DenialRecord(**row) for row in found]
+        return page, _cursor(found, more)
+
+    async def session(self) -> SessionRecord | None:
+        """The last session that somebody began."""
+        row = await self._pool.fetchrow("SELECT * FROM sessions ORDER BY sequence DESC LIMIT 1")
+        return None if row is None else SessionRecord(**row)
+
+    async def strategies(self) -> list[str]:
+        """The ids that the books have a curve or a position of, sorted."""
+        # By the index alone: the curves of years have millions of points.
+        found = await self._pool.fetch(
+            "WITH RECURSIVE ids AS ((SELECT strategy_id FROM strategy_equity"
+            " ORDER BY strategy_id LIMIT 1) UNION ALL SELECT (SELECT e.strategy_id"
+            " FROM strategy_equity e WHERE e.strategy_id > ids.strategy_id"
+            " ORDER BY e.strategy_id LIMIT 1) FROM ids WHERE ids.strategy_id IS NOT NULL)"
+            " SELECT strategy_id FROM ids WHERE strategy_id IS NOT NULL"
+        )
+        return [row["strategy_id"] for row in found]
+
+    async def first_ts(self) -> int:
+        """When the first curve begins, ns UTC; 0 where there is none."""
+        row = await self._pool.fetchrow(
+            "SELECT least((SELECT min(ts) FROM equity),"
+            " (SELECT min(ts) FROM strategy_equity)) AS ts"
+        )
+        return (row["ts"] or 0) if row is not None else 0
+
+    async def curve(
+        self, strategy_id: str, since_ns: int, until_ns: int, step_ns: int
+    ) -> tuple[EquityPoint | None, list[EquityPoint]]:
+        """The point before a span, and of every step within it the last; "" is the account's."""
+        table = "strategy_equity" if strategy_id else "equity"
+        whose = "strategy_id = $1" if strategy_id else "$1 = ''"
+        before = await self._pool.fetchrow(
+            f"SELECT {_POINT} FROM {table} WHERE {whose} AND ts <= $2 ORDER BY ts DESC LIMIT 1",  # noqa: S608
+            strategy_id,
+            since_ns,
+        )
+        # One look into the index for each step, however many points lie within it.
+        found = await self._pool.fetch(
+            f"SELECT p.* FROM generate_series($2::bigint, $3::bigint - 1, $4::bigint) AS begin"  # noqa: S608
+            f" CROSS JOIN LATERAL (SELECT {_POINT} FROM {table} WHERE {whose} AND ts > begin"
+            " AND ts <= least(begin + $4, $3) ORDER BY ts DESC LIMIT 1) p ORDER BY p.ts",
+            strategy_id,
+            since_ns,
+            until_ns,
+            step_ns,
+        )
+        baseline = None if before is None else EquityPoint(*before.values())
+        return baseline, [EquityPoint(*row.values()) for row in found]
 
     async def _page(
         self, select: str, filters: Filters, order: str, limit: int

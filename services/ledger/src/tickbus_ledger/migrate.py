@@ -9,6 +9,12 @@ TIMEOUT_S = 3600.0
 LOCK = 0x7469636B  # "tick": one migration at a time, whoever starts
 
 
+def names() -> list[str]:
+    """The files of this version, in their order."""
+    folder = resources.files("tickbus_ledger.migrations")
+    return sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+
+
 async def migrate(connection: "PoolConnectionProxy[asyncpg.Record]") -> list[str]:
     """Apply what is missing, all in one transaction; returns the names of what was applied."""
     async with connection.transaction():
@@ -20,13 +26,9 @@ async def migrate(connection: "PoolConnectionProxy[asyncpg.Record]") -> list[str
         rows = await connection.fetch("SELECT name FROM schema_version")
         applied = {row["name"] for row in rows}
         folder = resources.files("tickbus_ledger.migrations")
-        files = sorted(
-            (f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name
-        )
-        done = []
-        for file in files:
-            if file.name not in applied:
-                await connection.execute(file.read_text(encoding="utf-8"), timeout=TIMEOUT_S)
-                await connection.execute("INSERT INTO schema_version VALUES ($1)", file.name)
-                done.append(file.name)
+        done = [name for name in names() if name not in applied]
+        for name in done:
+            sql = (folder / name).read_text(encoding="utf-8")
+            await connection.execute(sql, timeout=TIMEOUT_S)
+            await connection.execute("INSERT INTO schema_version VALUES ($1)", name)
         return done

@@ -34,6 +34,13 @@ class Sums(NamedTuple):
     funding: Decimal
     net_pnl: Decimal
 
+    def point(self, ts: int, equity: Decimal, drawdown: Decimal) -> EquityPoint:
+        """The point of a curve at `ts`."""
+        return EquityPoint(
+            ts, equity, self.net_pnl, drawdown, self.realized_pnl, self.unrealized_pnl, self.fees,
+            self.funding,
+        )  # fmt: skip
+
 
 class Profits:
     """Every position, with the marks of `portfolio`; sums are over those quoted in `currency`."""
@@ -56,7 +63,9 @@ class Profits:
         fill, venue, instrument_id = event.fill, event.venue, event.instrument_id
         size = notes.contract_size or ONE
         self._strategy(strategy_of(event), venue, instrument_id, size).apply(fill, notes.value)
-        return self._position(venue, instrument_id, size).apply(fill, notes.value)
+        # The venue keeps one position of all fills; what a strategy's own realised it does not say.
+        account = self._position(venue, instrument_id, size)
+        return account.apply(fill, notes.value, settled=fill.realized)
 
     def adjust(self, event: BalanceAdjusted, notes: Notes) -> None:
         """Take in a funding payment or fee of an instrument, each strategy its share."""
@@ -135,11 +144,12 @@ class Profits:
     def sample(self, ts: int) -> Iterator[tuple[str, EquityPoint]]:
         """A point of every strategy's curve."""
         for strategy_id, positions in self._by_strategy():
-            net = self._sums(positions).net_pnl
+            sums = self._sums(positions)
+            net = sums.net_pnl
             # A strategy begins with nothing, so its first loss is below a peak of 0.
             drawdown = self._drawdowns.setdefault(strategy_id, Drawdown(equity_peak=ZERO))
             drawdown.update(net)
-            yield strategy_id, EquityPoint(ts, net, net, drawdown.drawdown)
+            yield strategy_id, sums.point(ts, net, drawdown.drawdown)
 
     def _by_strategy(self) -> Iterable[tuple[str, list[Position]]]:
         found: dict[str, list[Position]] = {}

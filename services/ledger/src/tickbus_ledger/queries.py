@@ -14,6 +14,9 @@ from tickbus.events import Balance
 from tickbus.ledger_api import (
     AuditAnswer,
     AuditQuery,
+    Curve,
+    DenialsAnswer,
+    DenialsQuery,
     EquityAnswer,
     EquityQuery,
     FillsAnswer,
@@ -27,12 +30,17 @@ from tickbus.ledger_api import (
     PortfolioQuery,
     PostingsAnswer,
     PostingsQuery,
+    SeriesAnswer,
+    SeriesQuery,
+    SessionAnswer,
+    SessionQuery,
 )
 from tickbus_ledger.core import LedgerCore
 from tickbus_ledger.history import History
 from tickbus_ledger.store import AWAY, Store
 
 ZERO = Decimal(0)
+STEP_NS_MIN = 1_000_000_000
 _CURSOR = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -58,6 +66,9 @@ class Queries:
             ledger_api.EQUITY: self._answering(EquityQuery, self._equity),
             ledger_api.POSTINGS: self._answering(PostingsQuery, self._postings),
             ledger_api.AUDIT: self._answering(AuditQuery, self._audit),
+            ledger_api.DENIALS: self._answering(DenialsQuery, self._denials),
+            ledger_api.SERIES: self._answering(SeriesQuery, self._series),
+            ledger_api.SESSION: self._answering(SessionQuery, self._session),
         }
 
     def _answering(self, kind: Any, answer: Callable[[Any], Awaitable[Any]]) -> Responder:
@@ -110,6 +121,44 @@ class Queries:
         found, cursor = await self._history.audit(query)
         return AuditAnswer(rows=tuple(found), next_cursor=cursor)
 
+    async def _denials(self, query: DenialsQuery) -> DenialsAnswer:
+        found, cursor = await self._history.denials(query)
+        return DenialsAnswer(denials=tuple(found), next_cursor=cursor)
+
+    async def _session(self, _: SessionQuery) -> SessionAnswer:
+        return SessionAnswer(session=await self._history.session())
+
+    async def _series(self, query: SeriesQuery) -> SeriesAnswer:
+        history, now = self._history, self._core.points()
+        session = await history.session()
+        since_ns = query.since_ns
+        if query.in_session:
+            since_ns = session.ts_started if session is not None else 0
+        since_ns = since_ns or max(0, await history.first_ts() - 1)
+        # A span may begin, by the clock of who asks, after the last thing that the books heard.
+        until_ns = query.until_ns or max([since_ns, *(point.ts for point in now.values())])
+        if until_ns < since_ns:
+            raise Refused(f"until = {until_ns}: is before since = {since_ns}")
+        names = await history.strategies() if query.by_strategy else [""]
+        names = sorted({*names, *(name for name in now if query.by_strategy and name)})
+        points = max(2, min(query.points, ledger_api.POINTS_MAX // max(1, len(names))))
+        step_ns = max(STEP_NS_MIN, -((since_ns - until_ns) // points))
+        curves = []
+        for name in names:
+            baseline, found = await history.curve(name, since_ns, until_ns, step_ns)
+            newest = now.get(name)
+            if newest is not None and not query.until_ns and newest.ts > since_ns:
+                found = [*(point for point in found if point.ts < newest.ts), newest]
+            curves.append(Curve(strategy_id=name, baseline=baseline, points=tuple(found)))
+        return SeriesAnswer(
+            currency=self._currency,
+            since_ns=since_ns,
+            until_ns=until_ns,
+            step_ns=step_ns,
+            curves=tuple(curves),
+            session=session,
+        )
+
     async def _portfolio(self, query: PortfolioQuery) -> PortfolioAnswer:
         p = self._core.portfolio()
         positions = tuple(r for r in p.positions if query.venue in ("", r.venue))
@@ -145,6 +194,9 @@ class Queries:
 
 
 def _check(query: msgspec.Struct) -> None:
+    points = getattr(query, "points", 2)
+    if not 2 <= points <= ledger_api.POINTS_MAX:
+        raise Refused(f"points = {points}: must be 2 to {ledger_api.POINTS_MAX}")
     limit = getattr(query, "limit", 1)
     if not 1 <= limit <= ledger_api.LIMIT_MAX:
         raise Refused(f"limit = {limit}: must be 1 to {ledger_api.LIMIT_MAX}")

@@ -11,7 +11,7 @@ from tickbus.events import EquityPoint, Fill, LiquiditySide, OrderType, Side, Ti
 from tickbus.ledger_api import FillRecord
 from tickbus.order import Order, OrderState
 from tickbus.portfolio import Position
-from tickbus_ledger.changes import Account, Changes, Entry, FillRow, Key, Posting
+from tickbus_ledger.changes import Account, Changes, Entry, FillRow, Key, Posting, Session
 from tickbus_ledger.log import LogRow
 from tickbus_ledger.log import text as _text
 from tickbus_ledger.log import time as _time
@@ -38,8 +38,9 @@ POSITION_COLUMNS = (
 STRATEGY_POSITION_COLUMNS = ("strategy_id", *POSITION_COLUMNS)
 ENTRY_COLUMNS = Entry._fields
 POSTING_COLUMNS = Posting._fields
-EQUITY_COLUMNS = ("ts", "equity", "net_pnl", "drawdown")
+EQUITY_COLUMNS = EquityPoint.__struct_fields__
 STRATEGY_EQUITY_COLUMNS = ("strategy_id", *EQUITY_COLUMNS)
+SESSION_COLUMNS = Session._fields
 BALANCE_COLUMNS = (
     "venue", "asset", "opening", "amount", "ts_opened", "reported", "ts_reported", "ts_touched",
 )  # fmt: skip
@@ -64,6 +65,7 @@ class Batch(NamedTuple):
     postings: list[Row]
     equity: list[Row]
     strategy_equity: list[Row]
+    sessions: list[Row]
 
 
 def batch_of(changes: Changes) -> Batch:
@@ -82,6 +84,7 @@ def batch_of(changes: Changes) -> Batch:
         [_posting_row(posting) for posting in changes.postings],
         [_point_row(point) for point in changes.equity],
         [(_text(name), *_point_row(point)) for name, point in changes.strategy_equity],
+        [(s.sequence, s.ts_started, _text(s.actor), _text(s.reason)) for s in changes.sessions],
     )
 
 
@@ -140,7 +143,7 @@ def _posting_row(p: Posting) -> Row:
 
 
 def _point_row(point: EquityPoint) -> Row:
-    return (point.ts, point.equity, point.net_pnl, point.drawdown)
+    return tuple(getattr(point, name) for name in EQUITY_COLUMNS)
 
 
 def _balance_row(key: Key, account: Account, amount: Decimal) -> Row:

@@ -1,10 +1,13 @@
 """What the ledger listens to, answers and speaks of."""
 
+from functools import partial
+
 from tickbus import subjects
 from tickbus.config import Settings
 from tickbus.runtime import ServiceSpec
 from tickbus_ledger.config import LedgerConfig
 from tickbus_ledger.core import LedgerCore
+from tickbus_ledger.measures import measure
 from tickbus_ledger.queries import Queries
 from tickbus_ledger.writer import Writer
 
@@ -24,4 +27,5 @@ def build(settings: Settings) -> ServiceSpec:
         watch=("instruments",),
         responders=queries.responders(),
         edges=(writer,),
+        measure=partial(measure, core),
     )

@@ -43,6 +43,7 @@ _POSITIONS = upsert("positions", rows.POSITION_COLUMNS, 2)
 _STRATEGY_POSITIONS = upsert("strategy_positions", rows.STRATEGY_POSITION_COLUMNS, 3)
 _BALANCES = upsert("balances", rows.BALANCE_COLUMNS, 2)
 _EQUITY = insert("equity", rows.EQUITY_COLUMNS) + " ON CONFLICT DO NOTHING"
+_SESSIONS = insert("sessions", rows.SESSION_COLUMNS)
 _STRATEGY_EQUITY = (
     insert("strategy_equity", rows.STRATEGY_EQUITY_COLUMNS) + " ON CONFLICT DO NOTHING"
 )
@@ -57,6 +58,7 @@ async def write_batch(connection: Any, batch: Batch) -> None:
         (_FILLS, batch.fills),
         (_EQUITY, batch.equity),
         (_STRATEGY_EQUITY, batch.strategy_equity),
+        (_SESSIONS, batch.sessions),
     )
     await write_money(connection, batch)
     await connection.execute(

@@ -13,12 +13,14 @@ from tickbus.events import Event, OrderFilled
 from tickbus.runtime import Context
 from tickbus_ledger.config import LedgerConfig
 from tickbus_ledger.core import LedgerCore, TaintedBooks
+from tickbus_ledger.recorded import Recorded
 from tickbus_ledger.rows import batch_of
 from tickbus_ledger.store import AWAY, Store
 
 PUBLISH_INTERVAL_S = 0.2
 SAID_EVERY_S = 10.0
 REASON_CHARS_MAX = 500
+STREAM_EVERY_S = 15.0
 ANCHOR_INTERVAL_S = 300.0
 """How often the log says where the audit log ends; `ledger.portfolio` says it each time."""
 
@@ -54,8 +56,10 @@ class Writer:
     async def start(self, context: Context) -> None:
         """Begin in the background: Postgres may take its time."""
         self._context = context
+        self._recorded = Recorded(context)
         context.set_ready(False, "Postgres")
         context.spawn(self._run(), "ledger writer")
+        context.spawn(self._watch_stream(), "ledger stream")
 
     async def stop(self) -> None:
         """Write what was read, as far as Postgres lets us within a few seconds."""
@@ -72,6 +76,15 @@ class Writer:
             self._context.log.warning("the last batch stays in the stream: %r", error)
         self._context.log.info("audit head %s", self._core.audit_head)
         await store.close()
+
+    async def _watch_stream(self) -> None:
+        """Look how far the stream is, and with that how large: the bus tells who scrapes."""
+        while True:
+            try:
+                await self._context.bus.last_sequence()
+            except Exception as error:  # noqa: BLE001 - of whatever kind, it is only looked at
+                self._context.log.debug("how large the stream is is not known: %r", error)
+            await asyncio.sleep(STREAM_EVERY_S)
 
     async def _run(self) -> None:
         store = await self._open()
@@ -91,6 +104,7 @@ class Writer:
         """Follow the stream from where the books in the database end."""
         books = await store.load()
         self._core.load(books)
+        self._recorded.take()  # what was not written is read again
         last = await self._context.bus.last_sequence()
         if books.position > last:
             raise ConfigError(
@@ -138,6 +152,7 @@ class Writer:
                 "the stream has lost %d messages before %d", missing, message.sequence
             )
             context.telemetry.error("stream_gap")
+        received = context.clock.now_ns()
         try:
             event, hops = self._read(message)
         except (MalformedMessage, ValueError) as error:
@@ -158,6 +173,7 @@ class Writer:
             self._refuse(message, error)
         else:
             context.telemetry.count(type(event).__name__, "folded")
+            self._recorded.folded(event, hops, received)
             self._work.set()
 
     def _read(self, message: Message) -> tuple[Event, tuple[Hop, ...]]:
@@ -196,7 +212,7 @@ class Writer:
             self._work.clear()
             if self._core.tainted:
                 return
-            changes = self._core.take_changes()
+            changes, recorded = self._core.take_changes(), self._recorded.take()
             self._room.set()
             if not changes:
                 return
@@ -213,6 +229,7 @@ class Writer:
                 await asyncio.sleep(delay_s)
             self._context.set_ready(True)
             self._core.written(batch.position, batch.head)
+            self._recorded.written(recorded)
             self._anchor()
             telemetry = self._context.telemetry
             telemetry.observe_us("write", (time.monotonic() - started) * 1e6)
@@ -231,10 +248,7 @@ class Writer:
         if now_s - self._published_s < PUBLISH_INTERVAL_S or self._core.tainted:
             return  # the timer tells it within a second
         self._published_s = now_s
-        portfolio = self._core.portfolio()
-        worst = max((abs(float(b.difference or 0)) for b in portfolio.balances), default=0.0)
-        self._context.telemetry.gauge("balance_difference", worst)
-        await self._context.publish([portfolio])
+        await self._context.publish([self._core.portfolio()])
 
     def _say(self, text: str, error: BaseException) -> None:
         now_s = time.monotonic()

@@ -139,6 +139,23 @@ def self_trade(r: Request) -> Denial | None:
     return deny(R.SELF_TRADE, best, value, f"venue:{order.venue}")
 
 
+def orders_per_fill(r: Request) -> Denial | None:
+    """Orders let through per fill within the last ten minutes, where that is limited.
+
+    The first orders of a quiet time are measured as if one fill had come. What only reduces a
+    position is never kept from it.
+    """
+    ratios = r.limits.orders_per_fill
+    if not ratios or r.order.reduce_only or r.by_risk:
+        return None
+    for limit, scope in ratios:
+        orders, fills = r.book.traffic.counts(scope, r.book.now_ns)
+        if orders + 1 > limit * max(fills, 1):
+            value = f"{orders + 1}/{fills}"
+            return deny(R.ORDERS_PER_FILL_ABOVE_MAX, f"{limit}/1", value, scope)
+    return None
+
+
 def losses(r: Request) -> Denial | None:
     """Daily loss, drawdown and target of everything and of the strategy, at this very moment."""
     book, strategy_id = r.book, r.order.strategy_id

@@ -43,6 +43,11 @@ class Request(NamedTuple):
     """Risk itself closes a position with it: it passes a stop, and no limit on losses."""
 
     @property
+    def now_ns(self) -> int:
+        """The order's own date where that is later: it moves no clock but its own."""
+        return max(self.book.now_ns, self.order.ts_recv)
+
+    @property
     def rules(self) -> Instrument:
         """The instrument, for checks behind `instrument_known`."""
         assert self.instrument is not None
@@ -208,7 +213,7 @@ def market_data(r: Request) -> Denial | None:
     if top.stale or trouble is not None:
         state = "stale" if trouble is None else trouble.state
         return deny(R.MARKET_DATA_STALE, FeedState.LIVE, state)
-    age_ms = (r.book.now_ns - top.ts_recv) // 1_000_000
+    age_ms = (r.now_ns - top.ts_recv) // 1_000_000
     if age_ms > r.limits.market_data_age_ms_max:
         limit, scope = r.limits.market_data_age_ms_max, r.limits.scopes["market_data_age_ms_max"]
         return deny(R.MARKET_DATA_STALE, f"{limit}ms", f"{age_ms}ms", scope)
@@ -269,7 +274,7 @@ def order_count(r: Request) -> Denial | None:
 def order_rate(r: Request) -> Denial | None:
     """Orders let through within one second: of the strategy, at the venue, and of all."""
     for rate in r.rates:
-        if rate.is_exhausted(r.book.now_ns):
+        if rate.is_exhausted(r.now_ns):
             limit = rate.limit
             return deny(R.ORDER_RATE_ABOVE_MAX, f"{limit}/s", f"{limit + 1}/s", rate.scope)
     return None

@@ -23,7 +23,8 @@ _SECTIONS = {"strategy": "strategies", "venue": "venues", "instrument": "instrum
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits that apply to one order; notionals in quote currency.
 
-    `scopes` says of each whose it is: `global`, `strategy:pp`, ...
+    `scopes` says of each whose it is: `global`, `strategy:pp`, ... `orders_per_fill` are the limits
+    of that kind, each with its scope; all of them hold.
     """
 
     order_notional_max: Decimal
@@ -33,6 +34,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     price_deviation_bps_max: Decimal
     market_data_age_ms_max: int
     scopes: dict[str, str]
+    orders_per_fill: tuple[tuple[int, str], ...] = ()
 
 
 class RiskConfig(GlobalLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +43,8 @@ class RiskConfig(GlobalLimits, frozen=True, kw_only=True, forbid_unknown_fields=
     `order_notional_max` bounds one order, `position_notional_max` a position with everything that
     works on its side, `gross_exposure_max` and `net_exposure_max` everything held and working
     together, all in quote currency; `open_orders_max` and `order_rate_per_s_max` hold per strategy,
-    `total_order_rate_per_s_max` for all together; `price_deviation_bps_max` is measured from the
+    `total_order_rate_per_s_max` for all together, `orders_per_fill_max` (if given) for orders let
+    through per fill within ten minutes; `price_deviation_bps_max` is measured from the
     middle of the book, `market_data_age_ms_max` from its last update. `daily_loss_max`,
     `drawdown_max` and `profit_target` stop trading when net P&L (realised and unrealised, fees in)
     reaches them; `heartbeat_timeout_s` is how long a strategy may be silent before its orders are
@@ -100,7 +103,19 @@ class RiskConfig(GlobalLimits, frozen=True, kw_only=True, forbid_unknown_fields=
                 if found is not None and (value := getattr(found, name)) is not None
             ]
             values[name], scopes[name] = min(given) if given else (getattr(self, name), GLOBAL)
-        return Limits(**values, scopes=scopes)
+        return Limits(**values, scopes=scopes, orders_per_fill=self._ratios(strategy_id, venue))
+
+    def _ratios(self, strategy_id: str, venue: str) -> tuple[tuple[int, str], ...]:
+        found = (
+            (self, GLOBAL),
+            (self.venues.get(venue), f"venue:{venue}"),
+            (self.strategies.get(strategy_id), f"strategy:{strategy_id}"),
+        )
+        return tuple(
+            (limits.orders_per_fill_max, scope)
+            for limits, scope in found
+            if limits is not None and limits.orders_per_fill_max is not None
+        )
 
     def limit(self, scope: str, name: str) -> Decimal | None:
         """The limit as set in exactly this scope; None where it has none. Raises LimitError."""
@@ -143,6 +158,7 @@ _INTEGERS = frozenset(
         "open_orders_max",
         "order_rate_per_s_max",
         "total_order_rate_per_s_max",
+        "orders_per_fill_max",
         "market_data_age_ms_max",
     }
 )

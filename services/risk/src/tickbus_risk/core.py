@@ -1,17 +1,16 @@
-"""The gate: every wish to trade gets exactly one verdict, and every cancel passes.
+"""The gate: every wish to trade or to cancel gets exactly one verdict.
 
 Consumes: SubmitOrder, CancelOrder, CancelAllOrders; BookTop, FeedStatus, Instrument; Heartbeat;
 SetTradingState, SetLimit; AccountUpdated; order events, its earlier verdicts and its earlier
 records (RiskAudit), which after a crash are its memory.
-Produces: OrderApproved or OrderDenied per intent, CancelApproved; RiskAudit for every limit, stop
-and silence; RiskState, RiskReport, Heartbeat, SetTimer.
-Invariants: an id is approved at most once; a cancel is never refused; nothing is approved while
-HALTED. A verdict in the stream outranks one just computed: an intent delivered again after a crash
-may be judged anew in another market, but both verdicts have one message id, so the stream keeps
-the first, and that one is handed back here.
+Produces: OrderApproved or OrderDenied per intent, CancelApproved or CancelDenied per cancel;
+RiskAudit for every limit, stop and silence; RiskState, RiskReport, Heartbeat, SetTimer.
+Invariants: an id is approved at most once; whoever owns an order, and every operator, may always
+cancel it; nothing is approved while HALTED. A verdict in the stream outranks one just computed: an
+intent delivered again after a crash may be judged anew in another market, but both verdicts have
+one message id, so the stream keeps the first, and that one is handed back here.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -54,23 +53,34 @@ from tickbus.events import (
     SetTradingState,
     SubmitOrder,
     TimerFired,
+    TradingState,
     TradingStateChanged,
 )
-from tickbus.order import Order
 from tickbus_risk import watch
 from tickbus_risk.account_checks import CAUSES, is_spot
+from tickbus_risk.cancels import (
+    cancel_denial,
+    cancel_denied,
+    cancel_of,
+    is_plain,
+    may_cancel,
+    plain,
+)
 from tickbus_risk.checks import Request, decimal
 from tickbus_risk.config import Limits, RiskConfig
 from tickbus_risk.denial import Denial
 from tickbus_risk.gate import first_denial
 from tickbus_risk.snapshot import RatesMemory, RiskMemory
 from tickbus_risk.state import Rate, RiskBook
+from tickbus_risk.usage import Usage
 from tickbus_risk.watch import Watch
 
 ZERO = Decimal(0)
 TIMER = "risk-state"
 _LOSSES = frozenset(CAUSES.values())
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]")
+AHEAD_MAX_NS = 2_000_000_000
+"""A wish dated later than that ahead of our clock counts as made now."""
+_WISHES = frozenset((SubmitOrder, CancelOrder, CancelAllOrders, Heartbeat))
 
 Events = Sequence[Event]
 
@@ -132,11 +142,28 @@ class RiskCore:
         if handler is None:
             return ()
         if self._just_approved is not None:
-            # Not while the order waits for its verdict: this way it leaves a third sooner.
+            self._settle()
+        if type(event) in _WISHES and not _is_own_beat(event):
+            event = self._dated(event)
+        else:
+            self._book.see(event)
+        return handler(event)
+
+    def _settle(self) -> None:
+        # Not while the order waits for its verdict: this way it leaves a third sooner.
+        if self._just_approved is not None:
             approved, self._just_approved = self._just_approved, None
             self._take(approved)
-        self._book.see(event)
-        return handler(event)
+
+    def _dated(self, wish: Event) -> Event:
+        """Whoever wishes something has a clock of their own: ours does not follow it.
+
+        One far ahead would make every market look old, and every rate used up, to all others.
+        """
+        now_ns = self._book.now_ns
+        if not self._live or wish.ts_recv <= now_ns + AHEAD_MAX_NS:
+            return wish
+        return msgspec.structs.replace(wish, ts_recv=now_ns)
 
     def snapshot(self) -> RiskMemory:
         """All that folding the order path gave."""
@@ -175,6 +202,36 @@ class RiskCore:
         approved = OrderApproved(order.ts_event, order.ts_recv, order)
         self._just_approved = approved
         return (approved,)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether all that happened before this process is known."""
+        return self._live
+
+    @property
+    def working_count(self) -> int:
+        """How many orders may trade."""
+        return self._book.working_count
+
+    def standing(self) -> dict[str, TradingState]:
+        """Who may trade: the state of everything, and of each strategy that was told one."""
+        states = self._book.strategy_states.items()
+        own = {f"strategy:{name}": state for name, state in states}
+        return {GLOBAL: self._book.trading_state, **own}
+
+    def preview(self, order: SubmitOrder) -> tuple[Request, Denial | None]:
+        """What an order would meet now; nothing of it is remembered."""
+        self._settle()
+        request = self._request(order)
+        return request, first_denial(request)
+
+    def usage(self) -> tuple[Usage, str]:
+        """What measures how much of the limits is used, and in which currency."""
+        self._settle()
+        rates = {f"strategy:{name}": rate for name, rate in self._rates.items()}
+        rates |= {rate.scope: rate for rate in (self._total_rate, *self._venue_rates.values())}
+        config = self._watch.config
+        return Usage(config, self._book, rates), config.currency
 
     def rehearse(self, order: SubmitOrder) -> OrderApproved | None:
         """Judge an order at the market's price, and remember nothing of it."""
@@ -242,8 +299,8 @@ class RiskCore:
             # Such an id could not be part of a subject or a header; `detail` has it as it was.
             order = msgspec.structs.replace(
                 order,
-                client_order_id=_plain(order.client_order_id),
-                strategy_id=_plain(order.strategy_id),
+                client_order_id=plain(order.client_order_id),
+                strategy_id=plain(order.strategy_id),
             )
         else:
             self._book.ids.add(order.client_order_id)
@@ -254,8 +311,10 @@ class RiskCore:
         rates = self._rates_of(order, self._limits_of(order))
         self._rates[order.strategy_id] = rates[0]
         # The time of the intent, not "now": a replayed history must find the same second.
+        now_ns = max(order.ts_recv, self._book.now_ns)
         for rate in rates:
-            rate.note(max(order.ts_recv, self._book.now_ns))
+            rate.note(now_ns)
+        self._book.traffic.order(order, now_ns)
         self._hold(order)
         self._book.approve(event)
 
@@ -272,16 +331,15 @@ class RiskCore:
             asset, needed = book.balances.needed(order, instrument, price)
             book.balances.hold(order.client_order_id, asset, needed)
 
-    # -- cancels: only one of another strategy's order is refused ---------------------------------
+    # -- cancels: a strategy's own, and an operator's of anything ----------------------------------
 
     def _cancel(self, cancel: CancelOrder) -> Events:
         order = self._book.order(cancel.client_order_id)
+        denial = cancel_denial(cancel, order)
+        if denial is not None:
+            return (cancel_denied(cancel, denial),) if self._live else ()
         if order is not None:  # what risk knows outranks what the wish says
-            if not _may_cancel(cancel.strategy_id, order):
-                return ()
-            cancel = _cancel_of(order, cancel, cancel.command_id)
-        elif not all(map(_is_plain, (cancel.venue, cancel.command_id, cancel.client_order_id))):
-            return ()  # names neither an order nor a place to send it
+            cancel = cancel_of(order, cancel, cancel.command_id)
         return self._pass(cancel)
 
     def _cancel_all(self, wish: CancelAllOrders) -> Events:
@@ -291,8 +349,8 @@ class RiskCore:
             if wish.venue in ("", order.venue)
             and wish.strategy_id in ("", order.strategy_id)
             and wish.instrument_id in ("", order.instrument_id)
-            and _may_cancel(wish.wisher or wish.strategy_id or subjects.MANUAL, order)
-            for out in self._pass(_cancel_of(order, wish, wish.command_id))
+            and may_cancel(wish.wisher or wish.strategy_id or subjects.MANUAL, order)
+            for out in self._pass(cancel_of(order, wish, wish.command_id))
         )
 
     def _pass(self, cancel: CancelOrder) -> Events:
@@ -345,7 +403,7 @@ class RiskCore:
         if not isinstance(event.event, SubmitOrder):
             return ()
         order = event.event
-        plain = _is_plain(order.client_order_id) and _is_plain(order.strategy_id)
+        plain = is_plain(order.client_order_id) and is_plain(order.strategy_id)
         reason = DenialReason.INTERNAL_ERROR if plain else DenialReason.ORDER_ID_INVALID
         return (self._deny(order, Denial(reason, event.error)),)
 
@@ -403,26 +461,6 @@ class RiskCore:
         )
 
 
-def _is_plain(text: str) -> bool:
-    return bool(text) and not _NOT_PLAIN.search(text)
-
-
-def _plain(text: str) -> str:
-    return _NOT_PLAIN.sub("_", text)[:64] or "_"
-
-
-def _may_cancel(wisher: str, order: Order) -> bool:
-    # A strategy takes none of another's orders out of the market.
-    return wisher in (order.strategy_id, subjects.MANUAL, subjects.RISK)
-
-
-def _cancel_of(order: Order, cause: Event, command_id: str) -> CancelOrder:
-    return CancelOrder(
-        cause.ts_event,
-        cause.ts_recv,
-        _plain(command_id),
-        order.client_order_id,
-        order.strategy_id,
-        order.venue,
-        order.instrument_id,
-    )
+def _is_own_beat(event: Any) -> bool:
+    """Whether it is risk's own heartbeat, back from the bus with risk's own time on it."""
+    return type(event) is Heartbeat and event.strategy_id == subjects.RISK

@@ -30,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     account.exposure,
     checks.order_count,
     checks.order_rate,
+    account.orders_per_fill,
     account.balance,
     account.self_trade,
     account.losses,

@@ -37,6 +37,10 @@ class Heartbeats:
         self._heard[strategy_id] = max(before, now_ns)
         return None if self.lost.pop(strategy_id, None) is None else now_ns - before
 
+    def known(self) -> list[str]:
+        """Every strategy that was ever heard."""
+        return list(self._heard)
+
     def silent_ns(self, strategy_id: str) -> int:
         """For how long nothing was heard of the strategy while the bus worked."""
         return self._own - max(self._heard.get(strategy_id, 0), self._since)

@@ -5,8 +5,10 @@ from functools import partial
 from tickbus import subjects
 from tickbus.config import Settings
 from tickbus.runtime import DoorEdge, ServiceSpec
+from tickbus_risk.answers import Answers
 from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import RiskCore
+from tickbus_risk.measures import measure
 
 
 def build(settings: Settings) -> ServiceSpec:
@@ -27,5 +29,7 @@ def build(settings: Settings) -> ServiceSpec:
         ),
         recall=(subjects.APPROVED_ALL, subjects.DENIED_ALL, subjects.RISK_AUDIT_ALL),
         watch=("instruments", "control", "limits"),
+        responders=Answers(core).responders(),
         edges=(DoorEdge(),),
+        measure=partial(measure, core),
     )

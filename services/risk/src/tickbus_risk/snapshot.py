@@ -86,6 +86,15 @@ class BalancesMemory(msgspec.Struct, frozen=True):
     noted: list[tuple[str, str, list[str]]]
 
 
+class MinuteMemory(msgspec.Struct, frozen=True, array_like=True):
+    """Orders that passed and fills that came in one minute (since 1970) in one scope."""
+
+    scope: str
+    minute: int
+    orders: int
+    fills: int
+
+
 class BookMemory(msgspec.Struct, frozen=True):
     """The fields of `state.RiskBook` that no bucket and no market gives."""
 
@@ -103,6 +112,7 @@ class BookMemory(msgspec.Struct, frozen=True):
     exposures: ExposuresMemory
     tracks: list[TrackMemory]
     balances: BalancesMemory
+    traffic: list[MinuteMemory]
 
 
 class WatchMemory(msgspec.Struct, frozen=True):

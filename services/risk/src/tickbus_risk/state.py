@@ -26,6 +26,7 @@ from tickbus_risk.heartbeats import Heartbeats
 from tickbus_risk.losses import Losses
 from tickbus_risk.resting import Resting
 from tickbus_risk.snapshot import BookMemory, IdsMemory
+from tickbus_risk.traffic import Traffic
 
 ZERO = Decimal(0)
 ORDER_IDS_MAX = 200_000
@@ -99,6 +100,10 @@ class Rate:
         """One order was let through."""
         self._times.append(now_ns)
 
+    def count(self, now_ns: int) -> int:
+        """How many were let through within the last second."""
+        return sum(now_ns - time < SECOND_NS for time in self._times)
+
     def times(self) -> list[int]:
         """When the last ones were let through, ns UTC."""
         return list(self._times)
@@ -136,6 +141,7 @@ class RiskBook:
         self.balances = Balances(taker_fees)
         self.resting = Resting()
         self.heartbeats = Heartbeats()
+        self.traffic = Traffic()
 
     def snapshot(self) -> BookMemory:
         """All that folding the order path gave."""
@@ -154,6 +160,7 @@ class RiskBook:
             self.exposures.snapshot(),
             self.losses.snapshot(),
             self.balances.snapshot(),
+            self.traffic.snapshot(),
         )
 
     def restore(self, memory: BookMemory) -> None:
@@ -172,6 +179,7 @@ class RiskBook:
         self.exposures.restore(memory.exposures)
         self.losses.restore(memory.tracks)
         self.balances.restore(memory.balances)
+        self.traffic.restore(memory.traffic)
 
     def see(self, event: Event) -> None:
         """Move "now" on; time never runs backwards."""
@@ -255,7 +263,9 @@ class RiskBook:
         if in_base and not is_derivative(event.instrument_id):
             change -= fill.fee
         self.positions[key] = self.positions.get(key, ZERO) + change
-        self.exposures.fill(owner_of(event.client_order_id, event.strategy_id), *key, fill)
+        owner = owner_of(event.client_order_id, event.strategy_id)
+        self.exposures.fill(owner, *key, fill)
+        self.traffic.fill(event.strategy_id, event.venue, self.now_ns)
 
     def position(self, venue: str, instrument_id: str) -> Decimal:
         """What the account holds there, in base; for orders that are split, at all venues."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from tickbus.events import DenialReason as R
 from tickbus.events import Side, TimeInForce
 from tickbus.order import OrderState
+from tickbus.times import utc
 from tickbus_risk.denial import Denial, deny
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ def expiry(r: "Request") -> Denial | None:
     """GTD says until when, at least a second ahead; others say nothing."""
     expires_ns, least = r.order.expires_ns, r.book.now_ns + EXPIRY_MIN_NS
     if r.order.time_in_force is not TimeInForce.GTD:
-        return deny(R.EXPIRY_INVALID, "0 without GTD", expires_ns) if expires_ns else None
-    return deny(R.EXPIRY_INVALID, f">={least}", expires_ns) if expires_ns < least else None
+        limit = "none without GTD"
+        return deny(R.EXPIRY_INVALID, limit, utc(expires_ns)) if expires_ns else None
+    if expires_ns >= least:
+        return None
+    return deny(R.EXPIRY_INVALID, f">={utc(least)}", utc(expires_ns) if expires_ns else "none")
 
 
 def replaced(r: "Request") -> Denial | None:

@@ -363,7 +363,8 @@ class Watch:
     def report(self, event: Event) -> RiskReport:
         """Everything that is enforced, and where every scope stands."""
         book = self._book
-        scopes = dict.fromkeys([*book.exposures.scopes(), *self.stops, *self._desired])
+        heard = (f"strategy:{name}" for name in book.heartbeats.known())
+        scopes = dict.fromkeys([*book.exposures.scopes(), *self.stops, *self._desired, *heard])
         return RiskReport(
             event.ts_event, event.ts_recv, self.config.currency,
             tuple(self._scope(scope) for scope in scopes), tuple(self._limit_reports()),
@@ -384,6 +385,7 @@ class Watch:
             daily_loss=max(-book.losses.day_pnl(scope), ZERO) if judged else ZERO,
             drawdown=book.losses.drawdown(scope) if judged else ZERO,
             heartbeat_lost=scope.partition(":")[2] in book.heartbeats.lost,
+            ts_wished=self._states_told.get(scope, 0),
         )
 
     def _limit_reports(self) -> list[LimitReport]:

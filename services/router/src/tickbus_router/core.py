@@ -6,11 +6,12 @@ words.
 Produces: SubmitOrder and CancelOrder for the parts, which risk judges like any others; the events
 of the whole order; BookTop and Instrument of `smart`; BestExecution; SetTimer.
 Invariants: the parts of an order together are never for more than it; what is left is sent again
-only when every part has ended and all its fills are known; a fill of a part is told once as a fill
-of the whole.
+only when every part has ended and all its fills are known, and not to a venue that refused a part
+of it; a fill of a part is told once as a fill of the whole.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from tickbus.events import (
@@ -48,7 +49,17 @@ from tickbus_router.config import RouterConfig
 from tickbus_router.markets import Markets
 from tickbus_router.memory import OwnWord, RouterMemory
 from tickbus_router.parent import Parent
-from tickbus_router.planning import best_price, split
+from tickbus_router.planning import (
+    Leg,
+    VenueMarket,
+    best_level,
+    best_price,
+    lacking,
+    least,
+    split,
+    within,
+)
+from tickbus_router.refusals import Refusals
 
 ID_MAX = 36
 EARLY_MAX = 1_000
@@ -76,6 +87,7 @@ class RouterCore:
     def __init__(self, config: RouterConfig, fees: Mapping[str, FeeSchedule]) -> None:
         self._config = config
         self._markets = Markets(fees)
+        self._refusals = Refusals(config.avoid_s)
         self._wholes = Orders()
         self._parents: dict[str, Parent] = {}
         self._of_part: dict[str, str] = {}
@@ -172,18 +184,20 @@ class RouterCore:
             return ()
         if parent.canceling or not parent.left:
             return self._end(parent, cause)
-        legs = []
-        if parent.rounds < self._config.rounds_max:
-            is_warm = cause.ts_recv - self._ts_recovered > WARM_NS
-            if not is_warm and not self._markets.has_books(order.instrument_id):
-                return [self._pause(parent, cause)]
-            markets = self._markets.of(order.instrument_id, order.side, parent.avoided)
-            if parent.benchmark is None and not parent.rounds:
-                parent.benchmark = best_price(order.side, order.quantity, markets)
-            legs = split(order.side, parent.left, order.price, markets, self._config.legs_max)
+        if parent.attempts >= self._attempts_max(order):
+            return self._end(parent, cause, self._used_up(parent))
+        is_warm = cause.ts_recv - self._ts_recovered > WARM_NS
+        if not is_warm and not self._markets.has_books(order.instrument_id):
+            return [self._pause(parent, cause)]
+        markets = self._markets.of(order.instrument_id, order.side, parent.avoided)
+        if parent.benchmark is None and not parent.rounds:
+            parent.benchmark = best_price(order.side, order.quantity, markets)
+        # An order with a limit is to trade if it can: its last parts do not stop at what was seen.
+        is_last = parent.attempts + 1 >= self._attempts_max(order)
+        legs = self._legs(parent, markets, cause, at_limit=is_last)
         if not legs:
-            return self._end(parent, cause)
-        parent.rounds, parent.ts_round = parent.rounds + 1, cause.ts_recv
+            return self._find_nothing(parent, cause, markets)
+        parent.begin_round(cause.ts_recv)
         out: list[Event] = []
         for leg in legs:
             part = SubmitOrder(
@@ -195,7 +209,44 @@ class RouterCore:
             out.append(part)
         return out
 
-    def _end(self, parent: Parent, cause: Event) -> Events:
+    def _legs(
+        self, parent: Parent, markets: Sequence[VenueMarket], cause: Event, *, at_limit: bool
+    ) -> list[Leg]:
+        """Where what is left goes now; to a venue that just refused another order only if it must.
+
+        Such a refusal may not concern this order: rather than not at all it is tried there, too.
+        """
+        order, most = parent.order, self._config.legs_max
+        lately = self._refusals.at(order.instrument_id, order.side, cause.ts_recv)
+        others = [market for market in markets if market.venue not in lately]
+        if len(others) < len(markets):
+            parent.passed_over |= lately
+            legs = split(order.side, parent.left, order.price, others, most, at_limit=at_limit)
+            if legs:
+                return legs
+        return split(order.side, parent.left, order.price, markets, most, at_limit=at_limit)
+
+    def _attempts_max(self, order: SubmitOrder) -> int:
+        config, at_market = self._config, order.order_type is OrderType.MARKET
+        return config.market_attempts_max if at_market else config.rounds_max
+
+    def _find_nothing(self, parent: Parent, cause: Event, markets: Sequence[VenueMarket]) -> Events:
+        """No book has anything for it now: an order at the market waits for the next ones."""
+        order = parent.order
+        why = _for_good(order, parent.left, markets)
+        if why or self._markets.are_all(order.instrument_id, parent.avoided):
+            return self._end(parent, cause, why)
+        parent.find_nothing()
+        if parent.attempts >= self._attempts_max(order):
+            why = self._used_up(parent, "NO_LIQUIDITY" if markets else "NO_MARKET")
+            return self._end(parent, cause, _poor(order, markets) or why)
+        return [self._pause(parent, cause)]
+
+    def _used_up(self, parent: Parent, code: str = "ATTEMPTS_USED_UP") -> str:
+        limit = self._attempts_max(parent.order)
+        return f"{code} limit={limit} value={parent.attempts} left={parent.left:f}"
+
+    def _end(self, parent: Parent, cause: Event, why: str = "") -> Events:
         order = parent.order
         head, order_id = self._head(cause, order), order.client_order_id
         filled = parent.filled
@@ -203,8 +254,7 @@ class RouterCore:
         if parent.canceling:
             out += self._emit(OrderCanceled(*head, order_id, filled, ""))
         elif parent.left:
-            reason = "; ".join(f"{v}: {why}" for v, why in sorted(parent.avoided.items()))
-            reason = reason or ("NO_LIQUIDITY" if parent.rounds else "NO_MARKET")
+            reason = "; ".join([*([why] if why else []), *parent.refusals()])
             out += self._emit(OrderExpired(*head, order_id, filled, reason))
         price, shortfall = parent.price(), parent.shortfall_bps()
         if price is not None and shortfall is not None and parent.benchmark is not None:
@@ -224,10 +274,11 @@ class RouterCore:
         self._wholes.fold(event)
         if parent is None:
             whole = self._wholes.get(cancel.client_order_id)
-            state = "unknown to us" if whole is None else f"already {whole.state}"
+            state = "unknown to us" if whole is None else whole.state
             rejected = CancelRejected(
                 event.ts_event, event.ts_recv, cancel.client_order_id, cancel.strategy_id,
-                SMART_VENUE, cancel.instrument_id, cancel.command_id, "ORDER_NOT_WORKING", state,
+                SMART_VENUE, cancel.instrument_id, cancel.command_id, "ORDER_NOT_WORKING",
+                f"limit=a working order value={state}",
             )  # fmt: skip
             return (rejected,) if self._live else ()
         parent.canceling = True
@@ -280,6 +331,8 @@ class RouterCore:
             out += self._fill(parent, event)
         elif isinstance(event, OrderDenied | OrderRejected):
             parent.avoided[part.venue] = f"{event.reason} {event.detail}".strip()
+            if self._live and isinstance(event, OrderRejected):
+                self._refusals.note(event, part.side)
         elif isinstance(event, OrderAccepted):
             out += self._accept(parent, event)
         if not self._live:
@@ -287,7 +340,9 @@ class RouterCore:
             return ()
         if parent.is_waiting:
             return out
-        if parent.canceling or not parent.left or parent.rounds >= self._config.rounds_max:
+        parent.end_round()
+        is_last = parent.attempts >= self._attempts_max(parent.order)
+        if parent.canceling or not parent.left or is_last:
             return [*out, *self._go_on(parent, event)]
         return [*out, self._pause(parent, event)]
 
@@ -329,7 +384,9 @@ class RouterCore:
     # -- time --------------------------------------------------------------------------------------
 
     def _pause(self, parent: Parent, cause: Event) -> SetTimer:
-        at_ns = cause.ts_recv + self._config.pause_ms * 1_000_000
+        config = self._config
+        pause_ms = min(config.pause_ms << min(parent.fruitless, 16), config.pause_ms_max)
+        at_ns = cause.ts_recv + max(pause_ms, config.pause_ms) * 1_000_000
         key = f"route/{parent.order.client_order_id}"
         return SetTimer(cause.ts_event, cause.ts_recv, key, at_ns)
 
@@ -376,6 +433,29 @@ class RouterCore:
             cause.ts_event, cause.ts_recv, order.client_order_id, order.strategy_id, SMART_VENUE,
             order.instrument_id,
         )  # fmt: skip
+
+
+def _for_good(order: SubmitOrder, left: Decimal, markets: Sequence[VenueMarket]) -> str:
+    """Why to wait for other books is of no use; "" where it may be."""
+    best, limit = best_level(order.side, markets), order.price
+    if best is None:
+        return "" if limit is None else "NO_MARKET limit=a level of a book value=none"
+    smallest = least(best, markets)
+    if limit is not None and (best - limit) * order.side.sign > 0:
+        return f"NO_LIQUIDITY limit={limit} value={best}"
+    if left < smallest:
+        return f"REST_TOO_SMALL limit={smallest:f} value={left:f}"
+    if limit is None:
+        return ""
+    there = max(within(order.side, limit, market) for market in markets)
+    return _poor(order, markets) or f"LIQUIDITY_TOO_SMALL limit={smallest:f} value={there:f}"
+
+
+def _poor(order: SubmitOrder, markets: Sequence[VenueMarket]) -> str:
+    """That no balance covers the least that can be traded; "" where one does."""
+    best = best_level(order.side, markets)
+    money = None if best is None else lacking(order.side, best, markets)
+    return "" if money is None else f"BALANCE_INSUFFICIENT limit={money[0]:f} value={money[1]:f}"
 
 
 def _terms(order: Order | SubmitOrder) -> tuple[Any, ...]:

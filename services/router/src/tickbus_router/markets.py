@@ -1,6 +1,6 @@
 """What the router knows of the venues: books, fees, balances; and the one market made of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -55,6 +55,11 @@ class Markets:
                 money = free.get(asset, ZERO)
             found.append(VenueMarket(instrument, depth, self._fees[venue], money))
         return found
+
+    def are_all(self, instrument_id: str, venues: Collection[str]) -> bool:
+        """Whether every venue that trades it is among `venues`."""
+        listed = self._instruments.get(instrument_id)
+        return bool(listed) and all(venue in venues for venue in listed or ())
 
     def has_books(self, instrument_id: str) -> bool:
         """Whether every venue that trades it has shown its book."""

@@ -23,7 +23,14 @@ class Parent:
         self.ts_round = 0
         self.avoided: dict[str, str] = {}
         """Venues that refused a part of it, and why."""
+        self.passed_over: dict[str, str] = {}
+        """Venues that had just refused another order, and were asked last; not remembered."""
         self.canceling = False
+        self.looks = 0
+        """Times that there was nothing to take; not remembered, after a restart they count anew."""
+        self.fruitless = 0
+        """Attempts in a row that filled nothing."""
+        self._filled_before = ZERO
         self.benchmark: Decimal | None = None
         self._cost = ZERO
         self._filled = ZERO
@@ -64,6 +71,29 @@ class Parent:
     def filled(self) -> Decimal:
         """What the parts have filled, in base."""
         return self._filled
+
+    @property
+    def attempts(self) -> int:
+        """Rounds sent out, and looks that found nothing to send."""
+        return self.rounds + self.looks
+
+    def refusals(self) -> list[str]:
+        """What each venue refused of it; and of those passed over what they had refused before."""
+        other = {v: f"passed over, {why}" for v, why in self.passed_over.items()}
+        return [f"{venue}: {what}" for venue, what in sorted((other | self.avoided).items())]
+
+    def begin_round(self, now_ns: int) -> None:
+        """Its parts are sent now."""
+        self.rounds, self.ts_round = self.rounds + 1, now_ns
+        self._filled_before = self._filled
+
+    def end_round(self) -> None:
+        """Every part of the last round is over."""
+        self.fruitless = 0 if self._filled > self._filled_before else self.fruitless + 1
+
+    def find_nothing(self) -> None:
+        """The books have nothing to take now."""
+        self.looks, self.fruitless = self.looks + 1, self.fruitless + 1
 
     def part_id(self) -> str:
         """The id of the next part: derived, so that a repeat of the decision is the same part."""

@@ -28,7 +28,7 @@ class VenueMarket(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """A part of an order for one venue; `price` is the worst level that it is to reach."""
+    """A part of an order for one venue; `price` is the worst that it is to trade at."""
 
     venue: str
     quantity: Decimal
@@ -44,16 +44,18 @@ class _Level(NamedTuple):
 
 def split(
     side: Side, quantity: Decimal, limit: Decimal | None, markets: Sequence[VenueMarket],
-    legs_max: int = 5,
+    legs_max: int = 5, *, at_limit: bool = False,
 ) -> list[Leg]:  # fmt: skip
     """The legs that trade up to `quantity` (base) most cheaply, fees in; none when nothing can.
 
-    `limit` bounds the prices without fees. A venue on which too little would be traded for its
-    rules, or that is one too many, is left out, and its part goes to the others.
+    `limit` bounds the prices without fees. A leg goes no further than the level it is to take;
+    `at_limit` as far as the limit, where the level may be gone when the leg comes. A venue on which
+    too little would be traded for its rules, or that is one too many, is left out, and its part
+    goes to the others.
     """
     left_out: set[int] = set()
     while True:
-        taken = _take(side, quantity, limit, markets, left_out)
+        taken = _take(side, quantity, limit, markets, left_out, at_limit=at_limit)
         legs: dict[int, Leg] = {}
         for index, (amount, worst) in taken.items():
             rules = markets[index].instrument
@@ -63,13 +65,51 @@ def split(
             if lots <= 0 or lots < rules.quantity_min or lots * worst < rules.notional_min:
                 left_out.add(index)
             else:
-                legs[index] = Leg(
-                    markets[index].venue, lots, rules.price(worst, up=side is Side.BUY)
-                )
+                # A level lies on the venue's grid; a limit need not, and is not to be passed.
+                price = rules.price(worst, up=side is (Side.SELL if at_limit else Side.BUY))
+                legs[index] = Leg(markets[index].venue, lots, price)
         if len(legs) > legs_max:
             left_out.add(min(legs, key=lambda index: legs[index].quantity))
         elif len(legs) == len(taken):
             return [legs[index] for index in sorted(legs)]
+
+
+def best_level(side: Side, markets: Sequence[VenueMarket]) -> Decimal | None:
+    """The best price at which `side` can trade, without fees; None where no book has a level."""
+    sides = [m.depth.asks if side is Side.BUY else m.depth.bids for m in markets]
+    prices = [Decimal(repr(levels[0][0])) for levels in sides if levels]
+    return min(prices, key=lambda price: price * side.sign) if prices else None
+
+
+def within(side: Side, limit: Decimal, market: VenueMarket) -> Decimal:
+    """How much (base) the book of `market` shows up to `limit`."""
+    levels = market.depth.asks if side is Side.BUY else market.depth.bids
+    prices = ((Decimal(repr(price)), Decimal(repr(size))) for price, size in levels)
+    return sum((size for price, size in prices if (price - limit) * side.sign <= 0), ZERO)
+
+
+def least(price: Decimal, markets: Sequence[VenueMarket]) -> Decimal:
+    """The smallest quantity (base) that one of `markets`, of which there are some, takes."""
+    rules = [market.instrument for market in markets]
+    return min(max(r.quantity_min, r.lot_size, r.notional_min / price) for r in rules)
+
+
+def lacking(
+    side: Side, price: Decimal, markets: Sequence[VenueMarket]
+) -> tuple[Decimal, Decimal] | None:
+    """(free, needed) of the venue that comes closest, where none can pay for the least it takes.
+
+    In what the order pays with; None where a venue can, or its balance is not known.
+    """
+    closest: tuple[Decimal, Decimal] | None = None
+    for market in markets:
+        unit = price * (1 + market.fees.taker) if side is Side.BUY else Decimal(1)
+        needed = least(price, [market]) * unit
+        if market.free is None or market.free >= needed:
+            return None
+        if closest is None or needed - market.free < closest[1] - closest[0]:
+            closest = (market.free, needed)
+    return closest
 
 
 def best_price(side: Side, quantity: Decimal, markets: Sequence[VenueMarket]) -> Decimal | None:
@@ -90,7 +130,7 @@ def best_price(side: Side, quantity: Decimal, markets: Sequence[VenueMarket]) ->
 
 def _take(
     side: Side, quantity: Decimal, limit: Decimal | None, markets: Sequence[VenueMarket],
-    left_out: set[int],
+    left_out: set[int], *, at_limit: bool,
 ) -> dict[int, tuple[Decimal, Decimal]]:  # fmt: skip
     """(quantity, worst price) by the market's place in `markets`."""
     left = quantity
@@ -100,15 +140,17 @@ def _take(
             size = min(left, level.size)
             before = taken.get(level.market, (ZERO, ZERO))[0]
             free = markets[level.market].free
+            worst = limit if at_limit and limit is not None else level.price
             if free is not None:
                 # A leg needs all of its quantity covered at its worst price, not at each level's.
-                unit = level.cost if side is Side.BUY else Decimal(1)
+                fee = 1 + markets[level.market].fees.taker
+                unit = worst * fee if side is Side.BUY else Decimal(1)
                 # Whole lots: what a lot lacks here goes to the next venue, or it would be lost.
                 covered = markets[level.market].instrument.quantity(free / unit)
                 size = min(size, covered - before)
             if size <= 0:
                 continue
-            taken[level.market] = (before + size, level.price)
+            taken[level.market] = (before + size, worst)
             left -= size
             if not left:
                 break

@@ -1,21 +1,21 @@
-"""The strategies' section of the configuration, and how strategies are found."""
+"""The strategies' section of the configuration."""
 
-import importlib.util
-import sys
-from collections.abc import Sequence
-from importlib.metadata import entry_points
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 import msgspec
 
-from tickbus.config import ConfigError, Settings, convert, nearest
+from tickbus.config import ConfigError, Settings, Source, convert, nearest
 from tickbus.events import SMART_VENUE, FeeSchedule
-from tickbus_strategy.base import Strategy
+from tickbus_strategy.base import Strategy, StrategyBase
 from tickbus_strategy.core import Seat
 from tickbus_strategy.desk import Desk, Market
+from tickbus_strategy.finding import GROUP, find
+from tickbus_strategy.spanning import SpanningStrategy
 
-GROUP = "tickbus.strategies"
+__all__ = ["GROUP", "STRATEGY_ID", "StrategyEntry", "entries", "find", "seats"]
+
 STRATEGY_ID = r"^[A-Za-z0-9_-]{1,16}$"
 
 
@@ -23,8 +23,11 @@ class StrategyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """One entry of the list `strategies`.
 
     `id`: at most 16 letters, digits, `_` and `-`; order ids begin with it. `kind`: a registered
-    name, or `path/to/file.py:ClassName`. `instruments`: canonical ids; one instance each. `params`:
-    see the strategy. `venue`: the configured venue when empty.
+    name, or `path/to/file.py:ClassName`, where a path begins in the working directory or where a
+    configuration file lies. `instruments`: canonical ids; one instance each. `params`: see the
+    strategy. `venue`: the configured venue when empty. A strategy that spans markets has
+    one instance for all of them, and `venues` in the place of `venue`. `every_decision`: tell each
+    one on the bus and, at debug level, in the log; without it ten a second and those with orders.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=STRATEGY_ID)]
@@ -33,10 +36,22 @@ class StrategyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     params: dict[str, Any] = {}
     venue: str = ""
     enabled: bool = True
+    venues: tuple[str, ...] = ()
+    every_decision: bool = False
+
+    def places(self, default: str) -> list[tuple[str, str]]:
+        """Every (venue, instrument id), instrument by instrument."""
+        venues = self.venues or (self.venue or default,)
+        return [(venue, name) for name in self.instruments for venue in venues]
 
 
 def entries(settings: Settings) -> list[StrategyEntry]:
-    """The enabled entries; only the one named by TICKBUS_STRATEGY_ID if it is set.
+    """The enabled entries of `all_entries`. Raises ConfigError."""
+    return [entry for entry in all_entries(settings) if entry.enabled]
+
+
+def all_entries(settings: Settings) -> list[StrategyEntry]:
+    """All entries; only the one named by TICKBUS_STRATEGY_ID if it is set.
 
     Raises ConfigError for an id given twice, or an id or a venue that is not there.
     """
@@ -44,9 +59,12 @@ def entries(settings: Settings) -> list[StrategyEntry]:
     ids = [entry.id for entry in found]
     venues = [SMART_VENUE, *(venue.name for venue in settings.venues)]
     for entry in found:
-        if entry.venue and entry.venue not in venues:
-            hint = nearest(entry.venue, venues, "venues")
-            raise ConfigError(f"strategies: {entry.id}: venue {entry.venue!r} is not there; {hint}")
+        for venue in (entry.venue, *entry.venues):
+            if venue and venue not in venues:
+                hint = nearest(venue, venues, "venues")
+                raise ConfigError(f"strategies: {entry.id}: venue {venue!r} is not there; {hint}")
+        if entry.venue and entry.venues:
+            raise ConfigError(f"strategies: {entry.id}: give venue or venues, not both")
     for strategy_id in ids:
         if ids.count(strategy_id) > 1:
             raise ConfigError(f"strategies: the id {strategy_id!r} is given twice; ids are unique")
@@ -55,63 +73,72 @@ def entries(settings: Settings) -> list[StrategyEntry]:
         raise ConfigError(
             f"TICKBUS_STRATEGY_ID={only!r}: strategies has {', '.join(ids) or 'none'}"
         )
-    return [entry for entry in found if entry.enabled and only in ("", entry.id)]
+    return [entry for entry in found if only in ("", entry.id)]
 
 
 def seats(settings: Settings, chosen: Sequence[StrategyEntry]) -> list[Seat]:
     """One seat per entry and instrument. Raises ConfigError for what cannot be made."""
     made: list[Seat] = []
-    for index, entry in enumerate(chosen):
-        kind = find(entry.kind)
-        where = f"strategies[{index}] ({entry.id}).params"
-        params = convert(entry.params, kind.Params, where, settings.source)
-        desk = Desk(entry.id, settings.run_id, _fees(settings, entry.venue))
-        for instrument_id in entry.instruments:
-            market = Market(entry.venue or settings.venue.name, instrument_id)
-            made.append(Seat(kind(desk, market, params), desk, market))
+    for entry in chosen:
+        where = f"strategies: {entry.id}"
+        kind, params = _understood(settings, entry)
+        first = entry.venues[0] if entry.venues else entry.venue
+        known = fees(settings)
+        desk = Desk(
+            entry.id, settings.run_id, known.get(first, settings.venue.fees), known,
+            every_decision=entry.every_decision,
+        )  # fmt: skip
+        markets = [Market(*place) for place in entry.places(settings.venue.name)]
+        if issubclass(kind, SpanningStrategy):
+            made.append(Seat(kind(desk, markets, params), desk, *markets))
+            continue
+        if entry.venues:
+            raise ConfigError(
+                f"{where}: venues is for strategies that span markets, and {entry.kind} is for one:"
+                " give venue"
+            )
+        assert issubclass(kind, Strategy)  # `find` sees to it
+        made += [Seat(kind(desk, market, params), desk, market) for market in markets]
     return made
 
 
-def _fees(settings: Settings, venue: str) -> FeeSchedule:
-    """What strategies at `venue` reckon with; at `smart` the most that any part may cost."""
+def check(settings: Settings) -> None:
+    """Refuse what no process of strategies could start with. Raises ConfigError.
+
+    Files of strategies are not loaded, for that would run them here.
+    """
+    for entry in entries(settings):
+        _require_listed(settings, entry)
+        if ":" not in entry.kind:
+            _understood(settings, entry)
+
+
+def _require_listed(settings: Settings, entry: StrategyEntry) -> None:
+    # It would wait for its market for ever: the feed hears what its venue lists, and no more.
+    listed = {venue.name: venue.instruments for venue in settings.venues}
+    listed[SMART_VENUE] = tuple(name for names in listed.values() for name in names)
+    for venue, name in entry.places(settings.venue.name):
+        if not any(fnmatchcase(name, pattern) for pattern in listed[venue]):
+            hint = nearest(name, listed[venue], "instruments")
+            raise ConfigError(
+                f"{_file(settings)}: strategies: {entry.id}: instrument {name!r} is not among those"
+                f" of the venue {venue!r}; {hint}"
+            )
+
+
+def _understood(settings: Settings, entry: StrategyEntry) -> tuple[type[StrategyBase], Any]:
+    kind = find(entry.kind, settings.folders)
+    where = f"strategies: {entry.id}.params"
+    return kind, convert(entry.params, kind.Params, where, _file(settings))
+
+
+def _file(settings: Settings) -> str:
+    source = settings.source
+    return source.of("strategies") if isinstance(source, Source) else source
+
+
+def fees(settings: Settings) -> Mapping[str, FeeSchedule]:
+    """What each venue takes; at `smart` strategies reckon with the most that a part may cost."""
     known = {each.name: each.fees for each in settings.venues}
-    if venue == SMART_VENUE:
-        maker, taker = (max(getattr(f, n) for f in known.values()) for n in ("maker", "taker"))
-        return FeeSchedule(maker=maker, taker=taker)
-    return known.get(venue, settings.venue.fees)
-
-
-def find(kind: str) -> type[Strategy]:
-    """The strategy class named by a registered name or by `file.py:Class`. Raises ConfigError."""
-    if ":" in kind:
-        return _from_file(kind)
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if kind not in found:
-        hint = nearest(kind, sorted(found), "kinds")
-        raise ConfigError(f"strategy kind {kind!r}: not known; {hint} (or file.py:Class)")
-    return _checked(found[kind].load(), kind)
-
-
-def _from_file(kind: str) -> type[Strategy]:
-    name, _, class_name = kind.rpartition(":")
-    path = Path(name)
-    if not path.is_file() or path.suffix != ".py":
-        raise ConfigError(f"strategy kind {kind!r}: there is no Python file {path}")
-    spec = importlib.util.spec_from_file_location(f"tickbus_user_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"strategy kind {kind!r}: {path} cannot be loaded as a module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ConfigError(f"strategy kind {kind!r}: {path} cannot be loaded: {error!r}") from error
-    if not hasattr(module, class_name):
-        raise ConfigError(f"strategy kind {kind!r}: {path} defines no {class_name}")
-    return _checked(getattr(module, class_name), kind)
-
-
-def _checked(value: Any, kind: str) -> type[Strategy]:
-    if not (isinstance(value, type) and issubclass(value, Strategy)):
-        raise ConfigError(f"strategy kind {kind!r}: {value!r} is no subclass of Strategy")
-    return value
+    makers, takers = ([getattr(f, n) for f in known.values()] for n in ("maker", "taker"))
+    return {**known, SMART_VENUE: FeeSchedule(maker=max(makers), taker=max(takers))}

@@ -1,10 +1,12 @@
 """What one strategy works with: its market, its orders, its books, and the wishes it makes."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 
 from tickbus.events import (
+    GLOBAL,
     BookTop,
     CancelAllOrders,
     CancelOrder,
@@ -18,18 +20,23 @@ from tickbus.events import (
     Side,
     SubmitOrder,
     TimeInForce,
+    TradingState,
 )
 from tickbus.order import Order, Orders, OrderState
 from tickbus.portfolio import Portfolio
+from tickbus_strategy.decisions import Decisions
 from tickbus_strategy.memory import DeskMemory
+from tickbus_strategy.refusing import TOLD_MAX, NotOrdered, NotOrderedReason
 
 SECOND_NS = 1_000_000_000
+FILL_PATIENCE_NS = 60 * SECOND_NS
+"""So long a position counts as unsettled when an order's end told of fills that nobody has seen."""
 RUNS_MAX = 1_000
 """Runs whose numbers are remembered; with more the oldest is forgotten, never our own."""
 
 
-class Market(msgspec.Struct):
-    """What is known of one instrument at one venue."""
+class Market(msgspec.Struct, eq=False):
+    """What is known of one instrument at one venue; equal to nothing but itself."""
 
     venue: str
     instrument_id: str
@@ -44,6 +51,18 @@ class Market(msgspec.Struct):
         if self.instrument is None or self.feed is not FeedState.LIVE:
             return False
         return self.top is None or not self.top.stale
+
+    @property
+    def mid(self) -> float | None:
+        """The middle of the newer of quote and book; None before the first."""
+        best = self.quote or self.top
+        if self.quote is not None and self.top is not None:
+            best = self.quote if self.quote.ts_recv >= self.top.ts_recv else self.top
+        return (best.bid + best.ask) / 2 if best is not None and best.bid and best.ask else None
+
+    def holds(self, order: Order) -> bool:
+        """Whether `order` is one of this market."""
+        return (order.venue, order.instrument_id) == (self.venue, self.instrument_id)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +91,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 class Desk:
     """The orders, positions and outgoing wishes of one strategy, over all its instruments."""
 
-    def __init__(self, strategy_id: str, run_id: str, fees: FeeSchedule) -> None:
+    def __init__(
+        self, strategy_id: str, run_id: str, fees: FeeSchedule,
+        fees_by_venue: Mapping[str, FeeSchedule] | None = None, *, every_decision: bool = False,
+    ) -> None:  # fmt: skip
         self.strategy_id = strategy_id
         self.fees = fees
+        self._fees_by_venue = fees_by_venue or {}
         self.portfolio = Portfolio()
         self.orders = Orders()
         self.now_ns = 0
@@ -84,7 +107,43 @@ class Desk:
         # By run: the highest numbers of orders and of cancels; never used again, should it go on.
         self._numbers: dict[str, list[int]] = {run_id: [0, 0]}
         self._cancelling: set[str] = set()
+        self._untold: dict[str, Order] = {}
+        self._states: dict[str, TradingState] = {}
+        self._timers: set[str] = set()
+        self._void_timers: set[str] = set()
         self._out: list[Event] = []
+        self._refused: list[NotOrdered] = []
+        self.decisions = Decisions(strategy_id, every=every_decision)
+
+    def fees_at(self, venue: str) -> FeeSchedule:
+        """What `venue` takes; where that is not known, what the strategy's own does."""
+        return self._fees_by_venue.get(venue, self.fees)
+
+    @property
+    def trading_state(self) -> TradingState:
+        """What risk lets pass of this strategy: the stricter of its own state and that of all."""
+        state = TradingState.ACTIVE
+        for each in self._states.values():
+            state = state.or_stricter(each)
+        return state
+
+    def know_states(self, states: Mapping[str, TradingState]) -> None:
+        """Risk has put on record what scopes may do; those of all and our own are kept."""
+        for scope in (GLOBAL, f"strategy:{self.strategy_id}"):
+            if scope in states:
+                self._states[scope] = states[scope]
+
+    def may_wish(self, market: Market, side: Side, quantity: Decimal, reduce_only: bool) -> bool:
+        """Whether an order is worth a wish: risk would refuse it else, and each refusal is kept.
+
+        While REDUCING, what shrinks our own position is, and what says `reduce_only`.
+        """
+        state = self.trading_state if self._states else TradingState.ACTIVE
+        if state is TradingState.ACTIVE:
+            return True
+        held = self.portfolio.position(market.venue, market.instrument_id).quantity
+        shrinks = reduce_only or quantity <= -side.sign * held
+        return state is TradingState.REDUCING and shrinks
 
     def see(self, event: Event) -> None:
         """Time moves on; it never runs backwards."""
@@ -125,22 +184,93 @@ class Desk:
             list(portfolio.positions.values()),
             [(*key, amount) for key, amount in portfolio.balances.items()],
             [(run, order, cancel) for run, (order, cancel) in self._numbers.items()],
+            list(self._states.items()),
         )
 
     def restore(self, memory: DeskMemory, orders: list[Order]) -> None:
         """Know what `memory` says, and these orders."""
         self.now_ns, self.ts_event = max(self.now_ns, memory.now_ns), memory.ts_event
         self.orders.restore(orders)
+        self._untold.clear()
+        for each in orders:
+            self.changed(each)
         positions = self.portfolio.positions
         positions.update({(p.venue, p.instrument_id): p for p in memory.positions})
         self.portfolio.balances.update({(v, asset): x for v, asset, x in memory.balances})
         for run, order, cancel in memory.numbers:
             self._numbers[run] = [order, cancel]
+        self._states.update(memory.states)
+
+    def changed(self, order: Order) -> None:
+        """Take in what became of an order: its end may tell of fills that are still to come."""
+        if order.is_terminal and order.missing_quantity:
+            self._untold = {each.client_order_id: each for each in self.untold()}
+            self._untold[order.client_order_id] = order
+        else:
+            self._untold.pop(order.client_order_id, None)
+
+    def is_settled(self, market: Market) -> bool:
+        """Whether none of our orders can change the position in `market` any more.
+
+        None works, and of those that have ended every fill was told: the venue's word that an order
+        is over may overtake its fills. What does not come within 60 s is waited for no more.
+        """
+        if self.living(market.venue, market.instrument_id):
+            return False
+        return not any(map(market.holds, self.untold()))
+
+    def untold(self) -> list[Order]:
+        """Orders that ended within 60 s and filled more than any fill told us of."""
+        since = self.now_ns - FILL_PATIENCE_NS
+        return [order for order in self._untold.values() if order.ts_updated >= since]
+
+    def retire(self) -> None:
+        """Forget orders that are over, and decisions; numbers and dust stay for who comes next."""
+        self.orders.restore([])
+        self._cancelling.clear()
+        self._untold.clear()
+        self.decisions = Decisions(self.strategy_id, every=self.decisions.every)
+        self.change_hands()
 
     def take(self) -> list[Event]:
         """The wishes made since the last call."""
         out, self._out = self._out, []
         return out
+
+    def refuse(
+        self, market: Market, side: Side, quantity: float | Decimal, reason: NotOrderedReason,
+        detail: str,
+    ) -> None:  # fmt: skip
+        """Remember an order that is not made; past TOLD_MAX in one call, no more."""
+        if len(self._refused) < TOLD_MAX:
+            self._refused.append(
+                NotOrdered(
+                    self.ts_event, self.now_ns, self.strategy_id, market.venue,
+                    market.instrument_id, side, quantity, reason, detail,
+                )
+            )  # fmt: skip
+
+    @property
+    def not_ordered(self) -> NotOrdered | None:
+        """The last order that this call asked for in vain."""
+        return self._refused[-1] if self._refused else None
+
+    def take_refused(self) -> list[NotOrdered]:
+        """The orders asked for in vain since the last call."""
+        if not self._refused:
+            return []
+        out, self._refused = self._refused, []
+        return out
+
+    def take_back(self) -> None:
+        """Forget the wishes made since `take`, as if they had never been made."""
+        self._refused.clear()
+        for wish in self.take():
+            if isinstance(wish, SubmitOrder):
+                self.orders.pop(wish.client_order_id)
+                self._cancelling.discard(wish.replaces)
+            elif isinstance(wish, CancelOrder):
+                self._cancelling.discard(wish.client_order_id)
 
     def living(self, venue: str, instrument_id: str) -> list[Order]:
         """Orders that may trade or await risk's verdict, oldest first."""
@@ -177,6 +307,7 @@ class Desk:
             trigger_price=terms.trigger_price,
             expires_ns=terms.expires_ns,
             replaces=terms.replaces,
+            inputs=self.decisions.written(),
         )
         self._out.append(submit)
         if terms.replaces:
@@ -225,5 +356,20 @@ class Desk:
     def set_timer(self, market: Market, key: str, delay_s: float) -> None:
         """Ask the shell for a timer; its key says whose it is."""
         full = f"{self.strategy_id}/{market.venue}/{market.instrument_id}/{key}"
+        self._timers.add(full)
+        self._void_timers.discard(full)
         at_ns = self.now_ns + int(delay_s * SECOND_NS)
         self._out.append(SetTimer(self.ts_event, self.now_ns, full, at_ns))
+
+    def is_due(self, timer: str) -> bool:
+        """Whether a timer that fired is for who sits here now; one of before is not."""
+        self._timers.discard(timer)
+        if timer in self._void_timers:
+            self._void_timers.discard(timer)
+            return False
+        return True
+
+    def change_hands(self) -> None:
+        """Somebody else sits down here: timers that were set before are not for them."""
+        self._void_timers |= self._timers
+        self._timers.clear()

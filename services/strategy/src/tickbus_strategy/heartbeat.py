@@ -5,21 +5,19 @@ strategies run on: one that computes for ever is silent.
 """
 
 import asyncio
-from collections.abc import Sequence
 
-from tickbus.events import Heartbeat
+from tickbus.events import Heartbeat, StrategyPhase
 from tickbus.runtime import Context
-from tickbus_strategy.core import StrategyCore
+from tickbus_strategy.lifecycle import Lifecycle
 
 INTERVAL_S = 1.0
 
 
 class HeartbeatEdge:
-    """Speaks for `strategy_ids`, except for those that `core` had to stop."""
+    """Speaks for all strategies of the process, except for those that had to be stopped."""
 
-    def __init__(self, core: StrategyCore, strategy_ids: Sequence[str]) -> None:
-        self._core = core
-        self._strategy_ids = tuple(strategy_ids)
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
 
     async def start(self, context: Context) -> None:
         """Begin; the first word is said at once."""
@@ -31,8 +29,8 @@ class HeartbeatEdge:
     async def _speak(self, context: Context) -> None:
         while True:
             now = context.clock.now_ns()
-            for strategy_id in self._strategy_ids:
-                if strategy_id not in self._core.failed:
+            for strategy_id, hosted in list(self._lifecycle.hosted.items()):
+                if hosted.phase is not StrategyPhase.FAILED:
                     # One by one: each has a subject of its own. Without a bus it is dropped.
                     await context.publish([Heartbeat(now, now, strategy_id)])
             await asyncio.sleep(INTERVAL_S)

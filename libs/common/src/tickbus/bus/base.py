@@ -12,6 +12,16 @@ class Message(NamedTuple):
     sequence: int = 0
 
 
+class Kept(NamedTuple):
+    """Messages of a subject that the bus keeps for a while, oldest first; `more` when some follow.
+
+    `sequence` of each is its place in the stream that keeps them.
+    """
+
+    messages: list[Message]
+    more: bool
+
+
 Handler = Callable[[Message], Awaitable[None]]
 KeyHandler = Callable[[str, bytes], Awaitable[None]]
 Responder = Callable[[bytes], Awaitable[bytes | None]]
@@ -116,6 +126,14 @@ class Bus(Protocol):
 
     async def last_sequence(self) -> int:
         """The sequence of the newest message in the ORDERS stream, 0 when empty."""
+        ...
+
+    async def look_back(self, subject: str, since_ns: int, after: int, limit: int) -> Kept:
+        """Up to `limit` decisions that the stream DECISIONS still has on `subject`, oldest first.
+
+        From those stored at `since_ns` (UTC) on, or where `after` is not 0 behind that sequence.
+        Raises BusError.
+        """
         ...
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:

@@ -9,6 +9,7 @@ import nats.errors
 
 from tickbus import permissions
 from tickbus.bus.base import BusError, BusRefused
+from tickbus.ending import end
 from tickbus.login import Login
 
 PENDING_BYTES_MAX = 8 * 1024 * 1024
@@ -69,6 +70,4 @@ async def unless_refused(
         detail = str(error) or type(error).__name__
         raise BusError(f"no NATS server answers at {url}: {detail}") from error
     finally:
-        trying.cancel()
-        heard.cancel()
-        await asyncio.gather(trying, heard, return_exceptions=True)
+        await end((trying, heard))

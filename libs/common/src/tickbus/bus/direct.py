@@ -12,8 +12,8 @@ import contextlib
 import logging
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import ParseResult
 
 import nats.errors
@@ -40,6 +40,20 @@ class Delivery(NamedTuple):
 
 
 Taker = Callable[[Delivery], None]
+
+
+class Lagging(Protocol):
+    """Somebody who reads a stream, and may be behind."""
+
+    @property
+    def stream(self) -> str:
+        """The stream's name."""
+        ...
+
+    @property
+    def lag(self) -> int:
+        """How many stored messages are still to be handled, as far as is known."""
+        ...
 
 
 class Tap(asyncio.Protocol):
@@ -198,15 +212,22 @@ class DirectSubscription:
         self._sid = b""
         self._worker: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many deliveries wait for the handler."""
+        return len(self._waiting)
+
     async def start(self) -> None:
         """Subscribe. Raises nats.errors.Error."""
         self._worker = asyncio.create_task(self._work(), name=f"bus {self._subject}")
         self._sid, self._subscription = await self._lane.take(self._subject, self._put)
+        self._lane.queues[self] = None
 
     async def stop(self) -> None:
         """Deliver nothing more; what is being handled has half a second to finish."""
         self._stopped = True
         self._waiting.clear()
+        self._lane.queues.pop(self, None)
         self._lane.leave(self._sid)
         with contextlib.suppress(nats.errors.Error):
             await self._subscription.unsubscribe()
@@ -252,6 +273,20 @@ class DirectLane:
         # Typed as nats-py's own; it keeps a transport that it finds there.
         self.client._transport = self._transport
         self._subjects: dict[str, bytes] = {}
+        self.queues: dict[DirectSubscription, None] = {}
+        self.lags: dict[Lagging, None] = {}
+        """Who reads a stream."""
+
+    def measure(self) -> Iterator[tuple[str, float, dict[str, str]]]:
+        """What waits in this process, and what of each stream is still to be handled."""
+        waiting = [queue.waiting for queue in self.queues]
+        yield "queue_messages", sum(waiting), {}
+        yield "queue_messages_max", max(waiting, default=0), {}
+        lags: dict[str, int] = {}
+        for reader in self.lags:
+            lags[reader.stream] = max(lags.get(reader.stream, 0), reader.lag)
+        for stream, lag in lags.items():
+            yield "consumer_lag_messages", lag, {"stream": stream}
 
     async def take(self, subject: str, taker: Taker) -> tuple[bytes, Any]:
         """Subscribe, and have `taker` called with every delivery; nats-py renews it for us."""

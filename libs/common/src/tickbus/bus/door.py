@@ -33,6 +33,8 @@ CONSUMERS_PER_MINUTE_MAX = 300
 """What one user may have made; an honest one needs a few, and the server must not drown."""
 WATCHED = ("instruments",)
 """Buckets that a strategy may watch."""
+WANTED = "strategies"
+"""The bucket of which it may watch its own keys: what people want it to do."""
 
 T = TypeVar("T")
 
@@ -264,7 +266,9 @@ def rights(subject: str) -> permissions.StrategyUser:
 
 
 def narrowed(user: permissions.StrategyUser, wish: Wish) -> Wish:
-    """The same of a user's own keys, where the whole of a bucket of all services is wished for."""
+    """The same of a user's own keys, where the whole of a bucket is wished for."""
+    if wish.stream == f"KV_{WANTED}" and wish.subjects == (f"$KV.{WANTED}.>",):
+        return msgspec.structs.replace(wish, subjects=_keys(user, WANTED))
     for bucket in permissions.OF_ALL:
         if wish.stream == f"KV_{bucket}" and wish.subjects == (f"$KV.{bucket}.>",):
             keys = tuple(key for key in _keys(user, bucket) if key.endswith(".>"))
@@ -294,6 +298,8 @@ def _keys(user: permissions.StrategyUser, bucket: str) -> tuple[str, ...]:
     """The keys of a bucket that a user may see."""
     if bucket in WATCHED:
         return (f"$KV.{bucket}.>",)
+    if bucket == WANTED:
+        return tuple(f"$KV.{bucket}.{strategy_id}" for strategy_id in user.ids)
     if bucket in permissions.OF_ALL:
         return tuple(f"$KV.{bucket}.{d}{rest}" for d in user.durables for rest in ("", ".>"))
     return ()

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+from tickbus import subjects as names
 from tickbus.bus.base import (
     BusError,
     Consumption,
     Handler,
+    Kept,
     KeyHandler,
     Message,
     RequestTimeout,
@@ -20,6 +24,8 @@ from tickbus.bus.base import (
 )
 
 QUEUE_MESSAGES_MAX = 100_000
+DECISIONS_MAX = 10_000
+"""What strategies decided is kept for who looks back; past that the oldest is forgotten."""
 
 
 class _Delivery:
@@ -89,6 +95,8 @@ class MemoryBus:
         self._followers: list[_Delivery] = []
         self._stream: list[Message] = []
         self._ids: dict[str, int] = {}
+        self._kept: deque[tuple[int, Message]] = deque(maxlen=DECISIONS_MAX)
+        self._kept_last = 0
         self._floors: dict[str, int] = {}
         self._responders: list[tuple[str, Responder]] = []
         self._buckets: dict[str, dict[str, bytes]] = {}
@@ -98,9 +106,22 @@ class MemoryBus:
     async def publish(self, subject: str, payload: bytes) -> None:
         """At most once, to whoever listens now."""
         message = Message(subject, payload)
+        if matches(names.DECISIONS_ALL, subject):
+            self._kept_last += 1
+            self._kept.append((time.time_ns(), Message(subject, payload, self._kept_last)))
         for delivery in list(self._deliveries):
             if delivery.wants(subject):
                 delivery.offer(message)
+
+    async def look_back(self, subject: str, since_ns: int, after: int, limit: int) -> Kept:
+        """What is still kept of a subject; see `Bus.look_back`."""
+        found = [
+            message
+            for stored_ns, message in self._kept
+            if message.subject == subject
+            and (message.sequence > after if after else stored_ns >= since_ns)
+        ]
+        return Kept(found[:limit], len(found) > limit)
 
     async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> Stored:
         """Stored once per `message_id`."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,13 +12,7 @@ import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import (
-    DiscardPolicy,
-    KeyValueConfig,
-    RetentionPolicy,
-    StorageType,
-    StreamConfig,
-)
+from nats.js.api import StreamInfo
 
 from tickbus import permissions
 from tickbus import subjects as names
@@ -27,6 +21,7 @@ from tickbus.bus.base import (
     BusDenied,
     BusError,
     Handler,
+    Kept,
     KeyHandler,
     Message,
     RequestTimeout,
@@ -38,21 +33,22 @@ from tickbus.bus.connecting import denied_subject, is_refusal, options, unless_r
 from tickbus.bus.consumers import Consumers, OwnConsumers
 from tickbus.bus.direct import Delivery, DirectLane, DirectSubscription
 from tickbus.bus.door import Door, Doorkeeper
-from tickbus.bus.reader import StreamReader, take_over
+from tickbus.bus.keys import escape, unescape
+from tickbus.bus.looking import look_back
+from tickbus.bus.reader import StreamReader, floor_of
+from tickbus.bus.streams import ensure_bucket, ensure_streams
 from tickbus.login import Login
 
 log = logging.getLogger("tickbus.bus")
 
-DUPLICATE_WINDOW_S = 600
-"""For how long JetStream recognises a repeated message id; longer than any restart should take."""
 DURABLE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 2.0
 WRONG_LAST_SEQUENCE = 10071
 """The server's code for a value that somebody changed meanwhile."""
-QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
-DEAD_LETTERS_BYTES_MAX = 64 * 1024 * 1024
 HISTORY_WINDOW = 10_000
 """Of a history so much is on its way at once; with more the server would drop a slow reader."""
+STATE_AGE_S_MAX = 60.0
+"""What was known of the stream longer ago is not told any more."""
 SUBSCRIPTION_MESSAGES_MAX = 200_000
 SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
 
@@ -81,8 +77,9 @@ class _Plain:
 class NatsBus:
     """A connection to NATS; made by `NatsBus.connect`."""
 
-    def __init__(self, lane: DirectLane, user: str = "") -> None:
+    def __init__(self, lane: DirectLane, user: str = "", replicas: int = 1) -> None:
         self._lane = lane
+        self._replicas = replicas
         self._client = lane.client
         self._user = user
         self._js: JetStreamContext = lane.client.jetstream(timeout=5.0)
@@ -91,7 +88,8 @@ class NatsBus:
         self._buckets: set[str] = set()
         self._acks: dict[str, tuple[str, asyncio.Future[Delivery]]] = {}
         self._acks_inbox = b""
-        self._number = 0
+        self._number = self._retries = 0
+        self._state: tuple[float, StreamInfo] | None = None
         self._closing = False
         self.on_slow: Callable[[str], None] = lambda subject: None
         """Called with the subject on which this process lost messages by being too slow."""
@@ -102,10 +100,12 @@ class NatsBus:
 
     @classmethod
     async def connect(
-        cls, url: str, name: str, login: Login | None = None, *, timeout_s: float = 5.0
-    ) -> "NatsBus":
+        cls, url: str, name: str, login: Login | None = None, *, timeout_s: float = 5.0,
+        replicas: int = 1,
+    ) -> "NatsBus":  # fmt: skip
         """Connect once and make sure that the streams exist. Raises BusError.
 
+        `replicas`: on how many servers of a cluster the streams that it makes are kept.
         BusRefused for a user or password that the server does not know. After that the connection
         heals by itself, for ever: a service whose bus is away waits.
         """
@@ -137,10 +137,10 @@ class NatsBus:
             **options(login),
         )
         await unless_refused(connecting, refused, url, user, timeout_s)
-        bus = cls(lane, user)
+        bus = cls(lane, user, replicas)
         try:
             if bus._door is None:
-                await bus._ensure_streams()
+                await ensure_streams(bus._js, replicas)
             await bus._listen_for_acks()
         except Exception:
             await lane.client.close()
@@ -164,7 +164,7 @@ class NatsBus:
 
     async def keep_door(self) -> _Plain:
         """Answer the strategies, who may not use the streams themselves; see `tickbus.bus.door`."""
-        for bucket in ("instruments", *permissions.OF_ALL):
+        for bucket in ("instruments", "strategies", *permissions.OF_ALL):
             await self._bucket(bucket)  # strategies may make none
         return _Plain(await Doorkeeper(self._client, self._js).open())
 
@@ -177,43 +177,6 @@ class NatsBus:
         _, waiting = self._acks.pop(delivery.subject.rpartition(".")[2], ("", None))
         if waiting is not None and not waiting.done():
             waiting.set_result(delivery)
-
-    async def _ensure_streams(self) -> None:
-        orders = StreamConfig(
-            name=names.ORDERS_STREAM,
-            subjects=[names.ORDERS_ALL],
-            storage=StorageType.FILE,
-            retention=RetentionPolicy.LIMITS,
-            # NEW: a full stream refuses the next order rather than forgetting an old one.
-            discard=DiscardPolicy.NEW,
-            duplicate_window=DUPLICATE_WINDOW_S,
-            allow_direct=True,
-        )
-        quarantine = StreamConfig(
-            name="QUARANTINE",
-            subjects=["quarantine.>"],
-            storage=StorageType.FILE,
-            discard=DiscardPolicy.OLD,
-            max_bytes=QUARANTINE_BYTES_MAX,
-        )
-        dead_letters = StreamConfig(
-            name="DEADLETTERS",
-            subjects=["deadletter.*"],
-            storage=StorageType.FILE,
-            # OLD: an alarm must always get in, and what it is about stays in ORDERS.
-            discard=DiscardPolicy.OLD,
-            max_bytes=DEAD_LETTERS_BYTES_MAX,
-        )
-        for config in (orders, quarantine, dead_letters):
-            try:
-                await self._js.stream_info(str(config.name))
-            except nats.js.errors.NotFoundError:
-                with contextlib.suppress(nats.js.errors.BadRequestError):  # another was first
-                    await self._js.add_stream(config)
-            except (nats.errors.Error, TimeoutError) as error:
-                raise BusError(
-                    f"JetStream does not answer ({error}): start nats-server with -js"
-                ) from error
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """At most once, to whoever listens now."""
@@ -242,6 +205,7 @@ class NatsBus:
                     f"{problem}"
                 )
             log.warning("bus: %s (%s) not stored yet: %s", subject, message_id, problem)
+            self._retries += 1
             await asyncio.sleep(delay_s)
 
     async def _ask_to_store(self, subject: str, payload: bytes, message_id: str) -> Delivery:
@@ -303,8 +267,7 @@ class NatsBus:
         after: int = 0,
     ) -> StreamReader:
         """Durable, ordered delivery; see `Bus.consume`."""
-        floor, stale = await take_over(self._consumers, names.ORDERS_STREAM, durable)
-        floor = max(floor, after)
+        floor = max(after, await floor_of(self._consumers, names.ORDERS_STREAM, durable))
         last = max(floor, await self.last_sequence()) if recall else floor
         if history is not None and last > after:
             fold = history
@@ -321,8 +284,7 @@ class NatsBus:
             self._told_taken_over,
         )  # fmt: skip
         await reader.start()
-        for name in stale:
-            await self._consumers.end(names.ORDERS_STREAM, name)
+        await reader.end_older()
         return reader
 
     async def _read_until(
@@ -362,7 +324,14 @@ class NatsBus:
         if self._door is not None:
             return await self._door.last_sequence()
         info = await self._js.stream_info(names.ORDERS_STREAM)
+        self._state = (time.monotonic(), info)
         return info.state.last_seq
+
+    async def look_back(self, subject: str, since_ns: int, after: int, limit: int) -> Kept:
+        """What is still kept of a subject; see `Bus.look_back`."""
+        return await look_back(
+            self._client, names.DECISIONS_STREAM, subject, since_ns, after, limit
+        )  # fmt: skip
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
         """The first answer. Raises RequestTimeout."""
@@ -405,31 +374,25 @@ class NatsBus:
     async def _bucket(self, bucket: str) -> None:
         if bucket in self._buckets or self._door is not None:
             return
-        try:
-            await self._js.stream_info(f"KV_{bucket}")
-        except nats.js.errors.NotFoundError:
-            with contextlib.suppress(nats.js.errors.BadRequestError):
-                await self._js.create_key_value(
-                    KeyValueConfig(bucket=bucket, history=1, storage=StorageType.FILE)
-                )
+        await ensure_bucket(self._js, bucket, self._replicas)
         self._buckets.add(bucket)
 
     async def kv_put(self, bucket: str, key: str, value: bytes) -> None:
         """Keep `value` as the last value of `key`. Raises BusError."""
         try:
             await self._bucket(bucket)
-            await self._js.publish(f"$KV.{bucket}.{_escape(key)}", value)
+            await self._js.publish(f"$KV.{bucket}.{escape(key)}", value)
         except (nats.errors.Error, TimeoutError) as error:
             raise BusError(f"cannot keep {bucket}/{key}: {error}") from error
 
     async def kv_read(self, bucket: str, key: str) -> tuple[bytes, int]:
         """The last value of `key` and its revision; (b"", 0) without one. Raises BusError."""
         if self._door is not None:
-            at_door = await self._door.value(bucket, _escape(key))
+            at_door = await self._door.value(bucket, escape(key))
             return at_door.payload, at_door.sequence
         try:
             await self._bucket(bucket)
-            subject = f"$KV.{bucket}.{_escape(key)}"
+            subject = f"$KV.{bucket}.{escape(key)}"
             found = await self._js.get_last_msg(f"KV_{bucket}", subject)
         except nats.js.errors.NotFoundError:
             return b"", 0
@@ -442,7 +405,7 @@ class NatsBus:
         headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
         try:
             await self._bucket(bucket)
-            await self._js.publish(f"$KV.{bucket}.{_escape(key)}", value, headers=headers)
+            await self._js.publish(f"$KV.{bucket}.{escape(key)}", value, headers=headers)
         except nats.js.errors.APIError as error:
             if error.err_code == WRONG_LAST_SEQUENCE:
                 return False
@@ -457,7 +420,7 @@ class NatsBus:
         prefix = f"$KV.{bucket}."
 
         async def deliver(message: Message) -> None:
-            await handler(_unescape(message.subject[len(prefix) :]), message.payload)
+            await handler(unescape(message.subject[len(prefix) :]), message.payload)
 
         reader = StreamReader(
             self._lane, self._consumers, f"KV_{bucket}", [f"{prefix}>"], deliver, 0
@@ -465,6 +428,26 @@ class NatsBus:
         await reader.start()
         await reader.caught_up()
         return reader
+
+    def measure(self) -> Iterator[tuple[str, float, dict[str, str]]]:
+        """What is to be known of the connection: (name, value, labels) of each number."""
+        stats = self._client.stats
+        yield "bus_connected", float(self._client.is_connected), {}
+        yield "bus_reconnects_total", stats["reconnects"], {}
+        yield "store_retries_total", self._retries, {}
+        yield from self._lane.measure()
+        if self._state is not None and time.monotonic() - self._state[0] < STATE_AGE_S_MAX:
+            info = self._state[1]
+            yield "stream_bytes", info.state.bytes, {}
+            yield "stream_last_sequence", info.state.last_seq, {}
+            if info.config.max_bytes is not None and info.config.max_bytes > 0:
+                yield "stream_bytes_max", info.config.max_bytes, {}
+
+    def behind(self) -> Iterator[tuple[str, float]]:
+        """Of the ORDERS stream, how many stored messages are still to be handled here."""
+        for _, lag, labels in self._lane.measure():
+            if labels.get("stream") == names.ORDERS_STREAM and lag >= 0:
+                yield "orders_behind_messages", lag
 
     async def close(self) -> None:
         """Flush what is buffered and disconnect, in at most 6 s."""
@@ -480,21 +463,3 @@ class NatsBus:
 def _expire(waiting: asyncio.Future[Delivery]) -> None:
     if not waiting.done():
         waiting.set_exception(TimeoutError(f"no answer in {REQUEST_TIMEOUT_S:g} s"))
-
-
-def _escape(key: str) -> str:
-    # Bucket keys are ASCII; venues list symbols in other scripts, so the rest goes as =XX bytes.
-    return "".join(
-        c
-        if c.isascii() and (c.isalnum() or c in "-_./")
-        else "".join(f"={b:02X}" for b in c.encode())
-        for c in key
-    )
-
-
-def _unescape(key: str) -> str:
-    head, *rest = key.split("=")
-    data = head.encode()
-    for part in rest:
-        data += bytes.fromhex(part[:2]) + part[2:].encode()
-    return data.decode()

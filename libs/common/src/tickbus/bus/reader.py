@@ -28,15 +28,15 @@ BYTES_MAX = 256 * 1024 * 1024
 CATCH_UP_TIMEOUT_S = 120.0
 
 
-async def take_over(consumers: Consumers, stream: str, durable: str) -> tuple[int, list[str]]:
-    """The highest acknowledged sequence of all incarnations of `durable`, and their names.
+async def floor_of(consumers: Consumers, stream: str, durable: str) -> int:
+    """The highest acknowledged sequence of all incarnations of `durable`.
 
     A durable has incarnations (`risk-7`): a new process makes the next one just behind the
     acknowledged part and only then deletes the older ones, so that dying in between loses nothing,
     order is kept, and a process that should be dead gets no more messages.
     """
     found = await consumers.incarnations(stream, durable)
-    return max((one.floor for one in found), default=0), [one.name for one in found]
+    return max((one.floor for one in found), default=0)
 
 
 class StreamReader:
@@ -91,14 +91,37 @@ class StreamReader:
         self._lock = asyncio.Lock()
         self._progress = asyncio.Event()
 
+    @property
+    def stream(self) -> str:
+        """The stream's name."""
+        return self._stream
+
+    @property
+    def lag(self) -> int:
+        """How many messages were still to be handled when the last one that was handled was sent.
+
+        At least what waits here: behind a slow handler nothing newer is known.
+        """
+        waiting = self._subscription.waiting if self._subscription is not None else 0
+        return max(self._pending, waiting + self._busy)
+
     async def start(self) -> None:
         """Begin to deliver. Raises BusError when the consumer cannot be made within 30 s."""
         await self._renew()
+        self._lane.lags[self] = None
         self._watchdog = asyncio.create_task(self._watch())
+
+    async def end_older(self) -> None:
+        """End the earlier incarnations of the durable, also one made while we read history."""
+        for one in await self._consumers.incarnations(self._stream, self._durable):
+            is_older = self._made is not None and one.created < self._made
+            if is_older and one.name != self._consumer:
+                await self._consumers.end(self._stream, one.name)
 
     async def stop(self) -> None:
         """Deliver nothing more; a durable keeps its place, another is forgotten after 30 s."""
         self._stopped = True
+        self._lane.lags.pop(self, None)
         for task in (self._watchdog, self._renewal):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()

@@ -1,9 +1,11 @@
 """Every message that travels on the bus, one module per subject family."""
 
+from tickbus.events.access import AccessEvent, UserActed
 from tickbus.events.base import Event, FeeSchedule, LiquiditySide, OrderType, Side, TimeInForce
 from tickbus.events.book import BookDepth, BookEvent, BookTop, ConsolidatedTop
 from tickbus.events.control import (
     Balance,
+    CaughtUp,
     MessageDead,
     PlatformEvent,
     Recovered,
@@ -22,8 +24,19 @@ from tickbus.events.ledger import (
     EquityPoint,
     PortfolioUpdated,
     PositionRecord,
+    SessionStarted,
     StrategyRecord,
 )
+from tickbus.events.lifecycle import (
+    LifecycleEvent,
+    SetStrategy,
+    StrategyChanged,
+    StrategyOutcome,
+    StrategyPhase,
+    StrategyState,
+    StrategyTerms,
+)
+from tickbus.events.logs import LogEvent, LogLevel, LogRecorded
 from tickbus.events.market import (
     BookDelta,
     BookSnapshot,
@@ -45,12 +58,14 @@ from tickbus.events.orders import (
     BestExecution,
     CancelAllOrders,
     CancelApproved,
+    CancelDenied,
     CancelOrder,
     CancelRejected,
     DenialReason,
     DifferenceFound,
     DifferenceKind,
     Fill,
+    FoundOrder,
     OrderAccepted,
     OrderApproved,
     OrderCanceled,
@@ -83,9 +98,12 @@ from tickbus.events.risk import (
     StopCause,
     TradingStateChanged,
 )
+from tickbus.events.strategy import StrategyDecision, StrategyEvent
 from tickbus.instruments import Instrument
 
 __all__ = [
+    "AccessEvent",
+    "UserActed",
     "AccountReconciled",
     "AccountUpdated",
     "BestExecution",
@@ -104,8 +122,10 @@ __all__ = [
     "BookTop",
     "CancelAllOrders",
     "CancelApproved",
+    "CancelDenied",
     "CancelOrder",
     "CancelRejected",
+    "CaughtUp",
     "ConsolidatedTop",
     "DenialReason",
     "EquityPoint",
@@ -114,6 +134,7 @@ __all__ = [
     "FeedState",
     "FeedStatus",
     "Fill",
+    "FoundOrder",
     "FlattenEnded",
     "Funding",
     "GLOBAL",
@@ -123,9 +144,13 @@ __all__ = [
     "InstrumentChanged",
     "KeyframeWanted",
     "Levels",
+    "LifecycleEvent",
     "LimitReport",
     "Liquidation",
     "LiquiditySide",
+    "LogEvent",
+    "LogLevel",
+    "LogRecorded",
     "MarketEvent",
     "MessageDead",
     "OrderAccepted",
@@ -155,12 +180,21 @@ __all__ = [
     "RiskState",
     "ScopeReport",
     "ServiceStatus",
+    "SessionStarted",
     "SetLimit",
+    "SetStrategy",
     "SetTimer",
     "SetTradingState",
     "Side",
     "StopCause",
+    "StrategyChanged",
+    "StrategyOutcome",
+    "StrategyPhase",
     "StrategyRecord",
+    "StrategyDecision",
+    "StrategyEvent",
+    "StrategyState",
+    "StrategyTerms",
     "SubmitOrder",
     "TimeInForce",
     "TimerFired",

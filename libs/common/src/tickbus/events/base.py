@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Self
 
 import msgspec
 
@@ -16,6 +17,24 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True):
 
     ts_event: int
     ts_recv: int
+
+
+class Explanation(StrEnum):
+    """The base of a list whose values explain and decide nothing; a newer version may have more.
+
+    A value that this version does not know is read as its `vaguest()`, so that what it explains is
+    heard all the same. Where a value decides what is done, guessing would be worse than not
+    reading: such a list is a plain StrEnum, and an unknown value of it is malformed.
+    """
+
+    @classmethod
+    def vaguest(cls) -> Self:
+        """What stands for a value of a newer version."""
+        raise NotImplementedError
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        return cls.vaguest() if isinstance(value, str) else None
 
 
 class Side(StrEnum):

@@ -36,6 +36,11 @@ class TradingState(StrEnum):
     REDUCING = "REDUCING"
     HALTED = "HALTED"
 
+    def or_stricter(self, other: "TradingState") -> "TradingState":
+        """The one of both that lets less pass."""
+        order = list(TradingState)
+        return max(self, other, key=order.index)
+
 
 class SetTradingState(Event, frozen=True):
     """The desired trading state, kept in the control bucket; resuming is always somebody's act.
@@ -74,7 +79,19 @@ class TimerFired(Event, frozen=True):
 
 
 class Recovered(Event, frozen=True):
-    """History has been folded; what the core returns from here on is live. Never on the bus."""
+    """History has been folded; what the core returns from here on is live. Never on the bus.
+
+    With `backlog`, what comes until `CaughtUp` may have been given to an earlier process, too.
+    """
+
+    backlog: bool = False
+
+
+class CaughtUp(Event, frozen=True):
+    """From here on each message of the stream is one that no earlier process was ever given.
+
+    Told by its place in the stream, right before the first such message. Never on the bus.
+    """
 
 
 class MessageDead(Event, frozen=True):

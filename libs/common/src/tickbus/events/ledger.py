@@ -1,16 +1,15 @@
 """What the ledger says of the books: positions, balances, equity; and what moves them but fills."""
 
 from decimal import Decimal
-from enum import StrEnum
 
 import msgspec
 
-from tickbus.events.base import Event
+from tickbus.events.base import Event, Explanation
 
 ZERO = Decimal(0)
 
 
-class AdjustmentCause(StrEnum):
+class AdjustmentCause(Explanation):
     """Why a balance moved without a fill."""
 
     FUNDING = "FUNDING"
@@ -21,6 +20,11 @@ class AdjustmentCause(StrEnum):
     INTEREST = "INTEREST"
     CONVERSION = "CONVERSION"
     ADJUSTMENT = "ADJUSTMENT"
+
+    @classmethod
+    def vaguest(cls) -> "AdjustmentCause":
+        """What stands for a value of a newer version."""
+        return cls.ADJUSTMENT
 
 
 class BalanceAdjusted(Event, frozen=True):
@@ -38,6 +42,16 @@ class BalanceAdjusted(Event, frozen=True):
     reference: str
     instrument_id: str = ""
     detail: str = ""
+
+
+class SessionStarted(Event, frozen=True):
+    """Somebody begins a new session: profit and loss are also told from here on.
+
+    Nothing is deleted or set back by it.
+    """
+
+    actor: str
+    reason: str
 
 
 class PositionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,13 +115,18 @@ class BalanceReport(msgspec.Struct, frozen=True, kw_only=True):
 class EquityPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Equity, net P&L and drawdown at one time (ns UTC), in quote currency.
 
-    Of a strategy, which has no capital of its own, `equity` is its net P&L.
+    Of a strategy, which has no capital of its own, `equity` is its net P&L. What net P&L is made of
+    is None in points that older versions wrote.
     """
 
     ts: int
     equity: Decimal
     net_pnl: Decimal
     drawdown: Decimal
+    realized_pnl: Decimal | None = None
+    unrealized_pnl: Decimal | None = None
+    fees: Decimal | None = None
+    funding: Decimal | None = None
 
 
 class PortfolioUpdated(Event, frozen=True):

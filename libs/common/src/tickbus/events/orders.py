@@ -1,14 +1,16 @@
 """The order path: wishes (intents), verdicts of risk, and what happened at the venue."""
 
 from decimal import Decimal
-from enum import StrEnum
 
 import msgspec
 
-from tickbus.events.base import Event, LiquiditySide, OrderType, Side, TimeInForce
+from tickbus.events.access import UserActed
+from tickbus.events.base import Event, Explanation, LiquiditySide, OrderType, Side, TimeInForce
 from tickbus.events.control import Balance, VenuePosition
-from tickbus.events.ledger import BalanceAdjusted
+from tickbus.events.ledger import BalanceAdjusted, SessionStarted
+from tickbus.events.lifecycle import StrategyChanged
 from tickbus.events.risk import RiskAudit
+from tickbus.events.strategy import Inputs
 
 SMART_VENUE = "smart"
 """Orders for it are split over the real venues; its fills are those of the parts, told again."""
@@ -22,7 +24,8 @@ class SubmitOrder(Event, frozen=True):
     `ts_recv` are those of the event that caused the decision. `trigger_price` is for stops and
     take-profits, `expires_ns` (ns UTC) for GTD. `replaces` names the working order whose place this
     one takes: that one is cancelled first, and what it had filled counts towards `quantity`.
-    `parent_id` names the order of which this one is a part.
+    `parent_id` names the order of which this one is a part. `inputs` is what the strategy decided
+    on, see `Strategy.note`.
     """
 
     client_order_id: str
@@ -40,6 +43,7 @@ class SubmitOrder(Event, frozen=True):
     expires_ns: int = 0
     replaces: str = ""
     parent_id: str = ""
+    inputs: Inputs = {}  # noqa: RUF012 - msgspec copies it
 
 
 class CancelOrder(Event, frozen=True):
@@ -65,8 +69,11 @@ class CancelAllOrders(Event, frozen=True):
     wisher: str = ""
 
 
-class DenialReason(StrEnum):
-    """Why risk refused an order: CATEGORY_CONDITION. The closed list; docs are made from it."""
+class DenialReason(Explanation):
+    """Why risk refused an order or a cancel: CATEGORY_CONDITION.
+
+    The closed list; docs are made from it.
+    """
 
     TRADING_HALTED = "TRADING_HALTED"
     TRADING_REDUCING_ONLY = "TRADING_REDUCING_ONLY"
@@ -110,6 +117,14 @@ class DenialReason(StrEnum):
     DRAWDOWN_ABOVE_MAX = "DRAWDOWN_ABOVE_MAX"
     PROFIT_TARGET_REACHED = "PROFIT_TARGET_REACHED"
     INTERNAL_ERROR = "INTERNAL_ERROR"
+    CANCEL_ORDER_UNKNOWN = "CANCEL_ORDER_UNKNOWN"
+    CANCEL_NOT_OWNER = "CANCEL_NOT_OWNER"
+    ORDERS_PER_FILL_ABOVE_MAX = "ORDERS_PER_FILL_ABOVE_MAX"
+
+    @classmethod
+    def vaguest(cls) -> "DenialReason":
+        """What stands for a value of a newer version."""
+        return cls.INTERNAL_ERROR
 
 
 class OrderApproved(Event, frozen=True):
@@ -119,7 +134,7 @@ class OrderApproved(Event, frozen=True):
 
 
 class CancelApproved(Event, frozen=True):
-    """Risk let the cancel pass (it always does)."""
+    """Risk let the cancel pass: whoever wished it may cancel that order."""
 
     cancel: CancelOrder
 
@@ -132,11 +147,24 @@ class OrderDenied(Event, frozen=True):
     detail: str
 
 
+class CancelDenied(Event, frozen=True):
+    """Risk refused the cancel: the order is not the wisher's, or nobody knows it.
+
+    `detail` holds the limit and the value as `k=v` pairs.
+    """
+
+    cancel: CancelOrder
+    reason: DenialReason
+    detail: str
+
+
 class Fill(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One execution of one of our orders.
 
     `fee` is positive when we pay, in `fee_asset`; on spot venues a BUY usually pays in the base
     asset. Fills are de-duplicated by (venue, instrument_id, fill_id). `ts_event`: venue, ns UTC.
+    `realized` is the profit that the venue settled with it in the account's balance, in quote
+    currency and fees excluded, to the venue's last digit; None where it is not told, as on spot.
     """
 
     fill_id: str
@@ -147,6 +175,7 @@ class Fill(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fee_asset: str
     liquidity_side: LiquiditySide
     ts_event: int
+    realized: Decimal | None = None
 
 
 class _AtVenue(Event, frozen=True):
@@ -158,8 +187,26 @@ class _AtVenue(Event, frozen=True):
     instrument_id: str
 
 
+class FoundOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the venue says of an order that nobody here asked for, as far as it says it.
+
+    `price` is its limit; None where it has none, or where only its fills are known.
+    """
+
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+
+
 class OrderSubmitted(_AtVenue, frozen=True):
-    """The order is being sent; from here on silence means UNKNOWN, never rejected."""
+    """The order is being sent; from here on silence means UNKNOWN, never rejected.
+
+    With `found` nobody here asked for it: it was placed by hand, or by the venue itself, and has
+    turned up at our account.
+    """
+
+    found: FoundOrder | None = None
 
 
 class OrderReplaced(_AtVenue, frozen=True):
@@ -241,7 +288,7 @@ class BestExecution(_AtVenue, frozen=True):
     legs: int
 
 
-class DifferenceKind(StrEnum):
+class DifferenceKind(Explanation):
     """What comparing the account with our books found.
 
     BALANCE and POSITION are what nothing known explains: no event corrects them, a person has to.
@@ -255,13 +302,23 @@ class DifferenceKind(StrEnum):
     BALANCE = "BALANCE"
     POSITION = "POSITION"
 
+    @classmethod
+    def vaguest(cls) -> "DifferenceKind":
+        """What stands for a value of a newer version."""
+        return cls.BALANCE
 
-class ReconciliationCause(StrEnum):
+
+class ReconciliationCause(Explanation):
     """Why the account was compared."""
 
     CONNECTED = "CONNECTED"
     PERIODIC = "PERIODIC"
     ASKED = "ASKED"
+
+    @classmethod
+    def vaguest(cls) -> "ReconciliationCause":
+        """What stands for a value of a newer version."""
+        return cls.PERIODIC
 
 
 class DifferenceFound(_AtVenue, frozen=True):
@@ -327,9 +384,11 @@ OrderPathEvent = (
     | CancelApproved
     | OrderDenied
     | OrderEvent
+    | CancelDenied
     | AccountUpdated
     | AccountReconciled
     | BalanceAdjusted
+    | SessionStarted
 )
 
 
@@ -347,7 +406,7 @@ def message_id(event: Event) -> str:
             return f"Verdict:{event.order.client_order_id}"
         case CancelOrder() | CancelAllOrders():
             return f"{name}:{event.command_id}"
-        case CancelApproved():
+        case CancelApproved() | CancelDenied():
             return f"{name}:{event.cancel.command_id}:{event.cancel.client_order_id}"
         case CancelRejected():
             return f"{name}:{event.command_id}:{event.client_order_id}"
@@ -366,10 +425,16 @@ def message_id(event: Event) -> str:
             return f"{name}:{event.client_order_id}"
         case RiskAudit():
             return f"{name}:{event.scope}:{event.audit_id}"
+        case StrategyChanged():
+            return f"{name}:{event.strategy_id}:{event.revision}:{event.outcome}:{event.ts_recv}"
         case AccountUpdated():
             return f"{name}:{event.venue}:{event.ts_event}:{event.ts_recv}:{hash_of(event)}"
         case BalanceAdjusted():
             return f"{name}:{event.venue}:{event.cause}:{event.reference}"
+        case UserActed():
+            return f"{name}:{event.act_id}"
+        case SessionStarted():
+            return f"{name}:{event.ts_recv}"
     raise TypeError(f"{name} does not travel on the order path")
 
 

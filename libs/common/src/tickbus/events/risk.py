@@ -1,11 +1,10 @@
 """What risk is told to enforce, and the record of what it did: limits, stops, heartbeats."""
 
 from decimal import Decimal
-from enum import StrEnum
 
 import msgspec
 
-from tickbus.events.base import Event
+from tickbus.events.base import Event, Explanation
 from tickbus.events.control import TradingState
 
 GLOBAL = "global"
@@ -29,7 +28,7 @@ class Heartbeat(Event, frozen=True):
     strategy_id: str
 
 
-class StopCause(StrEnum):
+class StopCause(Explanation):
     """Why a trading state was changed."""
 
     MANUAL = "MANUAL"
@@ -37,6 +36,11 @@ class StopCause(StrEnum):
     DRAWDOWN = "DRAWDOWN"
     PROFIT_TARGET = "PROFIT_TARGET"
     OVERFILL = "OVERFILL"
+
+    @classmethod
+    def vaguest(cls) -> "StopCause":
+        """What stands for a value of a newer version: a stop that only a person ends."""
+        return cls.MANUAL
 
 
 class RiskAudit(Event, frozen=True):
@@ -122,7 +126,10 @@ class FlattenEnded(RiskAudit, frozen=True):
 
 
 class ScopeReport(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One scope as risk sees it now, in quote currency, working orders filled on the worse side."""
+    """One scope as risk sees it now, in quote currency, working orders filled on the worse side.
+
+    `ts_wished`: the wish for its state, or to have it closed, that was carried out last; 0: none.
+    """
 
     scope: str
     state: TradingState
@@ -133,6 +140,7 @@ class ScopeReport(msgspec.Struct, frozen=True, array_like=True, gc=False):
     daily_loss: Decimal
     drawdown: Decimal
     heartbeat_lost: bool = False
+    ts_wished: int = 0
 
 
 class LimitReport(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -7,7 +7,7 @@ from tickbus.runtime.lease import Lease
 from tickbus.runtime.main import main
 from tickbus.runtime.shell import Shell
 from tickbus.runtime.spec import Core, Edge, ServiceSpec
-from tickbus.runtime.telemetry import Latency, Telemetry
+from tickbus.runtime.telemetry import Latency, Reading, Telemetry
 
 __all__ = [
     "Context",
@@ -17,6 +17,7 @@ __all__ = [
     "HttpServer",
     "Latency",
     "Lease",
+    "Reading",
     "ServiceSpec",
     "Shell",
     "Telemetry",

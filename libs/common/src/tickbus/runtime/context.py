@@ -24,6 +24,7 @@ class Context:
         self.bus: Bus = shell.bus
         self.log = logging.getLogger(f"tickbus.{shell.spec.name}")
         self.telemetry = shell.telemetry
+        self.tracer = shell.tracer
         self.stopping = shell.stopping
 
     async def emit(self, events: Sequence[Any], hops: tuple[Hop, ...] = ()) -> None:
@@ -43,6 +44,14 @@ class Context:
     async def publish(self, events: Sequence[Event], hops: tuple[Hop, ...] = ()) -> None:
         """Straight to the bus, past the core."""
         await self._shell.publish(events, hops)
+
+    async def listen(self, subjects: Sequence[str]) -> None:
+        """Have the core hear exactly `subjects`, besides what the service declares.
+
+        Others than are heard now are subscribed to, those not wanted any more are dropped; nothing
+        is lost of what stays. Raises ValueError for too many, BusError.
+        """
+        await self._shell.listening.listen(subjects)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run a task; an exception in it is a bug and ends the service with an error."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from tickbus import codec
-from tickbus.bus import Bus, BusError, Message
+from tickbus.bus import Bus, BusError, Message, Subscription
 from tickbus.clock import Clock
 from tickbus.codec import MalformedMessage
 from tickbus.runtime.telemetry import Telemetry
@@ -24,6 +24,8 @@ DEAD_MAX = 1_000
 """Dead letters of one service. With more it is not a message that is broken but the service: it
 then ends as it did before there were dead letters, until somebody has looked at them."""
 ERROR_CHARS_MAX = 2_000
+LATELY_NS = 300_000_000_000
+"""For how long a failure is news to the process that comes behind the one that failed."""
 
 
 class LetterState(StrEnum):
@@ -33,6 +35,9 @@ class LetterState(StrEnum):
     DEAD = "DEAD"
     REPLAYED = "REPLAYED"
     DROPPED = "DROPPED"
+
+
+_SEEN_TO = (LetterState.REPLAYED, LetterState.DROPPED)
 
 
 class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
@@ -76,28 +81,50 @@ class DeadLetters:
         self._log = log
         self._letters: dict[int, DeadLetter] = {}
 
-    async def load(self) -> None:
-        """Learn what earlier processes failed at. Raises BusError."""
-        for letter in await letters(self._bus):
-            if letter.durable == self._durable:
-                self._letters[letter.sequence] = letter
-        self._gauge()
+    async def load(self) -> Subscription:
+        """Learn what earlier processes failed at, and then what people do about it.
 
-    def is_dead(self, sequence: int) -> bool:
+        Raises BusError.
+        """
+        loaded = False
+
+        async def take(_: str, value: bytes) -> None:
+            letter = _read(value)
+            if letter is None or letter.durable != self._durable:
+                return
+            # Later, what this process keeps itself comes back here, and may be older than it knows.
+            if not loaded or letter.state in _SEEN_TO:
+                self._letters[letter.sequence] = letter
+            if loaded:
+                self._gauge()
+
+        watch = await self._bus.kv_watch(BUCKET, take)
+        loaded = True
+        self._gauge()
+        # Who failed counted it, too, and ended before anybody could look at its numbers.
+        if failed := sum(self._failed_lately(letter) for letter in self._letters.values()):
+            self._telemetry.error("bug", failed)
+        return watch
+
+    def _failed_lately(self, letter: DeadLetter) -> bool:
+        age_ns = self._clock.now_ns() - letter.ts_failed
+        return letter.state is LetterState.FAILING and age_ns < LATELY_NS
+
+    def is_dead(self, message: Message) -> bool:
         """Whether the message is to be passed over, for good."""
-        letter = self._letters.get(sequence)
+        letter = self._of(message)
         return letter is not None and letter.state is not LetterState.FAILING
 
-    def is_due(self, sequence: int) -> bool:
+    def is_due(self, message: Message) -> bool:
         """Whether the message has failed too often and is to be buried now."""
-        letter = self._letters.get(sequence)
+        letter = self._of(message)
         if letter is None or letter.state is not LetterState.FAILING:
             return False
         return letter.attempts >= self._deliveries_max and self._dead_count() < DEAD_MAX
 
     async def note(self, message: Message, error: BaseException) -> None:
         """The core raised at `message`: remember it for the next process. Never raises."""
-        earlier = self._letters.get(message.sequence)
+        earlier = self._of(message)
         attempts = 1 + (earlier.attempts if earlier else 0)
         text = f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX]
         letter = DeadLetter(
@@ -129,6 +156,12 @@ class DeadLetters:
         self._gauge()
         return letter
 
+    def _of(self, message: Message) -> DeadLetter | None:
+        letter = self._letters.get(message.sequence)
+        # A stream that was restored from a backup gives its later numbers once more.
+        is_same = letter is not None and letter.payload == message.payload
+        return letter if is_same else None
+
     async def _keep(self, letter: DeadLetter) -> None:
         self._letters[letter.sequence] = letter
         await self._bus.kv_put(BUCKET, letter.key, codec.encode_value(letter))
@@ -151,14 +184,21 @@ async def letters(bus: Bus) -> list[DeadLetter]:
     found: list[DeadLetter] = []
 
     async def take(_: str, value: bytes) -> None:
-        try:
-            found.append(codec.decode_value(value, DeadLetter))
-        except MalformedMessage:
-            logging.getLogger("tickbus.bus").warning("an entry of %s cannot be read", BUCKET)
+        letter = _read(value)
+        if letter is not None:
+            found.append(letter)
 
     watch = await bus.kv_watch(BUCKET, take)
     await watch.stop()
     return sorted(found, key=lambda letter: (letter.sequence, letter.durable))
+
+
+def _read(value: bytes) -> DeadLetter | None:
+    try:
+        return codec.decode_value(value, DeadLetter)
+    except MalformedMessage:
+        logging.getLogger("tickbus.bus").warning("an entry of %s cannot be read", BUCKET)
+        return None
 
 
 async def replay(bus: Bus, letter: DeadLetter) -> int:

@@ -14,6 +14,10 @@ from tickbus.config import ConfigError
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 3.0
+UNSENT_BYTES_MAX = 64 * 1024
+"""In the kernel, of one connection."""
+WEBSOCKET_BYTES_MAX = 64 * 1024
+"""Of one message that a client sends; with a longer one it is closed."""
 
 
 class _Server(uvicorn.Server):
@@ -21,6 +25,33 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         # Signals belong to the service that hosts this server.
         yield
+
+
+class Wire:
+    """One connection below all protocols, for bytes that are made once and sent to many.
+
+    Whoever writes here writes whole frames, and sees to it that not too many wait.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    @property
+    def backlog(self) -> int:
+        """The bytes that were written and that the network has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, never waiting; nothing happens where the connection is over."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        """End it at once, and drop what was not read.
+
+        Closing would wait for as long as the client keeps its end open without reading.
+        """
+        self._transport.abort()
 
 
 class HttpServer:
@@ -38,6 +69,10 @@ class HttpServer:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # What waits for a slow client waits here, where it can still be replaced by what is
+            # newer; what connects inherits it.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
         try:
             sock.bind((self.host, self.port))
         except OSError as error:
@@ -55,12 +90,22 @@ class HttpServer:
             lifespan="off",
             timeout_graceful_shutdown=1,
             server_header=False,
+            proxy_headers=False,  # who sends is who the socket says, whatever a header claims
+            ws_max_size=WEBSOCKET_BYTES_MAX,
+            ws_per_message_deflate=False,  # costs more than the network it saves
         )
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]))
         async with asyncio.timeout(START_TIMEOUT_S):
             while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.005)
+
+    def wire(self, client: tuple[str, int]) -> Wire | None:
+        """The connection with `client`; None when it is over."""
+        for connection in self._server.server_state.connections if self._server else ():
+            if getattr(connection, "client", None) == client:
+                return Wire(connection.transport)
+        return None
 
     async def stop(self) -> None:
         """Close within 3 s; requests still open then are cut."""

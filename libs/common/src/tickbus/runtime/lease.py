@@ -29,10 +29,17 @@ MARGIN = 0.25
 """Of its time to live the holder counts on so much less: for what lies between look and act."""
 POLL_S = 0.05
 POLL_CAP_S = 0.25
+UNREADABLE_S = 10.0
+"""How long a record that cannot be read is only waited for; then somebody has to delete it."""
+UNREADABLE_POLL_S = 2.0
 
 
 class LeaseLost(Exception):
     """Another process has the lease: this one must end."""
+
+
+class LeaseUnreadable(BusError):
+    """What is kept under the lease's name is no record of one, or of another version."""
 
 
 class LeaseRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -55,20 +62,28 @@ def clock_s() -> float:
 class Lease:
     """The right to act under `name`; an edge that asks for it, keeps it and gives it back.
 
-    `held` may be asked before every act; it costs one look at the clock.
+    `held` may be asked before every act; it costs one look at the clock. With `stands_by` it is
+    told that a process waits while another has it.
     """
 
     def __init__(
-        self, name: str, ttl_s: float = TTL_S, *, now_s: Callable[[], float] = clock_s
+        self,
+        name: str,
+        ttl_s: float = TTL_S,
+        *,
+        now_s: Callable[[], float] = clock_s,
+        stands_by: bool = False,
     ) -> None:
         self.name = name
+        self._stands_by = stands_by
         self.epoch = 0
         self._ttl_s = ttl_s
         self._now_s = now_s
-        self._valid_until_s = float("-inf")
+        self._valid_until_s = self._missed_from_s = float("-inf")
         self._holder = os.urandom(8).hex()
         self._process = process_name(os.getpid())
         self._stopping = False
+        self._is_told = self.is_standing_by = False
         self._context: Context
 
     @property
@@ -76,10 +91,19 @@ class Lease:
         """Whether this process may act now."""
         return self._now_s() < self._valid_until_s
 
-    async def until_held(self) -> None:
-        """Wait for it; for ever, unless the service ends because another process has it."""
-        while not self.held:  # noqa: ASYNC110 - it is the clock that ends it
+    async def until_held(self, timeout_s: float) -> bool:
+        """Wait for it, `timeout_s` at most; False when it is not held then.
+
+        Of many who wait one after the other for the same return of it, only the first waits so
+        long; but each waits anew for one that was never held.
+        """
+        if self._missed_from_s < self._valid_until_s or not self.epoch:
+            self._missed_from_s = self._now_s()
+        while not self.held:
+            if self._now_s() - self._missed_from_s >= timeout_s:
+                return False
             await asyncio.sleep(POLL_S)
+        return True
 
     async def start(self, context: "Context") -> None:
         """Begin to ask for it; ready once it is held."""
@@ -98,17 +122,40 @@ class Lease:
                     await self._swap(msgspec.structs.replace(record, is_released=True), revision)
 
     async def _run(self) -> None:
+        unreadable_since: float | None = None
         while not self._stopping:
-            wait_s = self._ttl_s / 3
+            wait_s, waits_for = self._ttl_s / 3, f"the lease {self.name}"
             try:
                 await (self._renew() if self.epoch else self._acquire())
+                unreadable_since, self._is_told = None, False
+            except LeaseUnreadable as error:
+                now_s = self._now_s()
+                unreadable_since = now_s if unreadable_since is None else unreadable_since
+                wait_s, waits_for = self._unreadable(error, now_s - unreadable_since)
             except (BusError, TimeoutError) as error:
                 wait_s = POLL_CAP_S
                 self._context.telemetry.error("lease_not_renewed")
                 self._context.log.warning("lease %s: %s", self.name, str(error) or "no answer")
-            self._context.set_ready(self.held, f"the lease {self.name}")
+            self._context.set_ready(self.held, waits_for)
             self._context.telemetry.gauge("lease_epoch", self.epoch)
             await asyncio.sleep(wait_s)
+
+    def _unreadable(self, error: LeaseUnreadable, since_s: float) -> tuple[float, str]:
+        """How long to wait before the next look, and what is waited for; says so, too."""
+        self._context.telemetry.error("lease_unreadable")
+        if since_s < UNREADABLE_S:
+            if not since_s:
+                self._context.log.warning("%s", error)
+            return POLL_CAP_S, f"the lease {self.name}, which cannot be read"
+        remedy = (
+            f"{error}; make sure that no other process does this one's job, then delete the key"
+            f" {self.name} of the bucket {BUCKET}: `tickbus leases drop {self.name}`, or"
+            f" `nats kv del {BUCKET} {self.name}`"
+        )
+        if not self._is_told:
+            self._is_told = True
+            self._context.log.critical("%s", remedy)
+        return UNREADABLE_POLL_S, remedy
 
     async def _acquire(self) -> None:
         """Take it as soon as it is free."""
@@ -125,9 +172,22 @@ class Lease:
                 if await self._take(mine, revision):
                     self.epoch = epoch
                     self._context.log.info("lease %s taken, epoch %d", self.name, epoch)
+                    if self._stands_by:
+                        self.is_standing_by = False
+                        self._context.telemetry.gauge("standing_by", 0)
                     return
+            if self._stands_by and record is not None and not free:
+                self._stand_by(record)
             await asyncio.sleep(poll_s)
             poll_s = min(POLL_CAP_S, poll_s * 1.5)
+
+    def _stand_by(self, holder: LeaseRecord) -> None:
+        if not self.is_standing_by:
+            self.is_standing_by = True
+            self._context.log.info(
+                "standing by: the process %s does the work of %s", holder.process, self.name
+            )
+            self._context.telemetry.gauge("standing_by", 1)
 
     async def _renew(self) -> None:
         record, revision = await self._read()
@@ -155,7 +215,7 @@ class Lease:
         try:
             return codec.decode_value(value, LeaseRecord) if value else None, revision
         except MalformedMessage as error:
-            raise BusError(f"the lease {self.name!r} cannot be read: {error}") from error
+            raise LeaseUnreadable(f"the lease {self.name!r} cannot be read: {error}") from error
 
     async def _swap(self, record: LeaseRecord, revision: int) -> bool:
         value = codec.encode_value(record)

@@ -6,32 +6,40 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tickbus import scheduling, shard
+from tickbus import scheduling, shard, subjects, tracing
 from tickbus.backoff import delays_s
 from tickbus.bus import Bus, BusError, BusRefused, MemoryBus, NatsBus
 from tickbus.config import ConfigError, Settings, load
 from tickbus.credentials import SEALERS
-from tickbus.login import Login
+from tickbus.events import LogLevel
 from tickbus.runtime import logs
 from tickbus.runtime.http import HttpServer, health_app
 from tickbus.runtime.rehearsal import Rehearsal
+from tickbus.runtime.seat import Seat
 from tickbus.runtime.shell import Shell
 from tickbus.runtime.spec import ServiceSpec
-from tickbus.runtime.telemetry import Telemetry
+from tickbus.runtime.telemetry import Pauses, Reading, Telemetry
+from tickbus.runtime.telling import LogTeller
 from tickbus.seal import Seal
+
+if TYPE_CHECKING:
+    from tickbus.traces.tracer import Tracer
 
 Build = Callable[[Settings], ServiceSpec]
 METRICS_PORTS = {
     "feed": 9101, "book": 9102, "strategy": 9103, "risk": 9104, "execution": 9105, "ledger": 9106,
     "api": 9107, "history": 9108, "killswitch": 9109, "router": 9110,
+    "alerts": 9111,
 }  # fmt: skip
 EXIT_BUG = 1
 EXIT_CONFIG = 2
@@ -50,7 +58,8 @@ def main(name: str, build: Build, *, sharded: bool = False) -> None:
     if sharded:
         parser.add_argument(
             "--shard", default=os.environ.get(shard.VARIABLE, ""), metavar="I/N",
-            help="this process's part of the instruments (default: $TICKBUS_SHARD or all)",
+            help="this process's part of the instruments (default: $TICKBUS_SHARD; else the number"
+            " at the end of $TICKBUS_INSTANCE, of $TICKBUS_SHARDS; else all)",
         )  # fmt: skip
     arguments = parser.parse_args()
     if sharded:
@@ -70,12 +79,17 @@ def run(name: str, build: Build, files: Sequence[str | Path], *, alone: bool = F
     try:
         place = scheduling.checked(os.environ.get(scheduling.VARIABLE) or "normal")
         run_id = os.environ.get("TICKBUS_RUN_ID") or base36(time.time_ns() // 1_000_000)
-        instance = os.environ.get("TICKBUS_INSTANCE") or str(os.getpid())
+        instance = os.environ.get("TICKBUS_INSTANCE") or _name_of_process()
         settings = load(files, run_id=run_id, instance=instance)
         return _run(_serve(name, build, settings, log, place, alone))
     except ConfigError as error:
         log.critical("%s", error)
         return EXIT_CONFIG
+
+
+def _name_of_process() -> str:
+    # In a container every service is process 1, and the host's name is the container's.
+    return socket.gethostname() if os.getpid() == 1 else str(os.getpid())
 
 
 def base36(number: int) -> str:
@@ -105,31 +119,36 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     scheduling.serve_in(place)
-    spec = _rehearsing(build(settings), settings)
+    seal = _seal(name, settings)
+    spec = _telling(_rehearsing(build(settings), settings, seal), settings)
     telemetry = Telemetry(name)
     shell: Shell | None = None
 
     def waiting() -> dict[str, str]:
         return {"bus": f"NATS at {settings.bus_url}"} if shell is None else shell.waiting()
 
+    pauses = Pauses()
+    pauses.watch()
+    telemetry.readers.append(pauses.read)
     server = metrics_server(name, telemetry, settings.environment, waiting)
     await server.start()
     bus: Bus | None = MemoryBus()
     if not alone:
-        login = settings.bus_login
-        bus = await _connect(settings.bus_url, f"tickbus-{name}", login, stopping, log)
+        bus = await _connect(settings, f"tickbus-{name}", stopping, log)
     if bus is None:
         await server.stop()
         return 0
     if isinstance(bus, NatsBus):
-        bus.on_slow = lambda subject: telemetry.error("messages_lost_by_being_slow")
-        bus.on_denied = lambda subject: telemetry.error("bus_permission_denied")
+        _measure(bus, telemetry)
     url = f"http://{server.host}:{server.port}/metrics"
+    tracer = _tracer(name, settings, telemetry)
     shell = Shell(
         spec, bus, instance=settings.instance, telemetry=telemetry, metrics_url=url,
-        platform=settings.platform, seal=_seal(name, settings), venue=settings.further_venue,
+        platform=settings.platform, seal=seal, venue=settings.further_venue,
+        tracer=tracer,
     )  # fmt: skip
     shell.stopping = stopping
+    shell.seat = Seat(spec.durable or spec.name) if spec.stands_by and not alone else None
     if isinstance(bus, NatsBus):
         bus.on_taken_over = _ending(shell)
     # What lives now lives to the end; the collector need not look at it again.
@@ -149,20 +168,51 @@ async def _serve(
         return EXIT_BUG
     finally:
         await bus.close()
+        if tracer is not None:
+            await asyncio.to_thread(tracer.stop)
         await server.stop()
     log.info("stopped")
     return 0
 
 
-def _rehearsing(spec: ServiceSpec, settings: Settings) -> ServiceSpec:
+def _measure(bus: NatsBus, telemetry: Telemetry) -> None:
+    bus.on_slow = lambda subject: telemetry.error("messages_lost_by_being_slow")
+    bus.on_denied = lambda subject: telemetry.error("bus_permission_denied")
+    telemetry.readers.append(lambda: starmap(Reading, bus.measure()))
+    telemetry.told.append(lambda: starmap(Reading, bus.behind()))
+
+
+def _rehearsing(spec: ServiceSpec, settings: Settings, seal: Seal | None) -> ServiceSpec:
     every_s = settings.platform.rehearse_every_ms / 1000
     if spec.rehearse is None or not every_s:
         return spec
     venue = settings.venue
     rehearsal = Rehearsal(
-        spec.name, settings.instance, spec.rehearse, every_s, venue.name, venue.instruments[0]
-    )
+        spec.name, settings.instance, spec.rehearse, every_s, venue.name, venue.instruments[0],
+        seal, of_approvals=subjects.approved(venue.name) in spec.consume,
+    )  # fmt: skip
     return replace(spec, edges=(*spec.edges, rehearsal))
+
+
+def _telling(spec: ServiceSpec, settings: Settings) -> ServiceSpec:
+    wanted = settings.platform.logs_told
+    if wanted == "off":
+        return spec
+    teller = LogTeller(spec.name, settings.instance, LogLevel(wanted))
+    logging.getLogger().addHandler(teller)
+    return replace(spec, edges=(teller, *spec.edges))
+
+
+def _tracer(name: str, settings: Settings, telemetry: Telemetry) -> "Tracer | None":
+    """What tells of orders to a collector; without one in the environment nothing is loaded."""
+    if not tracing.is_wanted(settings.environment):
+        return None
+    from tickbus.traces.tracer import Tracer
+
+    tracer = Tracer.of(settings.environment, name, settings.instance, telemetry)
+    if tracer is not None:
+        tracer.start()
+    return tracer
 
 
 def _seal(name: str, settings: Settings) -> Seal | None:
@@ -217,16 +267,18 @@ def metrics_address(name: str, environment: Mapping[str, str]) -> tuple[str, int
 
 
 async def _connect(
-    url: str, name: str, login: Login | None, stopping: asyncio.Event, log: logging.Logger
+    settings: Settings, name: str, stopping: asyncio.Event, log: logging.Logger
 ) -> NatsBus | None:
     """Connect to NATS however long it takes; None when told to stop meanwhile.
 
     Raises ConfigError when it does not know us: waiting would not help.
     """
-    said = 0.0
+    said, replicas = 0.0, settings.bus_replicas
     for delay_s in delays_s(0.1, 5.0):
         try:
-            return await NatsBus.connect(url, name, login)
+            return await NatsBus.connect(
+                settings.bus_url, name, settings.bus_login, replicas=replicas
+            )
         except BusRefused as error:
             raise ConfigError(str(error)) from error
         except BusError as error:

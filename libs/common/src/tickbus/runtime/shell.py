@@ -3,42 +3,47 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Coroutine, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from tickbus import __version__, codec, subjects
+from tickbus import codec, subjects
 from tickbus.bus import Bus, BusError, Consumption, Message, Subscription
 from tickbus.bus.base import matches_any
-from tickbus.clock import Clock, WallClock
+from tickbus.clock import Clock, Timer, WallClock
 from tickbus.codec import Envelope, Hop, MalformedMessage
 from tickbus.config import PlatformConfig
+from tickbus.ending import end
 from tickbus.events import (
+    CaughtUp,
     Event,
     MessageDead,
     Recovered,
-    ServiceStatus,
-    SetLimit,
     SetTimer,
-    SetTradingState,
     TimerFired,
 )
-from tickbus.instruments import Instrument
+from tickbus.order import client_order_id_of
+from tickbus.runtime import buckets
 from tickbus.runtime.context import Context
 from tickbus.runtime.deadletters import DeadLetters
+from tickbus.runtime.listening import Listening
+from tickbus.runtime.orderlog import OrderLog
 from tickbus.runtime.quarantine import Quarantine
+from tickbus.runtime.seat import Seat
 from tickbus.runtime.snapshots import Remembering, code_of
 from tickbus.runtime.snapshotter import Snapshotter
 from tickbus.runtime.spec import ServiceSpec, Sink
+from tickbus.runtime.status import status_of
 from tickbus.runtime.storing import store
-from tickbus.runtime.telemetry import Telemetry
+from tickbus.runtime.telemetry import Reading, Telemetry, Ways
+from tickbus.runtime.watching import Watch
 from tickbus.seal import Seal
+from tickbus.tracing import about
 
-STOP_TIMEOUT_S = 8.0
-CLOCK_SET_BACK_NS = 50_000_000
-"""Less is what a well-kept clock does now and then."""
-_BUCKET_TYPES: dict[str, Any] = {
-    "instruments": Instrument, "control": SetTradingState, "limits": SetLimit,
-}  # fmt: skip
+if TYPE_CHECKING:
+    from tickbus.traces.tracer import Tracer
+
+STOP_TIMEOUT_S, NEVER = 8.0, float("inf")
 
 
 async def _for_ever() -> None:
@@ -52,8 +57,10 @@ class Shell:
         self, spec: ServiceSpec, bus: Bus, *, clock: Clock | None = None, instance: str = "0",
         telemetry: Telemetry | None = None, metrics_url: str = "",
         platform: PlatformConfig | None = None, seal: Seal | None = None, venue: str = "",
+        tracer: "Tracer | None" = None,
     ) -> None:  # fmt: skip
         self.spec = spec
+        self.tracer = tracer
         self.venue = venue
         self._seal = seal
         self._checks_seal = seal is not None and any(map(seal.covers, spec.consume))
@@ -61,11 +68,14 @@ class Shell:
         self._wants = spec.wants
         self.clock: Clock = clock or WallClock()
         self.telemetry = telemetry or Telemetry(spec.name)
+        self.telemetry.readers.append(self._measure)
+        self._ways = Ways(self.telemetry, spec.name)
         self.instance = instance
         self.metrics_url = metrics_url
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self.log = logging.getLogger(f"tickbus.{spec.name}")
+        self._order_log = OrderLog(self.log, self.clock)
         self.quarantine = Quarantine(spec.name, bus, self.telemetry, self.clock, self.log)
         platform = platform or PlatformConfig()
         self._durable = spec.durable or spec.name
@@ -76,14 +86,17 @@ class Shell:
         self._snapshotter = self._make_snapshotter(platform)
         self._noting: asyncio.Task[None] | None = None
         self._sinks: dict[type, Sink] = dict(spec.sinks)
+        self.seat: Seat | None = None
+        """Set before the start where further processes stand by."""
         self._waiting: dict[str, str] = {"start": "the start of the service"}
-        self._subscriptions: list[Subscription] = []
+        self.listening = Listening(bus, self._on_message, self.spawn)
+        self._subscriptions: list[Subscription] = [self.listening]
         self._consumption: asyncio.Future[Consumption | None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._started = time.monotonic()
-        self._clock_ahead_ns = 0
+        self._timers: dict[str, Timer] = {}
+        self.started_s = time.monotonic()
         self._live = False
+        self._first_of_ours = NEVER
 
     def _make_snapshotter(self, platform: PlatformConfig) -> Snapshotter | None:
         spec = self.spec
@@ -109,9 +122,7 @@ class Shell:
                 await starting
                 await told
         finally:
-            for task in (starting, told):
-                task.cancel()
-            await asyncio.gather(starting, told, return_exceptions=True)
+            await end((starting, told))
             await self.stop()
         if self.failure is not None:
             raise self.failure
@@ -120,6 +131,10 @@ class Shell:
         """Subscribe, recover, start the edges; then the service is ready unless an edge waits."""
         self.quarantine.start(self.spawn)
         await self._keep(self.bus.respond(subjects.STATUS, self._status))
+        if self.seat is not None:
+            await self.seat.take(Context(self, "seat"))
+        if self.spec.load is not None:
+            await self.spec.load(self.bus)
         for bucket in self.spec.watch:
             await self._keep(self.bus.kv_watch(bucket, self._on_key(bucket)))
         self._consumption = asyncio.get_running_loop().create_future()
@@ -133,12 +148,12 @@ class Shell:
             await self._keep(self.bus.subscribe(subject, self._on_message))
         for subject, responder in self.spec.responders.items():
             await self._keep(self.bus.respond(subject, responder))
-        self.spawn(self._watch_loop(), "loop lag")
+        self.spawn(Watch(self.telemetry, self.clock, self.log).run(), "watch")
         self.set_waiting("start", "")
 
     async def _consume(self) -> Consumption:
         self.set_waiting("history", "the history of the ORDERS stream")
-        await self._letters.load()
+        await self._keep(self._letters.load())
         known = 0
         if self._snapshotter is not None and isinstance(self.spec.core, Remembering):
             known = await self._snapshotter.restore(self.spec.core)
@@ -152,6 +167,8 @@ class Shell:
             after=known,
         )
         self._subscriptions.append(consumption)
+        # The place in the stream is ours by now: what is stored from here on nobody else is given.
+        self._first_of_ours = await self.bus.last_sequence() + 1
         if self._snapshotter is not None:
             self.spawn(self._snapshotter.run(), "snapshots")
         self.set_waiting("history", "")
@@ -167,7 +184,7 @@ class Shell:
     async def _go_live(self) -> None:
         """History is over: tell the core, start the edges, then do what the core wants."""
         now = self.clock.now_ns()
-        outputs = self._call(Recovered(now, now))
+        outputs = self._call(Recovered(now, now, backlog=bool(self.spec.consume)))
         self._live = True
         # Before any live event: the core's wishes may go to an edge.
         for edge in self.spec.edges:
@@ -188,17 +205,18 @@ class Shell:
                     await subscription.stop()
                 for edge in reversed(self.spec.edges):
                     await edge.stop()
+                if self.seat is not None:
+                    await self.seat.leave()
         except TimeoutError:
             self.log.error("did not stop within %g s; what was left is cut", STOP_TIMEOUT_S)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
-    def fail(self, error: BaseException, doing: str) -> None:
+    def fail(self, error: BaseException, doing: str, order_id: str = "") -> None:
         """A bug: say it once, stop the service; the process then ends with an error."""
         if self.failure is None:
             self.failure = error
-            self.log.critical("stopping: %s: %r", doing, error, exc_info=error)
+            ids = about(order_id)
+            self.log.critical("stopping: %s: %r", doing, error, exc_info=error, extra=ids)
         self.telemetry.error("bug")
         self.stopping.set()
 
@@ -230,59 +248,29 @@ class Shell:
             self.log.info("ready")
 
     def waiting(self) -> dict[str, str]:
-        """Who waits for what; empty when the service is ready."""
-        return dict(self._waiting)
+        """Who waits for what; empty when the service is ready, or stands by as it is to."""
+        return {} if self.seat is not None and self.seat.stands_by else dict(self._waiting)
+
+    def _measure(self) -> Iterator[Reading]:
+        yield Reading("ready", float(not self.waiting()))
+        yield Reading("uptime_seconds", time.monotonic() - self.started_s)
+        if self.spec.measure is not None:
+            yield from self.spec.measure(self.clock.now_ns())
 
     async def _status(self, _: bytes) -> bytes:
-        now = self.clock.now_ns()
-        latencies = self.telemetry.latencies.items()
-        return codec.encode_value(
-            ServiceStatus(
-                ts_event=now,
-                ts_recv=now,
-                service=self.spec.name,
-                instance=self.instance,
-                version=__version__,
-                ready=not self._waiting,
-                waiting_for="; ".join(self._waiting.values()),
-                uptime_s=time.monotonic() - self._started,
-                counts={f"{k}/{o}": n for (k, o), n in self.telemetry.counts.items()},
-                gauges=dict(self.telemetry.gauges),
-                latency_us={
-                    hop: (x.quantile_us(0.5), x.quantile_us(0.99), x.count) for hop, x in latencies
-                },
-                errors=dict(self.telemetry.errors),
-                metrics_url=self.metrics_url,
-                venue=self.venue,
-            )
-        )
-
-    async def _watch_loop(self) -> None:
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(1.0)
-            self.telemetry.gauge("loop_lag_seconds", time.monotonic() - before - 1.0)
-            if isinstance(self.clock, WallClock):
-                self._look_at(self.clock)
-
-    def _look_at(self, clock: WallClock) -> None:
-        ahead_ns = clock.ahead_ns
-        self.telemetry.gauge("clock_ahead_seconds", ahead_ns / 1e9)
-        set_back_ns, self._clock_ahead_ns = ahead_ns - self._clock_ahead_ns, ahead_ns
-        if set_back_ns > CLOCK_SET_BACK_NS:
-            self.telemetry.error("clock_set_back")
-            self.log.warning(
-                "the machine's clock was set back by %.1f s; this service follows slowly, so that"
-                " no age gets negative: restart it to follow at once", set_back_ns / 1e9,
-            )  # fmt: skip
+        return codec.encode_value(status_of(self))
 
     # -- events ------------------------------------------------------------------------------------
 
     async def _on_stored(self, message: Message) -> None:
         """A message of the ORDERS stream: acknowledged when this returns."""
-        if self._letters.is_due(message.sequence):
+        if message.sequence >= self._first_of_ours:
+            self._first_of_ours = NEVER
+            now = self.clock.now_ns()
+            await self._handle([CaughtUp(now, now)], (), now)
+        if self._letters.is_due(message):
             await self._bury(message)
-        elif not self._letters.is_dead(message.sequence):
+        elif not self._letters.is_dead(message):
             await self._on_message(message, stored=True)
         if self._snapshotter is not None:
             self._snapshotter.position = message.sequence
@@ -314,13 +302,16 @@ class Shell:
         if envelope is None:
             return
         hops = envelope.hops
+        if stored and self.tracer is not None:
+            for event in envelope.events:
+                self.tracer.heard(event, hops, received)
         await self._handle(envelope.events, hops, received, message if stored else None)
         if hops:  # told last: nothing waits for it
             last = hops[-1]
-            self.telemetry.observe_ns(f"{last.service}>{self.spec.name}", received - last.ts_sent)
+            self._ways[last.service].record(received - last.ts_sent)
 
     async def _on_history(self, message: Message) -> None:
-        if self._letters.is_due(message.sequence):
+        if self._letters.is_due(message):
             try:
                 await self._letters.bury(message)  # whoever waited for an answer has had it
             except BusError as error:
@@ -352,7 +343,7 @@ class Shell:
 
     def _skips(self, message: Message) -> bool:
         """Whether a message of the history is not to be folded."""
-        if self._letters.is_dead(message.sequence):
+        if self._letters.is_dead(message):
             return True
         if self._is_proven(message):
             return False
@@ -368,7 +359,7 @@ class Shell:
         return seal.holds(message.subject, message.payload)
 
     def _on_key(self, bucket: str) -> Any:
-        kind = _BUCKET_TYPES[bucket]
+        kind = buckets.TYPES[bucket]
 
         async def handle(key: str, payload: bytes) -> None:
             try:
@@ -393,14 +384,13 @@ class Shell:
         message: Message | None = None,
     ) -> None:  # fmt: skip
         outputs: list[Event] = []
-        counts = self.telemetry.counts
+        handled = self.telemetry.handled
         for event in events:
             if self.failure is None:
                 outputs.extend(self._call(event, message))
             if self.failure is not None:
                 await _for_ever()  # nothing behind a failure is acknowledged; stop() cancels this
-            key = (type(event).__name__, "handled")
-            counts[key] = counts.get(key, 0) + 1
+            handled[type(event)] += 1
         if outputs and self._live:
             await self._send_out(outputs, hops, received)
 
@@ -410,7 +400,7 @@ class Shell:
         except Exception as error:  # noqa: BLE001 - whatever a core raises is a bug
             if message is not None and self._noting is None:
                 self._noting = asyncio.create_task(self._letters.note(message, error))
-            self.fail(error, f"handling {event!r}")
+            self.fail(error, f"handling {event!r}", client_order_id_of(event))
             return ()
 
     async def _send_out(self, outputs: Sequence[Any], hops: tuple[Hop, ...], received: int) -> None:
@@ -462,7 +452,7 @@ class Shell:
             self.telemetry.error("market_data_dropped", len(events))
             self.log.debug("%s", error)
             return
-        self.telemetry.count(type(events[0]).__name__, "published", len(events))
+        self.telemetry.published[type(events[0])] += len(events)
 
     async def _store(self, event: Event, hops: tuple[Hop, ...]) -> None:
         subject, payload = subjects.of(event), codec.encode([event], hops)
@@ -470,21 +460,24 @@ class Shell:
             payload = self._seal.put(subject, payload)
         # Said before, by a process that died or had been thought dead; what was stored then counts,
         # whatever we would say today.
-        for earlier in await store(self.bus, event, subject, payload, self.telemetry, self.log):
+        before = await store(self.bus, event, subject, payload, self.telemetry, self.log)
+        for earlier in before:
             self._call(earlier)
+        if not before:
+            if self.tracer is not None:
+                self.tracer.said(event, hops)
+            self._order_log.said(event)
 
     def _set_timer(self, timer: SetTimer) -> None:
         old = self._timers.pop(timer.key, None)
         if old is not None:
             old.cancel()
-        delay_s = max(0.0, (timer.at_ns - self.clock.now_ns()) / 1e9)
-        self._timers[timer.key] = asyncio.get_running_loop().call_later(
-            delay_s, self._fire, timer.key
-        )
+        fire = partial(self._fire, timer.key)
+        self._timers[timer.key] = self.clock.call_at(timer.at_ns, fire)
 
-    def _fire(self, key: str) -> None:
+    def _fire(self, key: str) -> asyncio.Task[None] | None:
         self._timers.pop(key, None)
         if self.stopping.is_set():
-            return
+            return None
         now = self.clock.now_ns()
-        self.spawn(self.run([TimerFired(now, now, key)], ()), f"timer {key}")
+        return self.spawn(self.run([TimerFired(now, now, key)], ()), f"timer {key}")

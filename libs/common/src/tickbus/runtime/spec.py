@@ -1,13 +1,14 @@
 """What a service declares of itself; the shell does the rest."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tickbus.bus import Responder
+from tickbus.bus import Bus, Responder
 from tickbus.codec import Hop
 from tickbus.events import Event, SubmitOrder
 from tickbus.runtime.snapshots import Remembering
+from tickbus.runtime.telemetry import Reading
 
 if TYPE_CHECKING:
     from tickbus.runtime.context import Context
@@ -48,10 +49,12 @@ class ServiceSpec:
     `watch`: buckets (`instruments`, `control`) whose values go to the core. `sinks`: output types
     that a local coroutine takes instead of the bus. `responders`: request subjects. `durable`: the
     consumer's name, by default the service's. `wants`: whether a message on a subject is to be read
-    at all. `rehearse`: what it does with an order that is not
-    meant, up to what it would say; changes and sends nothing. `twin`: makes a second core like
-    `core`, for snapshots; both then are `Remembering`, and a restart reads only what is behind the
-    newest snapshot.
+    at all. `load`: reads from the bus what the core has to know before it is told anything.
+    `rehearse`: what it does with an order that is not meant, up to what it would say; changes and
+    sends nothing. `stands_by`: of several processes with one `durable` all but one wait until it is
+    gone. `twin`: makes a second core like `core`, for snapshots; both then are `Remembering`, and a
+    restart reads only what is behind the newest snapshot. `measure` reads numbers off the core for
+    who scrapes; it is given the time (ns UTC).
     """
 
     name: str
@@ -65,6 +68,9 @@ class ServiceSpec:
     responders: Mapping[str, Responder] = field(default_factory=dict)
     edges: tuple[Edge, ...] = ()
     durable: str = ""
+    stands_by: bool = False
     wants: Callable[[str], bool] | None = None
     rehearse: Rehearse | None = None
     twin: Callable[[], Remembering] | None = None
+    load: Callable[[Bus], Awaitable[None]] | None = None
+    measure: Callable[[int], Iterable[Reading]] | None = None

@@ -10,12 +10,22 @@ from collections.abc import Sequence
 from tickbus import codec
 from tickbus.bus import Bus, BusDenied, BusError
 from tickbus.codec import MalformedMessage
-from tickbus.events import Event
+from tickbus.events import (
+    CancelDenied,
+    CancelRejected,
+    Event,
+    OrderCanceled,
+    OrderDenied,
+    OrderExpired,
+    OrderRejected,
+)
 from tickbus.events.orders import message_id
 from tickbus.runtime.telemetry import Telemetry
 
 NAMES_MAX = 100
 """Ids tried for one event. Somebody who takes them all is seen, and ends the service."""
+REASONED = (OrderDenied, CancelDenied, OrderRejected, CancelRejected, OrderCanceled, OrderExpired)
+"""What says of an order why it ended; the reasons of others are sentences that people write."""
 
 
 async def store(
@@ -28,6 +38,8 @@ async def store(
         stored = await bus.publish_durable(subject, payload, taken)
         if not stored.duplicate:
             telemetry.count(type(event).__name__, "published")
+            if isinstance(event, REASONED):
+                telemetry.reason(type(event).__name__, str(event.reason) or "NONE")
             return ()
         earlier = await _said_before(bus, stored.sequence, name)
         if earlier is not None:

@@ -24,6 +24,7 @@ class ApiKey:
         self.account_id = account_id
         self.can_read = "read" in config.permissions
         self.can_trade = "trade" in config.permissions
+        self.can_withdraw = "withdraw" in config.permissions
         self.is_ed25519 = bool(config.public_key)
         self._is_signed_by = _ed25519(config) if self.is_ed25519 else _hmac(config.secret.encode())
 
@@ -31,6 +32,16 @@ class ApiKey:
         """Raise ApiError -2015 unless the key may do this."""
         if not (self.can_trade if trades else self.can_read):
             raise errors.unknown_key()
+
+    def restrictions(self) -> dict[str, object]:
+        """What the key may do, as /sapi/v1/account/apiRestrictions tells it."""
+        return {
+            "ipRestrict": False, "createTime": 0, "enableReading": self.can_read,
+            "enableWithdrawals": self.can_withdraw, "enableInternalTransfer": False,
+            "permitsUniversalTransfer": False, "enableMargin": False,
+            "enableFutures": self.can_trade, "enableSpotAndMarginTrading": self.can_trade,
+            "enableVanillaOptions": False, "enablePortfolioMarginTrading": False,
+        }  # fmt: skip
 
     def verify(self, payload: bytes, signature: str) -> None:
         """Raise ApiError -1022 unless `signature` signs `payload`."""

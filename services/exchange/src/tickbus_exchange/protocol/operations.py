@@ -29,6 +29,8 @@ class Operation(msgspec.Struct, frozen=True):
     """Whether the key must be allowed to trade, not just to read."""
     queries: bool = False
     """Whether it asks for one order."""
+    of_key: bool = False
+    """Whether it asks what the key itself may do; then the key answers, and not `run`."""
 
     def cost(self, values: Params) -> int:
         """Return the request weight of asking with `values`."""
@@ -189,3 +191,5 @@ class Operations:
         ):
             known = _names(names) | SIGNING if signed else _names(names)
             self.rest["GET", f"/sapi/v1/{path}"] = Operation(run, weight, known, signed=signed)
+        of_key = Operation(wallet.account_status, 1, SIGNING, signed=True, of_key=True)
+        self.rest["GET", "/sapi/v1/account/apiRestrictions"] = of_key

@@ -141,13 +141,16 @@ class RestApi:
         values = params.parse_pairs(request.query, form)
         if not operation.free_on_success:
             self._limiter.spend(request.address, operation.cost(values), now_ms)
-        account_id = USER
+        key, account_id = None, USER
         try:
             if operation.signed:
-                account_id = self._authenticate(operation, request, form, values, now_ms).account_id
+                key = self._authenticate(operation, request, form, values, now_ms)
+                account_id = key.account_id
             unknown = values.keys() - operation.names
             if unknown:
                 raise errors.unread(len(values) - len(unknown), len(values))
+            if operation.of_key and key is not None:
+                return account_id, key.restrictions()
             if account_id != USER:
                 operation = self._tables[account_id][request.method, request.path]
             return account_id, operation.run(values, now_ms)

@@ -1,7 +1,7 @@
 """Ping-pong: buy at the bid, sell a little higher, and again."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -13,11 +13,12 @@ SECOND_NS = 1_000_000_000
 
 
 class PingPongParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`order_notional`: quote currency per order. `profit_bps`: wanted beyond round-trip fees.
+    """`order_notional` (quote currency): per order.
 
-    `requote_s`: how long a resting order may wait before it is placed anew. `patience`: so many
-    entries wait at the bid before one takes the ask. `hold_s`: how long a position waits for its
-    profit before it is sold at the market. `cooldown_s`: pause after a sale.
+    `profit_bps` (basis points): wanted beyond round-trip fees. `requote_s` (seconds): how long a
+    resting order may wait before it is placed anew. `patience` (orders): so many entries wait at
+    the bid before one takes the ask. `hold_s` (seconds): how long a position waits for its profit
+    before it is sold at the market. `cooldown_s` (seconds): pause after a sale.
     """
 
     order_notional: Decimal = Decimal(100)
@@ -34,12 +35,19 @@ class PingPongParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class PingPong(Strategy):
     """Buys and sells in turn, one order at a time.
 
-    Idea: a price that swings around gives small profits to whoever waits on both sides. Entry: a
-    resting bid at the best price; after `patience` vain attempts an order that takes the ask. Exit:
-    a resting offer `profit_bps` beyond entry and round-trip fees; after `hold_s` a market sale.
+    Idea: a price that swings around gives small profits to whoever waits on both sides.
+
+    Entry: a resting bid at the best price, placed anew after `requote_s`; after `patience` vain
+    attempts an order that takes the ask. Not within `cooldown_s` of a sale.
+
+    Exit: a resting offer `profit_bps` beyond entry and round-trip fees (once as maker, once as
+    taker), or at the best ask where that is higher; once the position is older than `hold_s`, a
+    market sale.
+
     Loses when the price falls: it then sells below its entry, and pays fees both ways.
     """
 
+    title: ClassVar[str] = "Buys at the bid, sells a little higher, and again"
     Params = PingPongParams
     params: PingPongParams
 
@@ -67,6 +75,8 @@ class PingPong(Strategy):
         working = self.working_orders
         if working:
             self._refresh(working[0])
+        elif not self.is_settled:
+            return  # an order is over, and what it filled is still to be told
         elif self._held_notional(top) >= self._least_notional():
             self._exit(top)
         else:
@@ -83,29 +93,41 @@ class PingPong(Strategy):
     def on_order(self, order: Order) -> None:
         """An order that was refused, or found nothing to take, is not repeated at once."""
         ended = order.is_terminal and order.state is not OrderState.CANCELED
-        if ended and not order.filled_quantity:
+        if ended and not order.filled_quantity and not order.missing_quantity:
             self._ts_quiet = max(self._ts_quiet, self.now_ns + SECOND_NS)
 
     def _refresh(self, order: Order) -> None:
-        if self.now_ns - order.ts_created > self.params.requote_s * SECOND_NS:
+        age_s = (self.now_ns - order.ts_created) / SECOND_NS
+        if age_s > self.params.requote_s:
+            self.note(action="requote", age_s=age_s)
             self.cancel(order)
 
     def _enter(self, top: Quote | BookTop) -> None:
         quantity = self.params.order_notional / Decimal(repr(top.ask))
         self._attempts += 1
-        if self._attempts > self.params.patience:
+        takes = self._attempts > self.params.patience
+        self.note(
+            action="take" if takes else "bid", attempt=self._attempts, bid=top.bid, ask=top.ask,
+            position=self.position.quantity,
+        )  # fmt: skip
+        if takes:
             self.buy(quantity, top.ask, time_in_force=TimeInForce.IOC)
         else:
             self.buy(quantity, top.bid)
 
     def _exit(self, top: Quote | BookTop) -> None:
-        quantity = self.closable_quantity
-        if self.now_ns - self._ts_entry > self.params.hold_s * SECOND_NS:
-            self.sell(quantity)
-            return
+        quantity, held_s = self.closable_quantity, (self.now_ns - self._ts_entry) / SECOND_NS
         entry = self.position.avg_entry_price or Decimal(repr(top.ask))
         wanted = entry * (1 + self._round_trip + Decimal(repr(self.params.profit_bps)) / BPS)
-        self.sell(quantity, max(wanted, Decimal(repr(top.ask))))
+        late = held_s > self.params.hold_s
+        self.note(
+            action="sell" if late else "offer", held_s=held_s, entry=entry, wanted=wanted,
+            bid=top.bid, ask=top.ask, position=self.position.quantity,
+        )  # fmt: skip
+        if late:
+            self.sell(quantity)
+        else:
+            self.sell(quantity, max(wanted, Decimal(repr(top.ask))))
 
     @property
     def _round_trip(self) -> Decimal:

@@ -1,0 +1,1 @@
+"""Kills and breaks a platform under load, by a seed, and compares its books with the venues'."""

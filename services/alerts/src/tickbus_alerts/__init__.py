@@ -1,0 +1,1 @@
+"""Tells people what they have to know, through the channels they read."""
