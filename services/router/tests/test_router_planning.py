@@ -81,6 +81,20 @@ def test_leg_that_is_too_small_for_its_venue_goes_to_the_others() -> None:
     assert split(Side.BUY, D(2), None, [small, market("b", B)]) == [Leg("b", D(2), D(101))]
 
 
+def test_rest_too_small_for_a_venue_is_made_enough_by_what_another_gives_up() -> None:
+    poor = market("a", ((100.0, 9.0),), fee="0", free="99.99", least="5")
+    legs = split(Side.BUY, D(1), None, [poor, market("b", ((101.0, 9.0),), least="5")])
+    assert [leg.venue for leg in legs] == ["a", "b"]
+    assert sum(leg.quantity for leg in legs) == 1
+    assert all(leg.quantity * leg.price >= 5 for leg in legs)
+
+
+def test_no_leg_gives_up_so_much_that_it_is_too_small_itself() -> None:
+    poor = market("a", ((100.0, 9.0),), fee="0", free="5.5", least="5")
+    legs = split(Side.BUY, D("0.06"), None, [poor, market("b", ((101.0, 9.0),), least="5")])
+    assert legs == [Leg("a", D("0.055"), D(100))]
+
+
 def test_more_venues_than_allowed_are_left_out_smallest_first() -> None:
     markets = [market("a", ((100.0, 1.0),)), market("b", ((101.0, 3.0),))]
     assert split(Side.BUY, D(4), None, markets, legs_max=1) == [Leg("b", D(3), D(101))]
@@ -109,14 +123,15 @@ BOOKS = st.lists(
     st.decimals("0.001", "12", places=3),
     st.none() | st.decimals("90", "110", places=2),
     st.none() | st.decimals("0", "300", places=2),
+    st.sampled_from(["0", "5", "60"]),
     st.booleans(),
 )
 def test_no_leg_takes_more_than_there_is_is_wanted_or_can_be_paid(
     books: list[tuple[Levels, str]], quantity: Decimal, limit: Decimal | None,
-    free: Decimal | None, at_limit: bool,
+    free: Decimal | None, least: str, at_limit: bool,
 ) -> None:  # fmt: skip
     markets = [
-        market(str(n), asks, fee=fee, free=None if free is None else str(free))
+        market(str(n), asks, fee=fee, free=None if free is None else str(free), least=least)
         for n, (asks, fee) in enumerate(books)
     ]
     legs = split(Side.BUY, quantity, limit, markets, at_limit=at_limit)
@@ -126,6 +141,7 @@ def test_no_leg_takes_more_than_there_is_is_wanted_or_can_be_paid(
         within = [(D(repr(p)), D(repr(s))) for p, s in asks if D(repr(p)) <= leg.price]
         assert leg.quantity <= sum((size for _, size in within), D(0))
         assert limit is None or leg.price <= limit
+        assert leg.quantity * leg.price >= D(least)
         if free is not None:
             assert leg.quantity * leg.price * (1 + D(fee)) <= free, "at its worst price"
 

@@ -51,7 +51,7 @@ def split(
     `limit` bounds the prices without fees. A leg goes no further than the level it is to take;
     `at_limit` as far as the limit, where the level may be gone when the leg comes. A venue on which
     too little would be traded for its rules, or that is one too many, is left out, and its part
-    goes to the others.
+    goes to the others; where these cannot take it, one of them gives up what it lacks.
     """
     left_out: set[int] = set()
     while True:
@@ -62,16 +62,59 @@ def split(
             lots = rules.quantity(amount)
             if rules.quantity_max:
                 lots = min(lots, rules.quantity(rules.quantity_max))
-            if lots <= 0 or lots < rules.quantity_min or lots * worst < rules.notional_min:
-                left_out.add(index)
-            else:
-                # A level lies on the venue's grid; a limit need not, and is not to be passed.
-                price = rules.price(worst, up=side is (Side.SELL if at_limit else Side.BUY))
+            if _is_enough(markets[index], lots, worst):
+                price = _leg_price(side, markets[index], worst, at_limit)
                 legs[index] = Leg(markets[index].venue, lots, price)
+            else:
+                left_out.add(index)
         if len(legs) > legs_max:
             left_out.add(min(legs, key=lambda index: legs[index].quantity))
         elif len(legs) == len(taken):
+            if len(legs) < legs_max:
+                _share(side, quantity, limit, markets, legs, at_limit=at_limit)
             return [legs[index] for index in sorted(legs)]
+
+
+def _share(
+    side: Side, quantity: Decimal, limit: Decimal | None, markets: Sequence[VenueMarket],
+    legs: dict[int, Leg], *, at_limit: bool,
+) -> None:  # fmt: skip
+    """Let the largest leg give up so much that the rest is enough for a venue without one.
+
+    Else an order that all accounts together can pay for ends with a rest that no venue takes.
+    """
+    rest = quantity - sum((leg.quantity for leg in legs.values()), ZERO)
+    if not legs or rest <= 0:
+        return
+    giver = max(legs, key=lambda index: legs[index].quantity)
+    given = legs[giver]
+    for index, market in enumerate(markets):
+        rules = market.instrument
+        best = best_level(side, [market])
+        if index in legs or best is None or rest < rules.lot_size:
+            continue
+        # A few lots above the least: its worst price may be below its best.
+        wanted = least(best, [market]) * Decimal("1.05") + rules.lot_size
+        taken = _take(side, wanted, limit, [market], set(), at_limit=at_limit)
+        amount, worst = taken.get(0, (ZERO, ZERO))
+        lots = rules.quantity(amount)
+        kept = markets[giver].instrument.quantity(given.quantity - (lots - rest))
+        if lots < rest or not _is_enough(market, lots, worst):
+            continue
+        if _is_enough(markets[giver], kept, given.price):
+            legs[giver] = Leg(given.venue, kept, given.price)
+            legs[index] = Leg(market.venue, lots, _leg_price(side, market, worst, at_limit))
+            return
+
+
+def _is_enough(market: VenueMarket, lots: Decimal, price: Decimal) -> bool:
+    rules = market.instrument
+    return lots > 0 and lots >= rules.quantity_min and lots * price >= rules.notional_min
+
+
+def _leg_price(side: Side, market: VenueMarket, worst: Decimal, at_limit: bool) -> Decimal:
+    # A level lies on the venue's grid; a limit need not, and is not to be passed.
+    return market.instrument.price(worst, up=side is (Side.SELL if at_limit else Side.BUY))
 
 
 def best_level(side: Side, markets: Sequence[VenueMarket]) -> Decimal | None:
