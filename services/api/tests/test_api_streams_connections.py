@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from http import HTTPStatus
 
 import httpx
@@ -16,6 +16,8 @@ from websockets.typing import Origin
 
 from tickbus_api.access import Principal
 from tickbus_api.problems import Problem
+from tickbus_api.streaming import edge
+from tickbus_api.streaming.core import Hub, Terms
 from tickbus_api.streaming.edge import Streams
 from tickbus_api.streaming.frames import Frame
 from tickbus_api.streaming.serving import serve
@@ -226,3 +228,60 @@ async def test_who_leaves_is_forgotten(platform: Platform) -> None:
         while len(streams.hub):  # the server notes it a moment later
             await asyncio.sleep(0.01)
     assert streams.hub.topics == []
+
+
+class Pretended:
+    """A topic of which a test says what it has to say."""
+
+    is_ready = True
+    news: str | None = "0"
+
+    def changes(self, now: int) -> str | None:
+        news, self.news = self.news, None
+        return news
+
+    def state(self) -> str:
+        return "0"
+
+
+class Ears:
+    """A connection that takes everything, and tells when it does."""
+
+    backlog = 0
+
+    def __init__(self) -> None:
+        self.written: list[list[str]] = []
+        self.on_write: list[Callable[[], None]] = []
+
+    def write(self, frames: Sequence[Frame]) -> None:
+        said = [json.loads(frame.text) for frame in frames]
+        self.written.append([each["data"] for each in said if "topic" in each])
+        while self.on_write:
+            self.on_write.pop()()
+
+
+async def test_a_step_does_not_wait_until_all_were_told_of_a_price(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "GATHER_S", -1.0)
+    streams = Streams(edge_of(platform).app.state.gateway)
+    sources = {"prices": Pretended(), "orders": Pretended()}
+    streams.hub = Hub(lambda topic: (sources[topic], Terms(every_ms=0, kept=8)))
+    monkeypatch.setattr(streams, "_context", object())
+    ears = [Ears() for _ in range(3 * edge.BURST)]
+    for each in ears:
+        listener = streams.join()
+        for topic in sources:
+            streams.hub.subscribe(listener.client, topic, 1)
+        listener.open(each)
+        each.written.clear()
+
+    def step() -> None:
+        sources["orders"].news = "2"
+        streams.nudge()
+
+    sources["prices"].news = "1"
+    ears[0].on_write.append(step)
+    await streams.tick()
+    assert {str(each.written) for each in ears[: edge.BURST]} == {"[[1], [2]]"}
+    assert {str(each.written) for each in ears[edge.BURST :]} == {"[[1, 2]]"}

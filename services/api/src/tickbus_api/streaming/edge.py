@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Protocol
 
 from tickbus import __version__, subjects
@@ -141,6 +142,7 @@ class Streams:
         self._listeners: dict[Client, Listener] = {}
         self._joined = asyncio.Event()
         self._nudged = asyncio.Event()
+        self._asked_at = 0.0
         self._beaten_at = 0.0
         self._hears: list[str] = []
 
@@ -153,7 +155,7 @@ class Streams:
         """Tell whoever listens, from now on."""
         self._context = context
         self.run = f"{self._gateway.run_id}-{context.clock.now_ns() // 1_000_000}"
-        self._gateway.on_step = self._nudged.set
+        self._gateway.on_step = self.nudge
         context.telemetry.readers.append(self._measure)
         context.spawn(self._pump(), "streams")
 
@@ -161,6 +163,10 @@ class Streams:
         yield Reading("stream_clients", len(self.hub))
         yield Reading("stream_clients_behind", len(self.behind))
         yield Reading("stream_topics", len(self.hub.topics))
+
+    def nudge(self) -> None:
+        """Something happened that is to be told soon."""
+        self._nudged.set()
 
     def now_ns(self) -> int:
         """The time, ns UTC."""
@@ -230,7 +236,7 @@ class Streams:
                 wait_s = ASK_AGAIN_S
             else:
                 self.hub.trouble(topic, "")
-                self._nudged.set()
+                self.nudge()
             if not wait_s:
                 return
             await asyncio.sleep(wait_s)
@@ -240,7 +246,6 @@ class Streams:
             if not self._listeners and not self.hub.topics:
                 self._joined.clear()
                 await self._joined.wait()
-            self._nudged.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._nudged.wait()
@@ -259,9 +264,15 @@ class Streams:
     async def tick(self) -> None:
         """Tell what there is to tell, and that we live."""
         behind, self.behind = self.behind, {}
+        await self._wake([*behind, *self._beat(), *self._news()])
+
+    def _news(self) -> list[Listener]:
+        """Ask every topic that is due; who is to be told of it."""
+        self._nudged.clear()  # what happens from here on is not in the answers
+        self._asked_at = asyncio.get_running_loop().time()
         told: list[Listener] = []
         news = self.hub.tick(self.now_ns(), lambda *which: told.extend(self._failed(*which)))
-        await self._wake([*behind, *self._beat(), *told, *self._of(news)])
+        return [*told, *self._of(news)]
 
     def _failed(self, topic: str, error: Exception) -> list[Listener]:
         """A bug in one topic: counted and logged, and said to who hears it; the others go on."""
@@ -294,10 +305,24 @@ class Streams:
         return [self._listeners[client] for client in clients]
 
     async def _wake(self, listeners: list[Listener]) -> None:
-        for number, listener in enumerate(listeners, 1):
-            listener.wake()
-            if number % BURST == 0:
-                await asyncio.sleep(0)  # an order does not wait until all are told of a price
+        clock, waiting = asyncio.get_running_loop().time, dict.fromkeys(listeners)
+        began_at = clock()
+        while True:
+            for listener in list(islice(waiting, BURST)):
+                del waiting[listener]
+                listener.wake()
+            if not waiting:
+                return
+            await asyncio.sleep(0)  # an order does not wait until all are told of a price
+            now = clock()
+            # Nor does its step: who is still to be told hears of both at once. The next tick is
+            # not put off by that for ever.
+            if (
+                self._nudged.is_set()
+                and now - self._asked_at > GATHER_S
+                and now - began_at < TICK_S
+            ):
+                waiting |= dict.fromkeys(self._news())
 
 
 def _nobody(_: Address) -> None:
