@@ -368,6 +368,18 @@ def test_one_user_tried_from_many_addresses_is_one_alert() -> None:
     assert world.raised == [("access as ada was refused", 40)]
 
 
+def test_a_password_given_past_the_gateway_is_told_at_once() -> None:
+    world = World()
+    act = msgspec.structs.replace(
+        refused(T0, 1, "host-1"), user="root", via="bus", action="RECOVER /api/v1/users/{user}",
+        target="/api/v1/users/ada", status=200, code="",
+    )  # fmt: skip
+    world.at(T0, act)
+    assert world.raised == [("a new password was given past the gateway: ada", 1)]
+    (raised,) = world.of(AlertRaised)
+    assert raised.incident.detail == "by root on host-1"
+
+
 def test_a_closed_position_is_no_news() -> None:
     world = World()
     world.at(T0, FlattenEnded(T0, T0, "global", 1, ()))

@@ -37,6 +37,8 @@ REFUSED = (401, 429)
 """Answers to who is not known, or has tried too often."""
 ADDRESS_REFUSED = "ADDRESS_REFUSED"
 """The code for a key that is right, and is used from where it may not be."""
+PAST_GATEWAYS = "bus"
+"""How who recovers a user is known: by a login of the bus, not by one of a gateway."""
 CHARS_MAX = 300
 """Of what a venue or a service says of itself."""
 
@@ -263,6 +265,16 @@ def user_login(event: UserActed, rule: Rule) -> Signals:
             event.user,
             f"access as {event.user} was refused",
             f"{event.action} as {_whom(event)} from {event.address}: {event.status} {event.code}",
+        )
+
+
+def recovery(event: UserActed, rule: Rule) -> Signals:
+    """A user has a new password that no gateway gave: whoever did it owns the bus."""
+    if event.via == PAST_GATEWAYS:
+        yield Signal(
+            event.target,
+            f"a new password was given past the gateway: {event.target.rpartition('/')[2]}",
+            f"by {event.user} on {event.address}",
         )
 
 

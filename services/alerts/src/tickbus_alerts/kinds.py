@@ -124,6 +124,11 @@ KINDS = {
         "see who it is: docs/access.md; a new password ends every login of the user",
         see.user_login, (UserActed,), WARNING, wait_s=60.0, at_least=20,
     ),
+    "recovery": Kind(
+        "a user was given a new password past the gateway, by whoever may write on the bus",
+        "if it was none of you: change the passwords of the bus (docs/operations.md), then the"
+        " user's", see.recovery, (UserActed,), CRITICAL, wait_s=0.0,
+    ),
     "dead_letter": Kind(
         "a service gave up a message", "see `tickbus dead-letters`", see.letter, (LetterSeen,),
         CRITICAL, lasts=True, wait_s=0.0, filters=("services",),
