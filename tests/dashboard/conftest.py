@@ -2,23 +2,16 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from dashboard_platform import Running
+from dashboard_platform import Running, a_platform
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tickbus_api.page import FOLDER, INDEX
-from tickbus_cli.profile import Ports
-from tickbus_embedded import free_offset
-from tickbus_testkit.story import Desk, wait_for
+from tickbus_testkit.story import Desk
 
-ROOT = Path(__file__).parents[2]
 PATIENCE_MS = 30_000
 """What is to be seen is waited for so long: a machine that tests share may stand still for 5 s."""
 REQUIRED = os.environ.get("TICKBUS_REQUIRE_BROWSER") == "1"
@@ -57,28 +50,17 @@ def browser(executable: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def platform(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The whole platform, as `tickbus up` runs it."""
+def built(executable: str) -> None:
+    """A page to look at, and something to do it with."""
     if not (FOLDER / INDEX).is_file():
         _missing("the dashboard is not built: make dashboard")
-    data = tmp_path_factory.mktemp("platform")
-    offset = free_offset(Ports().all(True).values())
-    command = [
-        sys.executable, "-m", "tickbus_cli", "up", "--no-screen", "--data-dir", str(data / "data"),
-        "--port-offset", str(offset), "--config", str(ROOT / "tests" / "patient.yaml"),
-    ]  # fmt: skip
-    with (data / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        url = f"http://127.0.0.1:{8080 + offset}"
-        desk = Desk(url, f"http://127.0.0.1:{8090 + offset}")
-        try:
-            wait_for(
-                "the gateway to be ready", lambda: desk.get("/health")["status"] == "ready", 90
-            )
-            yield Running(url, desk, process.pid)
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def platform(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The whole platform, on the simulated spot exchange."""
+    with a_platform(tmp_path_factory.mktemp("platform")) as running:
+        yield running
 
 
 @pytest.fixture

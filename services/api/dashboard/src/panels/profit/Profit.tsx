@@ -1,11 +1,13 @@
-/** Profit and loss in one line: net, realised, unrealised, fees, equity, drawdown, cash. */
+/** Profit and loss in one line: net, realised, unrealised, fees, funding, equity, drawdown, cash. */
 import type { Portfolio } from "../../api/types.ts";
 import { add, decimal, write } from "../../lib/decimal.ts";
 import { money, NONE, signed, gain } from "../../lib/format.ts";
 import { useTopic } from "../../stream/use.ts";
+import { isMargined } from "../ticket/check.ts";
 
 export function Profit(): React.ReactNode {
   const { data, problem } = useTopic("portfolio");
+  const pays = useTopic("instruments").data?.some(isMargined) ?? false;
   const currency = data?.currency ?? "";
   return (
     <section className="panel profit" aria-label="Profit and loss">
@@ -14,6 +16,14 @@ export function Profit(): React.ReactNode {
         <Figure name="Realized" value={signed(data?.realized_pnl)} tone={gain(data?.realized_pnl)} />
         <Figure name="Unrealized" value={signed(data?.unrealized_pnl)} tone={gain(data?.unrealized_pnl)} />
         <Figure name="Fees" value={money(data?.fees)} />
+        {pays && (
+          <Figure
+            name="Funding"
+            value={signed(data?.funding)}
+            tone={gain(data?.funding)}
+            title="what perpetuals paid (+) or cost (−) for being held; part of net P&L"
+          />
+        )}
         <Figure name="Equity" value={money(data?.equity)} unit={currency} big />
         <Figure
           name="Equity drawdown"

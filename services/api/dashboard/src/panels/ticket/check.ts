@@ -55,7 +55,7 @@ export function preview(ticket: Ticket, known: Known): Preview {
 }
 
 /** Whether margin is put down for it, whichever side: BTC-USDT-PERP, not BTC-USDT. */
-function isMargined({ instrument_id: id, base, quote }: Instrument): boolean {
+export function isMargined({ instrument_id: id, base, quote }: Instrument): boolean {
   return id !== `${base}-${quote}`;
 }
 
