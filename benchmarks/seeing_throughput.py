@@ -33,6 +33,8 @@ IDLE_S = 0.5
 """When a second look at the processors finds so little, everything is handled."""
 IDLE_LOOKS = 60
 WARM_ORDERS = 500
+METRICS = 9104
+"""The port of risk."""
 ORDERS = """
 exchange: {{intensity: 6, orders_per_10s: 1000000, weight_per_minute: 10000000}}
 strategies:
@@ -108,9 +110,14 @@ async def _orders(arm: str, _: int, seconds: float, collector: str) -> tuple[flo
                 await asyncio.sleep(seconds)
                 after = _used_by_all(process.pid)
                 count = await _ordered(http, exchange) - count
+                told = (await http.get(f"http://127.0.0.1:{METRICS + offset}/metrics")).text
+                if ('outcome="handled"' in told) is (arm == "nothing"):
+                    raise SystemExit(f"{arm}: the wrong source runs")
         finally:
             process.terminate()
             await process.wait()
+    if not count:
+        raise SystemExit(f"{arm}: no order came")
     return sum(s - before.get(pid, 0.0) for pid, s in after.items()) / count * 1e6, count
 
 
@@ -148,7 +155,7 @@ async def _ordered(http: httpx.AsyncClient, exchange: str) -> int:
 async def _until_ordered(http: httpx.AsyncClient, exchange: str) -> None:
     for _ in range(IDLE_LOOKS):
         await asyncio.sleep(1.0)
-        with contextlib.suppress(httpx.TransportError):
+        with contextlib.suppress(httpx.HTTPError):
             if await _ordered(http, exchange) > WARM_ORDERS:
                 return
     raise SystemExit("no strategy orders: see the log of the platform")

@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -116,6 +117,20 @@ def test_a_waiting_service_says_what_for() -> None:
     feed = a_status("feed", {}, ready=False, waiting_for="the venue: connection refused")
     line = headline(Snapshot(1.0, {"feed": feed}), None)
     assert "feed waiting for the venue: connection refused" in line
+
+
+@pytest.mark.parametrize(
+    ("gauges", "said"),
+    [
+        ({"trading": 2.0}, "trading is HALTED  "),
+        ({"trading": 1.0, "scopes_stopped": 1.0}, "trading is REDUCING  a strategy may not trade"),
+        ({"scopes_stopped": 3.0}, "3 strategies may not trade"),
+        ({"trading": 0.0, "scopes_stopped": 0.0}, "0 ticks/s"),
+    ],
+)
+def test_who_may_not_trade_is_said_first(gauges: dict[str, float], said: str) -> None:
+    risk = msgspec.structs.replace(a_status("risk", {}), gauges=gauges)
+    assert headline(Snapshot(1.0, {"risk": risk}), None).startswith(said)
 
 
 def test_clock_counts_hours() -> None:

@@ -16,8 +16,8 @@ D = Decimal
 AT = datetime(2026, 11, 22, 8, 31, 23, 5, UTC)
 ORDERS = [
     (AT, "ping-pong-mwrku1ue-118", "ping-pong", "sim", "BTC-USDT", "SELL", "LIMIT", D("0.00166"),
-     D("60090.95"), "OPEN", D(0), None, ""),
-    (AT, "momentum-mwrku1ue-2", "momentum", "sim", "ETH-USDT", "BUY", "MARKET", D("0.0773"), None,
+     D("60090.95"), None, "OPEN", D(0), None, ""),
+    (AT, "momentum-mwrku1ue-2", "momentum", "sim", "ETH-USDT", "BUY", "MARKET", D("0.0773"), None, None,
      "FILLED", D("0.0773"), D("2584.91"), ""),
 ]  # fmt: skip
 FILLS = [
@@ -53,7 +53,7 @@ def test_fills_at_80_columns_give_up_the_year_and_what_matters_least() -> None:
     assert drawn(made)[3].startswith("11-22 08:31:23  ping-pong-mwrku1ue-145  BTC-USDT")
 
 
-@pytest.mark.parametrize("room", [160, None])
+@pytest.mark.parametrize("room", [170, None])
 def test_where_there_is_room_everything_is_shown(room: int | None) -> None:
     made = tables.listing("orders", orders.COLUMNS, ORDERS, orders.BRIEF, room=room)
     assert (shown(made), made.left_out) == (list(orders.COLUMNS), [])

@@ -287,6 +287,16 @@ def test_what_cannot_be_chosen_is_refused_with_the_choice(
 
 @needs_captures
 @pytest.mark.captures
+def test_book_of_a_venue_whose_keys_are_no_symbols_is_in_the_report(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = CAPTURES / "bybit" / "2024-12-01_XRPUSDT_ob500.data.zip"
+    (book,) = report(capsys, path, "--strategy", "momentum")["books"]
+    assert (book["symbol"], book["in_step"], len(book["bids"])) == ("XRPUSDT", True, 10)
+
+
+@needs_captures
+@pytest.mark.captures
 @pytest.mark.parametrize(
     ("files", "symbols", "changes"),
     [

@@ -264,6 +264,7 @@ async def test_a_step_does_not_wait_until_all_were_told_of_a_price(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edge, "GATHER_S", -1.0)
+    monkeypatch.setattr(edge, "TICK_S", 60.0)  # a machine that stands still is no fault
     streams = Streams(edge_of(platform).app.state.gateway)
     sources = {"prices": Pretended(), "orders": Pretended()}
     streams.hub = Hub(lambda topic: (sources[topic], Terms(every_ms=0, kept=8)))

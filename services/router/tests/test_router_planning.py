@@ -1,12 +1,14 @@
 """Splitting: given books, fees and balances, then the cheapest legs that the venues take."""
 
 from decimal import Decimal
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tickbus.events import BookDepth, FeeSchedule, Instrument, Levels, Side
+from tickbus_router import planning
 from tickbus_router.planning import Leg, VenueMarket, best_price, split
 
 D = Decimal
@@ -14,10 +16,10 @@ D = Decimal
 
 def market(
     venue: str, asks: Levels, bids: Levels = (), fee: str = "0.001", free: str | None = None,
-    least: str = "0",
+    least: str = "0", lot: str = "0.001",
 ) -> VenueMarket:  # fmt: skip
     instrument = Instrument(
-        venue, "BTC-USDT", "BTCUSDT", "BTC", "USDT", D("0.01"), D("0.001"), notional_min=D(least)
+        venue, "BTC-USDT", "BTCUSDT", "BTC", "USDT", D("0.01"), D(lot), notional_min=D(least)
     )
     depth = BookDepth(1, 1, venue, "BTC-USDT", bids, asks, 1, 1)
     schedule = FeeSchedule(maker=D(0), taker=D(fee))
@@ -89,6 +91,13 @@ def test_rest_too_small_for_a_venue_is_made_enough_by_what_another_gives_up() ->
     assert all(leg.quantity * leg.price >= 5 for leg in legs)
 
 
+def test_what_a_leg_gives_up_is_taken_to_the_last_lot() -> None:
+    coarse = market("a", ((100.0, 9.0),), fee="0", free="50.5", least="5", lot="0.01")
+    fine = market("b", ((101.0, 9.0),), fee="0", free="5.2", least="5", lot="0.0001")
+    legs = split(Side.BUY, D("0.5055"), None, [coarse, fine])
+    assert sum(leg.quantity for leg in legs) >= D("0.50")  # what the coarse one alone would take
+
+
 def test_no_leg_gives_up_so_much_that_it_is_too_small_itself() -> None:
     poor = market("a", ((100.0, 9.0),), fee="0", free="5.5", least="5")
     legs = split(Side.BUY, D("0.06"), None, [poor, market("b", ((101.0, 9.0),), least="5")])
@@ -118,32 +127,48 @@ BOOKS = st.lists(
 ).map(lambda levels: tuple(sorted(levels)))  # fmt: skip
 
 
+LOTS = st.sampled_from(["0.001", "0.00001", "0.1"])
+KINDS = st.tuples(BOOKS, st.sampled_from(["0", "0.001", "0.01"]), LOTS)
+
+
 @given(
-    st.lists(st.tuples(BOOKS, st.sampled_from(["0", "0.001", "0.01"])), min_size=1, max_size=4),
+    st.lists(KINDS, min_size=1, max_size=4),
     st.decimals("0.001", "12", places=3),
     st.none() | st.decimals("90", "110", places=2),
     st.none() | st.decimals("0", "300", places=2),
     st.sampled_from(["0", "5", "60"]),
     st.booleans(),
+    st.sampled_from(Side),
 )
 def test_no_leg_takes_more_than_there_is_is_wanted_or_can_be_paid(
-    books: list[tuple[Levels, str]], quantity: Decimal, limit: Decimal | None,
-    free: Decimal | None, least: str, at_limit: bool,
+    books: list[tuple[Levels, str, str]], quantity: Decimal, limit: Decimal | None,
+    free: Decimal | None, least: str, at_limit: bool, side: Side,
 ) -> None:  # fmt: skip
+    buys = side is Side.BUY
     markets = [
-        market(str(n), asks, fee=fee, free=None if free is None else str(free), least=least)
-        for n, (asks, fee) in enumerate(books)
-    ]
-    legs = split(Side.BUY, quantity, limit, markets, at_limit=at_limit)
-    assert sum((leg.quantity for leg in legs), D(0)) <= quantity
+        market(
+            str(n), levels if buys else (), () if buys else levels[::-1], fee=fee, lot=lot,
+            free=None if free is None else str(free), least=least,
+        )
+        for n, (levels, fee, lot) in enumerate(books)
+    ]  # fmt: skip
+    legs = split(side, quantity, limit, markets, at_limit=at_limit)
+    total = sum((leg.quantity for leg in legs), D(0))
+    assert total <= quantity
+    with patch.object(planning, "_share"):
+        alone = split(side, quantity, limit, markets, at_limit=at_limit)
+    assert total >= sum((leg.quantity for leg in alone), D(0)), "giving up is not to lose anything"
     for leg in legs:
-        asks, fee = books[int(leg.venue)]
-        within = [(D(repr(p)), D(repr(s))) for p, s in asks if D(repr(p)) <= leg.price]
-        assert leg.quantity <= sum((size for _, size in within), D(0))
-        assert limit is None or leg.price <= limit
+        levels, fee, lot = books[int(leg.venue)]
+        exact = [(D(repr(price)), D(repr(size))) for price, size in levels]
+        reached = [size for price, size in exact if (price - leg.price) * side.sign <= 0]
+        assert leg.quantity <= sum(reached, D(0))
+        assert not leg.quantity % D(lot)
+        assert limit is None or (leg.price - limit) * side.sign <= 0
         assert leg.quantity * leg.price >= D(least)
         if free is not None:
-            assert leg.quantity * leg.price * (1 + D(fee)) <= free, "at its worst price"
+            paid = leg.quantity * leg.price * (1 + D(fee)) if buys else leg.quantity
+            assert paid <= free, "at its worst price"
 
 
 @given(st.lists(BOOKS, min_size=1, max_size=3), st.decimals("0.001", "5", places=3))

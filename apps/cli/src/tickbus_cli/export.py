@@ -66,8 +66,12 @@ def _format(arguments: argparse.Namespace) -> FileFormat:
     if file is not None and file.exists() and not arguments.overwrite:
         raise CliError(f"{file} is there already", "Choose another name, or give --overwrite.")
     by_name = "" if file is None else file.suffix.removeprefix(".").lower()
-    wanted = arguments.format or by_name
-    return next((each for each in FORMATS if each == wanted), "csv")
+    wanted = arguments.format or by_name or "csv"
+    found = next((each for each in FORMATS if each == wanted), None)
+    if found is None:
+        known = ", ".join(FORMATS)
+        raise CliError(f"{file}: {wanted!r} is no format", f"Give --format: {known}.", exit_code=2)
+    return found
 
 
 def _call(arguments: argparse.Namespace) -> Call[Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
+from tickbus.permissions import RESERVED
 from tickbus_cli.errors import CliError
 from tickbus_cli.practice import practice_capture
 
@@ -73,6 +74,8 @@ def named(name: str) -> Names:
         why = "is what pytest takes for a test"
     elif words in sys.stdlib_module_names or _is_installed(words):
         why = "is the name of an installed module, which it would hide"
+    elif words in RESERVED:
+        why = "is no strategy's id: it stands for orders of somebody else"
     elif words in TAKEN:
         why = "is what tickbus calls something else"
     if why:

@@ -30,7 +30,7 @@ from tickbus_client.calls.orders import OrderType, TimeInForce
 
 COLUMNS = (
     "time", "order", "strategy", "venue", "instrument", "side", "type", "quantity", "price",
-    "state", "filled", "avg_price", "reason",
+    "trigger", "state", "filled", "avg_price", "reason",
 )  # fmt: skip
 BRIEF = ("order", "instrument", "side", "quantity", "price", "state", "filled", "time")
 PAGE_MAX = 1000
@@ -273,6 +273,6 @@ def sentence(order: Order) -> str:
 def _row(order: Order) -> tuple[Any, ...]:
     return (
         order.created_at, order.id, order.strategy, order.venue, order.instrument_id,
-        order.side, order.type, order.quantity, order.price, order.state, order.filled_quantity,
-        order.avg_fill_price, order.reason,
+        order.side, order.type, order.quantity, order.price, order.trigger_price,
+        order.state, order.filled_quantity, order.avg_fill_price, order.reason,
     )  # fmt: skip

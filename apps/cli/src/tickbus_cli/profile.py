@@ -37,6 +37,8 @@ _FURTHER_METRICS = 9120
 """Where those of the further venues begin: two each, for feed and execution."""
 _STRATEGY_METRICS = 9200
 """Where those of strategies begin that have a process each."""
+SPOT = "binance"
+"""What the simulated exchange is traded as unless a configuration says otherwise."""
 _KEY = re.compile(r"TICKBUS_\w+_API_(KEY|SECRET)(_FILE)?")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -154,6 +156,15 @@ class Ports:
             ports["exchange"] = self.exchange
         ports |= {f"exchange-{v.name}": v.exchange_port for v in self.further if v.exchange_port}
         return ports | {f"{name} (health, metrics)": self.metrics(name) for name in self.names}
+
+
+def books_of(profile: Profile, settings: Settings) -> str:
+    """Whose books a platform keeps: the account's of its profile, or another of that exchange.
+
+    The simulated exchange has an account on margin beside that of its spot market.
+    """
+    adapter = settings.venue.adapter
+    return f"{profile.name}-{adapter}" if profile.simulated and adapter != SPOT else profile.name
 
 
 def choose(venue: str, live: bool) -> Profile:

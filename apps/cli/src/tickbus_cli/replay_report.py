@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from tickbus.captures import Problem
-from tickbus.events import PortfolioUpdated
+from tickbus.events import Instrument, PortfolioUpdated
 from tickbus_cli import showing
 from tickbus_cli.tables import Written
 from tickbus_strategy.refusing import NotOrdered
@@ -56,7 +56,7 @@ def build_report(replayer: "Replayer", problems: Sequence[Problem]) -> dict[str,
         "instruments_from": replayer.described_by,
         "fee_rates": {"maker": text(replayer.fees.maker), "taker": text(replayer.fees.taker)},
         "fees_from": replayer.fees_from,
-        "books": [_book(replayer, i.symbol) for i in replayer.instruments],
+        "books": [_book(replayer, i) for i in replayer.instruments],
         "strategies": [
             {"id": e.id, "kind": e.kind, "instruments": list(e.instruments)}
             for e in replayer.entries
@@ -92,12 +92,12 @@ def _time(ns: int) -> str:
     return f"{whole}.{ns % 10**9:09d}Z"
 
 
-def _book(replayer: "Replayer", symbol: str) -> dict[str, Any]:
-    sync = replayer.feed.syncs[symbol]
+def _book(replayer: "Replayer", instrument: Instrument) -> dict[str, Any]:
+    sync = replayer.feed.syncs[replayer.adapter.key(instrument)]
     bids, asks = sync.book.depth(TOP_LEVELS)
     return {
         "instrument": sync.instrument_id,
-        "symbol": symbol,
+        "symbol": instrument.symbol,
         "state": str(replayer.feed.states.get(sync.instrument_id, "NO_DATA")),
         "in_step": sync.synced,
         "levels": len(sync.book),

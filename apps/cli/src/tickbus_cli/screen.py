@@ -34,7 +34,7 @@ def headline(now: Snapshot, before: Snapshot | None) -> str:
     """One line of it all: what is printed now and then where there is no terminal."""
     seconds = now.taken_s - before.taken_s if before else 0.0
     ticks_s = rate(before.ticks, now.ticks, seconds) if before else 0.0
-    parts = [f"{ticks_s:,.0f} ticks/s", f"{now.ticks:,} ticks"]
+    parts = [*stopped(now), f"{ticks_s:,.0f} ticks/s", f"{now.ticks:,} ticks"]
     books = now.portfolio
     if books is None:
         parts.append("ledger silent")
@@ -51,6 +51,16 @@ def headline(now: Snapshot, before: Snapshot | None) -> str:
     if now.unreadable:
         parts.append(f"{now.unreadable} answered what cannot be read: of another version?")
     return "  ".join(parts)
+
+
+def stopped(now: Snapshot) -> list[str]:
+    """Who may not trade, in words; nobody where risk does not say."""
+    risk = now.services.get("risk")
+    gauges = risk.gauges if risk is not None else {}
+    said = ["", "trading is REDUCING", "trading is HALTED"][int(gauges.get("trading", 0))]
+    count = int(gauges.get("scopes_stopped", 0))
+    some = f"{count} strategies may not trade" if count > 1 else "a strategy may not trade"
+    return [*([said] if said else []), *([some] if count else [])]
 
 
 def troubled(now: Snapshot) -> list[str]:

@@ -119,8 +119,9 @@ def run(arguments: argparse.Namespace) -> int:
         confirm(profile, settings, environment, arguments.yes, say)
         agreed = {LIVE_CONFIRM: settings.venues[0].name}
         refuse_withdrawals(settings, say)
-    data = DataDir(arguments.data_dir or Path(".tickbus") / profile.name)
-    continues = data.open(profile.name, arguments.fresh)
+    books = profiles.books_of(profile, settings)
+    data = DataDir(arguments.data_dir or Path(".tickbus") / books)
+    continues = data.open(books, arguments.fresh)
     try:
         if venues and profile.simulated:
             files = (*files, moved(data.path, settings, arguments.port_offset))

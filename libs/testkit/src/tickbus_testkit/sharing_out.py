@@ -2,7 +2,7 @@
 
 A test that is marked `slow(seconds)` starts a platform or something like it. The slow ones are
 dealt out to a few groups, each of which one worker runs from the beginning on: so the long ones
-never come last, and there are never more platforms at a time than groups. Those that are marked
+never come last, and there are hardly more platforms at a time than groups. Those that are marked
 `slow(seconds, together="name")` share something of one name, and so a group. The rest goes, one by
 one, to whoever is free.
 """

@@ -125,7 +125,7 @@ KINDS = {
         see.user_login, (UserActed,), WARNING, wait_s=60.0, at_least=20,
     ),
     "recovery": Kind(
-        "a user was given a new password past the gateway, by whoever may write on the bus",
+        "a user was given a new password past the gateway, by `tickbus users recover` or its like",
         "if it was none of you: change the passwords of the bus (docs/operations.md), then the"
         " user's", see.recovery, (UserActed,), CRITICAL, wait_s=0.0,
     ),

@@ -120,8 +120,11 @@ async def unknown(gateway: Gateway, strategy_id: str) -> NoReturn:
 def require_id(strategy_id: str) -> None:
     """Raises Problem for what is no id of a strategy."""
     if not _ID.fullmatch(strategy_id) or strategy_id in RESERVED:
-        taken = "is taken" if strategy_id in RESERVED else "is no id of a strategy"
-        raise invalid("strategy_id", strategy_id, taken, "give at most 16 letters, digits, - and _")
+        if strategy_id in RESERVED:
+            remedy = f"POST /api/v1/flatten with the strategy {strategy_id!r} closes what it holds"
+            raise invalid("strategy_id", strategy_id, "stands for orders of no strategy", remedy)
+        remedy = "give at most 16 letters, digits, - and _"
+        raise invalid("strategy_id", strategy_id, "is no id of a strategy", remedy)
 
 
 def bus_of(gateway: Gateway) -> Bus:

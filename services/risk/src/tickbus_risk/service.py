@@ -8,7 +8,7 @@ from tickbus.runtime import DoorEdge, ServiceSpec
 from tickbus_risk.answers import Answers
 from tickbus_risk.config import RiskConfig
 from tickbus_risk.core import RiskCore
-from tickbus_risk.measures import measure
+from tickbus_risk.measures import Standing, measure
 
 
 def build(settings: Settings) -> ServiceSpec:
@@ -30,6 +30,6 @@ def build(settings: Settings) -> ServiceSpec:
         recall=(subjects.APPROVED_ALL, subjects.DENIED_ALL, subjects.RISK_AUDIT_ALL),
         watch=("instruments", "control", "limits"),
         responders=Answers(core).responders(),
-        edges=(DoorEdge(),),
+        edges=(DoorEdge(), Standing(core)),
         measure=partial(measure, core),
     )

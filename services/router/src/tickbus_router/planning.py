@@ -1,7 +1,7 @@
 """How an order is split: the levels of all venues in one queue, fees in their prices."""
 
 from collections.abc import Iterator, Sequence
-from decimal import Context, Decimal, localcontext
+from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from typing import NamedTuple
 
 from tickbus.events import BookDepth, FeeSchedule, Instrument, Side
@@ -62,8 +62,8 @@ def split(
             lots = rules.quantity(amount)
             if rules.quantity_max:
                 lots = min(lots, rules.quantity(rules.quantity_max))
-            if _is_enough(markets[index], lots, worst):
-                price = _leg_price(side, markets[index], worst, at_limit)
+            price = _leg_price(side, markets[index], worst, at_limit)
+            if _is_enough(markets[index], lots, price):
                 legs[index] = Leg(markets[index].venue, lots, price)
             else:
                 left_out.add(index)
@@ -93,17 +93,26 @@ def _share(
         best = best_level(side, [market])
         if index in legs or best is None or rest < rules.lot_size:
             continue
-        # A few lots above the least: its worst price may be below its best.
-        wanted = least(best, [market]) * Decimal("1.05") + rules.lot_size
+        # A little above the least: its worst price may be below its best.
+        lowest = min(best, limit) if at_limit and limit is not None else best
+        wanted = least(lowest, [market]) * Decimal("1.05") + rules.lot_size
+        # The giver gives up whole lots: the other takes all of them, or a part would be lost.
+        step = markets[giver].instrument.lot_size
+        wanted = rest + max(ZERO, ((wanted - rest) / step).to_integral_value(ROUND_CEILING)) * step
         taken = _take(side, wanted, limit, [market], set(), at_limit=at_limit)
         amount, worst = taken.get(0, (ZERO, ZERO))
         lots = rules.quantity(amount)
+        if rules.quantity_max:
+            lots = min(lots, rules.quantity(rules.quantity_max))
         kept = markets[giver].instrument.quantity(given.quantity - (lots - rest))
-        if lots < rest or not _is_enough(market, lots, worst):
+        price = _leg_price(side, market, worst, at_limit)
+        if lots < rest or not _is_enough(market, lots, price):
+            continue
+        if kept + lots <= given.quantity:  # its lots are so coarse that more would be lost
             continue
         if _is_enough(markets[giver], kept, given.price):
             legs[giver] = Leg(given.venue, kept, given.price)
-            legs[index] = Leg(market.venue, lots, _leg_price(side, market, worst, at_limit))
+            legs[index] = Leg(market.venue, lots, price)
             return
 
 

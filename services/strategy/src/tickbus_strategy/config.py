@@ -8,6 +8,7 @@ import msgspec
 
 from tickbus.config import ConfigError, Settings, Source, convert, nearest
 from tickbus.events import SMART_VENUE, FeeSchedule
+from tickbus.permissions import RESERVED
 from tickbus_strategy.base import Strategy, StrategyBase
 from tickbus_strategy.core import Seat
 from tickbus_strategy.desk import Desk, Market
@@ -66,6 +67,9 @@ def all_entries(settings: Settings) -> list[StrategyEntry]:
         if entry.venue and entry.venues:
             raise ConfigError(f"strategies: {entry.id}: give venue or venues, not both")
     for strategy_id in ids:
+        if strategy_id in RESERVED:
+            taken = ", ".join(RESERVED)
+            raise ConfigError(f"strategies: the id {strategy_id!r} is taken, as are {taken}")
         if ids.count(strategy_id) > 1:
             raise ConfigError(f"strategies: the id {strategy_id!r} is given twice; ids are unique")
     only = settings.environment.get("TICKBUS_STRATEGY_ID", "")

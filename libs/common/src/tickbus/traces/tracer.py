@@ -25,7 +25,7 @@ NOTES_AT_ONCE = 200
 EVERY_S = 0.25
 CPU_SHARE = 0.005
 """What of one processor the thread may take: some 50 orders a second, and as a burst as many as
-`NOTES_MAX` holds. What it cannot do in that waits, then is dropped. Six services have such a thread.
+`NOTES_MAX` holds. What it cannot do in that waits, then is dropped. Six services have such one.
 """
 SWITCH_S = 0.0002
 """How long the thread may keep the interpreter from the event loop; Python's own is 25 times it."""
