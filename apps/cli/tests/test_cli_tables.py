@@ -17,8 +17,8 @@ AT = datetime(2026, 11, 22, 8, 31, 23, 5, UTC)
 ORDERS = [
     (AT, "ping-pong-mwrku1ue-118", "ping-pong", "sim", "BTC-USDT", "SELL", "LIMIT", D("0.00166"),
      D("60090.95"), None, "OPEN", D(0), None, ""),
-    (AT, "momentum-mwrku1ue-2", "momentum", "sim", "ETH-USDT", "BUY", "MARKET", D("0.0773"), None, None,
-     "FILLED", D("0.0773"), D("2584.91"), ""),
+    (AT, "momentum-mwrku1ue-2", "momentum", "sim", "ETH-USDT", "BUY", "MARKET", D("0.0773"), None,
+     None, "FILLED", D("0.0773"), D("2584.91"), ""),
 ]  # fmt: skip
 FILLS = [
     (AT, "3035", "ping-pong-mwrku1ue-145", "ping-pong", "sim", "BTC-USDT", "BUY", D("0.00169"),
