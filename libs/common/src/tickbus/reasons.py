@@ -3,10 +3,15 @@
 from tickbus.events import DenialReason as R
 
 MEANINGS: dict[R, tuple[str, str]] = {
-    R.TRADING_HALTED: ("Trading is halted; only cancels pass.", "Resume with `ACTIVE`."),
+    R.TRADING_HALTED: (
+        "Trading is halted; only cancels pass.",
+        "Resume with `ACTIVE`: `tickbus resume`.",
+    ),
     R.TRADING_REDUCING_ONLY: (
-        "Only what shrinks a position passes: the state is `REDUCING` or the order `reduce_only`.",
-        "Send at most the quantity in `limit`, on the other side of the position.",
+        "Only what shrinks a position passes: the state is `REDUCING` or the order `reduce_only`."
+        " It is the account's position, less all that works on that side.",
+        "Send at most the quantity in `limit`, on the other side of the position; where that is 0,"
+        " cancel what works there first.",
     ),
     R.ORDER_ID_DUPLICATE: ("The client order id was used before.", "Use each id once, for ever."),
     R.ORDER_ID_INVALID: (
@@ -75,8 +80,10 @@ MEANINGS: dict[R, tuple[str, str]] = {
         "Split the order, or raise `order_notional_max`.",
     ),
     R.MARKET_DATA_MISSING: (
-        "Bid or ask of the instrument is not known.",
-        "Wait for feed and book, or see whether they run.",
+        "Bid or ask of the instrument is not known; with a `limit` such as `USD-USDT`, what its"
+        " quote currency is worth in that of risk.",
+        "Wait for feed and book, or see whether they run; for a rate add its instrument, or set"
+        " `risk.currency` and `ledger.currency`.",
     ),
     R.MARKET_DATA_STALE: (
         "The book is out of sync, or older than allowed.",
