@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tickbus import __version__, codec, subjects
+from tickbus import __version__, alerts_api, codec, subjects
 from tickbus.bus import MemoryBus
 from tickbus.events import ServiceStatus
 from tickbus.permissions import STREAMS
@@ -175,6 +175,37 @@ async def test_services_are_ready_and_of_one_version() -> None:
     assert "risk 0 waits for NATS" in found[0].says
     assert "book 0 is version 9.9" in found[1].says
     assert levels(await asked(b"\xc1")) == [Level.BAD]
+
+
+async def alarmed(answer: bytes | None) -> list[Finding]:
+    bus = MemoryBus()
+
+    async def respond(_: bytes) -> bytes:
+        assert answer is not None
+        return answer
+
+    if answer is not None:
+        await bus.respond(alerts_api.LIST, respond)
+    return await servers.alerts(bus)
+
+
+async def test_what_is_wrong_with_the_trading_is_said_in_the_words_of_the_alerts() -> None:
+    alert = alerts_api.Alert(
+        alert_id="a", rule="unexplained", subject="sim", severity=alerts_api.Severity.CRITICAL,
+        title="sim reports what the books do not explain", detail="BTC +1", remedy="find out why",
+        count=1, ts_first=1, ts_last=1, ts_raised=1,
+    )  # fmt: skip
+
+    def said(*active: alerts_api.Alert) -> bytes:
+        answer = alerts_api.AlertsAnswer(active=active, recent=(), channels=(), rules=())
+        return codec.encode_value(answer)
+
+    (found,) = await alarmed(said(alert))
+    assert (found.check, found.level) == ("alert unexplained", Level.WARNING)
+    assert found.says == "sim reports what the books do not explain: BTC +1"
+    assert_has_a_remedy([found])
+    assert levels(await alarmed(said())) == [Level.OK]
+    assert levels(await alarmed(None)) == levels(await alarmed(b"\xc1")) == [Level.SKIPPED]
 
 
 async def test_a_real_nats_has_a_stream_with_room(nats_url: str) -> None:

@@ -128,17 +128,20 @@ async def _bounded(name: str, check: Check) -> list[Finding]:
 
 def _installation(arguments: argparse.Namespace, environment: dict[str, str]) -> Installation:
     chosen = profile.choose(arguments.venue, arguments.live)
-    directory = (arguments.data_dir or Path(".tickbus") / chosen.name).absolute()
     configuration = profile.find_configuration(Path.cwd())
     files = profile.configuration_files(configuration, chosen, arguments.config)
     settings = load(files, environment)
+    books = Path(".tickbus") / profile.books_of(chosen, settings)
+    directory = (arguments.data_dir or books).absolute()
+    facts = datadir.running(directory)
+    if facts and not arguments.config:
+        settings = load(facts.get("config") or files, environment)  # what it runs on
     checking.check(settings)
     more = further(settings, chosen.simulated, arguments.port_offset)
     ports = profile.ports(
         environment, arguments.port_offset, more, profile.separate_strategies(settings)
     )
     profile.require_keys(chosen, environment, [venue.name for venue in settings.venues])
-    facts = datadir.running(directory)
     elsewhere = bool(arguments.bus or environment.get("TICKBUS_NATS_URL"))
     url, login = _bus_of(arguments, environment, directory, facts, ports)
     # They are beside the configuration, in a working copy as in the package.
@@ -170,5 +173,8 @@ def _show(found: Sequence[Finding]) -> None:
         if each.remedy:
             console.print(f"           {each.remedy}", markup=False, soft_wrap=True)
     number = _count(found)
-    says = "nothing is wrong" if not number else f"{number} of {len(found)} things are wrong"
+    warned = sum(each.level is Level.WARNING for each in found)
+    says = f"{number} of {len(found)} things are wrong" if number else "nothing is wrong"
+    if warned:
+        says += f", {warned} to look at: WARNING"
     console.print(says, style="bold")

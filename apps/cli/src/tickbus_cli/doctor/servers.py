@@ -6,6 +6,7 @@ import time
 import asyncpg
 
 from tickbus import __version__, codec, subjects
+from tickbus.alerts_api import LIST, Alert, AlertsAnswer, AlertsQuery
 from tickbus.bus import Bus, BusError, NatsBus
 from tickbus.codec import MalformedMessage
 from tickbus.events import ServiceStatus
@@ -35,6 +36,7 @@ async def bus(url: str, login: Login | None, *, expected: bool) -> list[Finding]
         found = [ok("nats", f"answers at {url}")]
         found += await streams.examine(connected)
         found += await services(connected)
+        found += await alerts(connected)
         return found
     finally:
         await connected.close()
@@ -64,6 +66,21 @@ async def services(connected: Bus) -> list[Finding]:
     if not answers:
         return [warning("services", "none answers", "start them: `tickbus up`")]
     return found or [ok("services", f"{len(answers)} are ready")]
+
+
+async def alerts(connected: Bus) -> list[Finding]:
+    """What is wrong with the trading itself, as the service `alerts` sees it."""
+    query = codec.encode_value(AlertsQuery(limit=0))
+    try:
+        answer = codec.decode_value(await connected.request(LIST, query, WAIT_S), AlertsAnswer)
+    except (BusError, MalformedMessage) as error:
+        return [skipped("alerts", f"the service alerts does not answer: {error}")]
+    found = [warning(f"alert {each.rule}", _said(each), each.remedy) for each in answer.active]
+    return found or [ok("alerts", "none is on")]
+
+
+def _said(alert: Alert) -> str:
+    return f"{alert.title}: {alert.detail}" if alert.detail else alert.title
 
 
 async def postgres(dsn: str) -> list[Finding]:
