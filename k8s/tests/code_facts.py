@@ -55,7 +55,8 @@ def exported(metric: str) -> bool:
     if re.fullmatch(r"(events|errors)_total|latency_seconds_(bucket|count|sum)", match[2]):
         return True
     texts = (*sources(COMMON), *sources(source_of(match[1])))
-    return any(f'gauge("{match[2]}"' in text for text in texts)
+    said = (f'gauge("{match[2]}"', f'yield "{match[2]}"')
+    return any(words in text for text in texts for words in said)
 
 
 @cache
