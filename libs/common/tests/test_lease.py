@@ -105,7 +105,9 @@ async def test_released_lease_is_taken_at_once_under_the_next_epoch(
     await other.stop()
 
 
-async def test_holder_that_stood_still_does_not_act_and_ends(bus: Bus, elsewhere: None) -> None:
+async def test_holder_that_stood_still_does_not_act_and_ends(
+    bus: Bus, elsewhere: None, caplog: pytest.LogCaptureFixture
+) -> None:
     clock = Clock()
     paused, other = Lease("x", TTL_S, now_s=clock), Lease("x", TTL_S)
     first = await started(bus, paused)
@@ -121,6 +123,9 @@ async def test_holder_that_stood_still_does_not_act_and_ends(bus: Bus, elsewhere
     first.spawn(paused._run(), "awake again")
     await until(lambda: first.failure is not None)
     assert isinstance(first.failure, LeaseLost)
+    (said,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert "another process has the lease 'x' (epoch 2, ours was 1)" in said.getMessage()
+    assert said.exc_info is None, "why is said, and no line of ours is at fault"
     assert not paused.held
     assert (paused.epoch, other.epoch) == (1, 2)
     await first.stop()

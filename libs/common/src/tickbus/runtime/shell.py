@@ -26,6 +26,7 @@ from tickbus.order import client_order_id_of
 from tickbus.runtime import buckets
 from tickbus.runtime.context import Context
 from tickbus.runtime.deadletters import DeadLetters
+from tickbus.runtime.lease import LeaseLost
 from tickbus.runtime.listening import Listening
 from tickbus.runtime.orderlog import OrderLog
 from tickbus.runtime.quarantine import Quarantine
@@ -216,7 +217,9 @@ class Shell:
         if self.failure is None:
             self.failure = error
             ids = about(order_id)
-            self.log.critical("stopping: %s: %r", doing, error, exc_info=error, extra=ids)
+            # Where in the code another process took the lease says nothing of why.
+            where = None if isinstance(error, LeaseLost) else error
+            self.log.critical("stopping: %s: %r", doing, error, exc_info=where, extra=ids)
         self.telemetry.error("bug")
         self.stopping.set()
 
