@@ -22,9 +22,20 @@ def test_a_few_tests_of_platforms_are_run_again() -> None:
 def test_a_core_lost_money_many_failures_and_a_run_without_an_end_are_not() -> None:
     assert "core.py::test_a has to pass" in again.refusal([ROUTING, "core.py::test_a"], [ROUTING])
     assert f"{CHAOS} has to pass" in again.refusal([CHAOS], [CHAOS])
+    books = "tests/integration/test_story.py::test_killed_and_the_books_are_equal[risk]"
+    assert "books_are_equal[risk] has to pass" in again.refusal([books], [books])
     many = [f"{ROUTING}_{n}" for n in range(again.AGAIN_MAX + 1)]
     assert "4 tests failed" in again.refusal(many, many)
     assert "did not end" in again.refusal([], [])
+
+
+def test_what_compares_books_is_still_called_so() -> None:
+    tests = Path(again.ROOT, "tests")
+    for where, name in (
+        ("routing", "add_up"), ("routing", "counted_once"), ("integration", "books_are_equal"), ("control", ""), ("chaos", ""),
+    ):  # fmt: skip
+        texts = [path.read_text(encoding="utf-8") for path in (tests / where).glob("test_*.py")]
+        assert any(f"{name}(" in text and "def test_" in text for text in texts), where
 
 
 def test_what_is_no_list_of_failures_counts_as_none(tmp_path: Path) -> None:
