@@ -32,7 +32,8 @@ def test_a_core_lost_money_many_failures_and_a_run_without_an_end_are_not() -> N
 def test_what_compares_books_is_still_called_so() -> None:
     tests = Path(again.ROOT, "tests")
     for where, name in (
-        ("routing", "add_up"), ("routing", "counted_once"), ("integration", "books_are_equal"), ("control", ""), ("chaos", ""),
+        ("routing", "add_up"), ("routing", "counted_once"), ("integration", "books_are_equal"),
+        ("control", ""), ("chaos", ""),
     ):  # fmt: skip
         texts = [path.read_text(encoding="utf-8") for path in (tests / where).glob("test_*.py")]
         assert any(f"{name}(" in text and "def test_" in text for text in texts), where
