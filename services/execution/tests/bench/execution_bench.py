@@ -31,6 +31,8 @@ from tickbus_testkit.processes import ServiceProcess
 
 T = TypeVar("T")
 TIMEOUT_S = 30.0
+SAID = ("orders.event.", "orders.account.")
+"""What execution says of orders and accounts."""
 STEPS = (Decimal("0.01"), Decimal("0.00001"))
 BTC = Instrument("sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", *STEPS)
 PERP = Instrument("sim", "BTC-USDT-PERP", "BTCUSDT", "BTC", "USDT", *STEPS)
@@ -69,6 +71,7 @@ class Bench:
         self.account = account
         self.bus = MemoryBus()
         self.said: list[Any] = []
+        self._heard = 0
         self.shell: Shell | None = None
         self.tracer: Tracer | None = None
         self.hops: tuple[Hop, ...] = ()
@@ -95,7 +98,7 @@ class Bench:
             self._listens = True
             key = f"{self.account.instrument.venue}.{self.account.instrument.instrument_id}"
             await self.bus.kv_put("instruments", key, codec.encode_value(self.account.instrument))
-            await self.bus.follow(["orders.event.>", "orders.account.>"], 1, self._keep)
+            await self.bus.follow([f"{start}>" for start in SAID], 1, self._keep)
         settings = self.account.settings(**self._execution | execution)
         self.shell = Shell(build(settings), self.bus, tracer=self.tracer)
         await self.shell.start()
@@ -138,6 +141,7 @@ class Bench:
 
     async def _keep(self, message: Message) -> None:
         self.said += codec.decode(message.payload).events
+        self._heard = message.sequence
 
     # -- what risk lets pass -----------------------------------------------------------------------
 
@@ -185,11 +189,14 @@ class Bench:
         return self.all(kind, order_id)[n - 1]
 
     async def books(self) -> dict[str, Order]:
-        """Our orders as anybody folds them from the stream."""
-        orders = Orders()
+        """Our orders as anybody folds them from the stream; what it holds has been heard, too."""
+        orders, said = Orders(), 0
         for sequence in range(1, await self.bus.last_sequence() + 1):
             message = await self.bus.read(sequence)
             orders.fold(codec.decode(message.payload).events[0])
+            if message.subject.startswith(SAID):
+                said = sequence
+        await until(lambda: self._heard >= said)
         return {order.client_order_id: order for order in orders}
 
     async def over(self) -> None:
