@@ -137,7 +137,7 @@ async def test_an_alert_arrives_by_mail() -> None:
 
 async def test_a_hundred_denials_are_one_message_with_their_count() -> None:
     bus, hook = MemoryBus(), Webhook()
-    config = {"rules": {"denial": {"wait_s": 0.2}}}
+    config = {"rules": {"denial": {"wait_s": 3}}}
     async with listening(hook), running(bus, settings(config, ops=hook_url(hook))):
         for n in range(100):
             await publish(bus, a_denial(time.time_ns(), n))
@@ -177,6 +177,9 @@ async def test_many_alerts_that_waited_come_in_one_message() -> None:
         for n in range(30):
             await publish(bus, a_denial(time.time_ns(), n, f"s{n}"))
         await until(lambda: hook.tries >= 3)
+        async with asyncio.timeout(90):
+            while (await asked(bus)).channels[0].waiting < 30:
+                await asyncio.sleep(0.01)
         hook.status = 200
         await until(lambda: len(hook.bodies) > 0)
         async with asyncio.timeout(90):

@@ -104,6 +104,7 @@ async def test_only_a_working_order_can_be_replaced(platform: Platform) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "UNKNOWN_ORDER")
     platform.answer = filled
     placed = (await platform.http.post("/api/v1/orders", content=LIMIT_BUY)).json()
+    await platform.bus.settle()
     answer = await platform.http.put(f"/api/v1/orders/{placed['id']}", content='{"price":1}')
     assert (answer.status_code, answer.json()["code"]) == (409, "ORDER_CLOSED")
 

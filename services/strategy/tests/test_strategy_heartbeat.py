@@ -47,10 +47,7 @@ async def test_every_strategy_is_heard_but_the_one_that_failed(
         await until(lambda: {"calm", "wild"} <= set(heard))
         lifecycle: Any = shell.spec.core
         lifecycle.hosted["wild"].phase = StrategyPhase.FAILED
-        await bus.settle()
-        heard.clear()
-        await until(lambda: heard.count("calm") > 3)
-        assert heard.count("wild") <= 1  # one may have been on its way
+        await until(lambda: heard[-4:] == ["calm"] * 4)  # some of the other's were on their way
     finally:
         await shell.stop()
         await bus.close()
