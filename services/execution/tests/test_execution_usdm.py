@@ -1,5 +1,6 @@
 """USD-M futures at a socket: two lines, REST beside them, the countdown, refusals."""
 
+import asyncio
 import base64
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ from tickbus.events import (
     OrderType,
     OrderUnknown,
 )
+from tickbus_execution import countdown
 from tickbus_execution.external import EXTERNAL
 from tickbus_testkit.scripted_venue import a_scripted_venue
 
@@ -51,6 +53,28 @@ async def test_countdown_is_armed_before_the_first_order_and_refreshed() -> None
         await until(lambda: venue.count("POST /fapi/v1/countdownCancelAll") >= 4)
         for params in venue.params("POST /fapi/v1/countdownCancelAll"):
             assert (params["symbol"], params["countdownTime"]) == ("BTCUSDT", "600")
+
+
+async def test_a_process_that_stops_leaves_the_next_one_the_whole_countdown() -> None:
+    async with trading(countdown_s=3600) as (venue, execution):
+        await execution.order(1, "60000")
+        await execution.hear(OrderAccepted)
+        assert venue.count("POST /fapi/v1/countdownCancelAll") == 1
+        await execution.stop()
+        assert venue.count("POST /fapi/v1/countdownCancelAll") == 2
+        assert venue.params("POST /fapi/v1/countdownCancelAll")[-1]["countdownTime"] == "3600000"
+
+
+async def test_the_end_does_not_wait_for_a_venue_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(countdown, "LAST_S", 0.05)
+    async with trading(countdown_s=3600, request_timeout_s=3600) as (venue, execution):
+        await execution.order(1, "60000")
+        await execution.hear(OrderAccepted)
+        venue.rest["POST /fapi/v1/countdownCancelAll"] = None
+        async with asyncio.timeout(30):
+            await execution.stop()
 
 
 async def test_without_the_countdown_no_order_is_sent() -> None:

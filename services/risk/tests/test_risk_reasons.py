@@ -55,7 +55,7 @@ HALT_PP = SetTradingState(S, S, TradingState.HALTED, "ops", "test", strategy_id=
 MARKET: dict[str, Any] = {"order_type": OrderType.MARKET, "price": None}
 STOP: dict[str, Any] = {"order_type": OrderType.STOP_MARKET, "price": None}
 SILENCE = [
-    an_order(90), *(Heartbeat(n * S, n * S, "risk") for n in range(1, 9)),
+    an_order(90), Heartbeat(S, S, "pp"), *(Heartbeat(n * S, n * S, "risk") for n in range(1, 9)),
     TimerFired(9 * S, 9 * S, watch.TIMER),
 ]  # fmt: skip
 PAUSED = Instrument(

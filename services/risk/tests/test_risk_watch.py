@@ -351,11 +351,51 @@ def test_a_restart_within_the_time_out_cancels_nothing() -> None:
     assert not of_kind(listening(core, range(10, 14), "pp"), CancelApproved, HeartbeatChanged)
 
 
-def test_a_strategy_that_was_never_heard_gets_the_time_out_from_the_start_of_risk() -> None:
+def leave(core: RiskCore, second: int, name: str) -> None:
+    assert not core.handle(Heartbeat(second * S, second * S, name, leaves=True))
+
+
+def test_a_strategy_that_is_replaced_keeps_its_orders_for_longer() -> None:
+    core = a_core(heartbeat_timeout_s=D(5), restart_grace_s=20)
+    core.handle(an_order(91))
+    listening(core, range(2, 6), "pp")
+    leave(core, 6, "pp")
+    quiet = listening(core, range(6, 26)) + listening(core, range(26, 30), "pp")
+    assert not of_kind(quiet, CancelApproved, HeartbeatChanged)
+    # It is back: from here on a silence is one.
+    (lost,) = of_kind(listening(core, range(30, 40)), HeartbeatChanged)
+    assert (lost.lost, lost.limit_ms) == (True, 5000)
+
+
+def test_a_strategy_that_left_and_did_not_come_back_is_lost_at_the_end_of_its_grace() -> None:
+    core = a_core(heartbeat_timeout_s=D(5), restart_grace_s=20)
+    core.handle(an_order(91))
+    listening(core, range(2, 6), "pp")
+    leave(core, 6, "pp")
+    out = listening(core, range(7, 40))
+    (lost,) = of_kind(out, HeartbeatChanged)
+    assert (lost.lost, lost.limit_ms, lost.silent_ms) == (True, 20_000, 21_000)
+    assert [o.cancel.client_order_id for o in of_kind(out, CancelApproved)] == ["pp-r-91"]
+
+
+def test_a_grace_below_the_time_out_shortens_nothing_and_for_ever_stays_for_ever() -> None:
+    calm = {"x": StrategyLimits(heartbeat_timeout_s=D(0))}
+    core = a_core(heartbeat_timeout_s=D(10), restart_grace_s=0, strategies=calm)
+    core.handle(an_order(91))
+    core.handle(an_order(92, strategy_id="x"))
+    listening(core, range(2, 6), "pp", "x")
+    leave(core, 6, "pp")
+    leave(core, 6, "x")
+    assert not of_kind(listening(core, range(7, 16)), CancelApproved)
+    cancelled = of_kind(listening(core, range(16, 60)), CancelApproved)
+    assert [o.cancel.client_order_id for o in cancelled] == ["pp-r-91"]
+
+
+def test_a_strategy_not_heard_yet_gets_the_grace_from_the_start_of_risk() -> None:
     order = an_order(91)
-    core = a_core(OrderApproved(S, S, order), heartbeat_timeout_s=D(5))
-    assert not of_kind(listening(core, range(1, 7)), CancelApproved)
-    assert of_kind(listening(core, [7]), CancelApproved)
+    core = a_core(OrderApproved(S, S, order), heartbeat_timeout_s=D(5), restart_grace_s=20)
+    assert not of_kind(listening(core, range(1, 22)), CancelApproved)
+    assert of_kind(listening(core, [22]), CancelApproved)
 
 
 def test_a_dead_bus_is_not_taken_for_dead_strategies() -> None:

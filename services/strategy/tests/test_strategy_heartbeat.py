@@ -30,6 +30,29 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.parametrize("failed", [False, True])
+async def test_the_last_word_says_that_another_process_comes_unless_this_one_failed(
+    failed: bool,
+) -> None:
+    bus, heard = MemoryBus(), list[Heartbeat]()
+
+    async def hear(message: Message) -> None:
+        events = codec.decode(message.payload).events
+        heard.extend(event for event in events if isinstance(event, Heartbeat))
+
+    await bus.subscribe(subjects.HEARTBEATS_ALL, hear)
+    shell = Shell(build(Settings({"strategies": STRATEGIES, "venue": VENUE})), bus)
+    await shell.start()
+    await until(lambda: {"calm", "wild"} <= {event.strategy_id for event in heard})
+    if failed:
+        shell.fail(RuntimeError("a bug"), "a test")
+    await shell.stop()
+    await bus.settle()
+    last = {event.strategy_id: event.leaves for event in heard}
+    assert last == {"calm": not failed, "wild": not failed}
+    await bus.close()
+
+
 async def test_every_strategy_is_heard_but_the_one_that_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,6 +1,7 @@
 """The venue's dead man's switch: it cancels everything in a symbol unless it hears from us."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from tickbus_execution.wire import UNREADABLE
 
 REFRESHES = 3
 """How often within its time the countdown is begun anew: two may get lost."""
+LAST_S = 3.0
+"""How long the end of the process waits for it to be begun anew once more."""
 
 
 class Countdown:
@@ -85,4 +88,13 @@ class Countdown:
         """Refresh, for ever."""
         while self._after_s:
             await asyncio.sleep(self._after_s / REFRESHES)
-            await asyncio.gather(*(self._tell(symbol) for symbol in list(self._told_at)))
+            await self._refresh(list(self._told_at))
+
+    async def last(self) -> None:
+        """Begin all anew for the last time: whoever comes next has the whole of it to come."""
+        with contextlib.suppress(TimeoutError):  # then the venue has what is left of the time
+            async with asyncio.timeout(LAST_S):
+                await self._refresh([symbol for symbol in self._told_at if self.is_armed(symbol)])
+
+    async def _refresh(self, symbols: list[str]) -> None:
+        await asyncio.gather(*(self._tell(symbol) for symbol in symbols))

@@ -116,10 +116,8 @@ class Gateway:
             protocol, self._calls, self._core, self._guard, self._reports, context.clock,
             config.recv_window_ms / 1000, lambda: self._lease.held,
         )  # fmt: skip
-        self._countdown = Countdown(
-            protocol, self._calls, config.countdown_s, context.spawn, self._guard,
-            self._armed, context.telemetry.error,
-        )  # fmt: skip
+        further = (context.spawn, self._guard, self._armed, context.telemetry.error)
+        self._countdown = Countdown(protocol, self._calls, config.countdown_s, *further)
         self._sharing = Sharing(context, self._guard, budget, weight_key, venue.name)
         self._symbols = Symbols(
             protocol, self._calls, self._core, self._reports, context, self._take_event
@@ -144,6 +142,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Close the session; working orders stay where they are."""
+        await self._countdown.last()
         await self.session.stop()
         await self._calls.close()
 

@@ -48,9 +48,10 @@ class RiskConfig(GlobalLimits, frozen=True, kw_only=True, forbid_unknown_fields=
     middle of the book, `market_data_age_ms_max` from its last update. `daily_loss_max`,
     `drawdown_max` and `profit_target` stop trading when net P&L (realised and unrealised, fees in)
     reaches them; `heartbeat_timeout_s` is how long a strategy may be silent before its orders are
-    cancelled (0: for ever). A limit of one order under `instruments`, `venues` or `strategies`
-    replaces the general one (given in several, the smallest holds); one over many orders holds for
-    that scope besides the general one.
+    cancelled (0: for ever), `restart_grace_s` how long if its process said that it stops in order,
+    or risk itself has just started. A limit of one order under `instruments`, `venues` or
+    `strategies` replaces the general one (given in several, the smallest holds); one over many
+    orders holds for that scope besides the general one.
 
     `balance_check`: whether an order must be covered by what the venue says is free. `self_trade`:
     deny an order that would meet one of our own, or leave that to the venue. `currency` is that of
@@ -68,6 +69,7 @@ class RiskConfig(GlobalLimits, frozen=True, kw_only=True, forbid_unknown_fields=
     day_start_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] = 0
     on_stop: Literal["HALTED", "REDUCING"] = "HALTED"
     flatten_on_stop: bool = False
+    restart_grace_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 60
     state_interval_s: float = 2.0
     watch_interval_ms: Annotated[int, msgspec.Meta(ge=10, le=10_000)] = 250
 
@@ -81,11 +83,12 @@ class RiskConfig(GlobalLimits, frozen=True, kw_only=True, forbid_unknown_fields=
         """What `on_stop` says."""
         return TradingState[self.on_stop]
 
-    def timeout_s(self, strategy_id: str) -> Decimal:
-        """For how long the strategy may be silent; 0: for ever."""
+    def timeout_s(self, strategy_id: str, replaced: bool = False) -> Decimal:
+        """For how long the strategy may be silent, while it is `replaced` or else; 0: for ever."""
         own = self.strategies.get(strategy_id)
         timeout = None if own is None else own.heartbeat_timeout_s
-        return self.heartbeat_timeout_s if timeout is None else timeout
+        timeout = self.heartbeat_timeout_s if timeout is None else timeout
+        return max(timeout, Decimal(self.restart_grace_s)) if timeout and replaced else timeout
 
     def limits(self, strategy_id: str, venue: str, instrument_id: str) -> Limits:
         """What applies to an order of `strategy_id` on `instrument_id` at `venue`. Slow."""

@@ -105,8 +105,9 @@ class Usage:
     def _silence(self, scope: str) -> Decimal:
         name = scope.partition(":")[2]
         heartbeats = self._book.heartbeats
-        # Who was never heard is no process: a person, or a strategy of before.
-        if name not in heartbeats.known():
+        # Who was never heard is no process: a person, or a strategy of before. And whose process
+        # is replaced has longer than the limit says.
+        if heartbeats.is_replaced(name) and name not in heartbeats.lost:
             return ZERO
         return Decimal(max(0, heartbeats.silent_ns(name)) // MS_NS) / 1000
 

@@ -265,7 +265,7 @@ class Watch:
         if strategy_id == subjects.RISK:
             heartbeats.hear_own(event.ts_recv)
             return ()
-        silent = heartbeats.hear(strategy_id, event.ts_recv)
+        silent = heartbeats.hear(strategy_id, event.ts_recv, event.leaves)
         return () if silent is None else (self._silence(event, strategy_id, False, silent),)
 
     def _listen(self, event: Event) -> list[Event]:
@@ -273,7 +273,7 @@ class Watch:
         for strategy_id, working in self._book.open_orders.items():
             if not working or strategy_id in UNWATCHED:
                 continue
-            silent = self._book.heartbeats.lose(strategy_id, self.config.timeout_s(strategy_id))
+            silent = self._book.heartbeats.lose(strategy_id, self._allowed_s(strategy_id))
             if silent is not None:
                 out.append(self._silence(event, strategy_id, True, silent))
                 command_id = f"silent-{strategy_id}-{event.ts_recv}"
@@ -283,8 +283,12 @@ class Watch:
                 out += self._cancel_all(wish)
         return out
 
+    def _allowed_s(self, strategy_id: str) -> Decimal:
+        replaced = self._book.heartbeats.is_replaced(strategy_id)
+        return self.config.timeout_s(strategy_id, replaced)
+
     def _silence(self, event: Event, strategy_id: str, lost: bool, silent_ns: int) -> Event:
-        limit_ms = int(self.config.timeout_s(strategy_id) * 1000)
+        limit_ms = int(self._allowed_s(strategy_id) * 1000)
         return HeartbeatChanged(
             event.ts_event, event.ts_recv, f"strategy:{strategy_id}", strategy_id, lost,
             silent_ns // 1_000_000, limit_ms,

@@ -1,7 +1,7 @@
-"""Says every second of each strategy that it is alive.
+"""Says every second of each strategy that it is alive, and once that its process leaves.
 
-Risk cancels the orders of a strategy that falls silent. It runs on the event loop that the
-strategies run on: one that computes for ever is silent.
+Risk cancels the orders of a strategy that falls silent, later where it was told of it. It runs on
+the event loop that the strategies run on: one that computes for ever is silent.
 """
 
 import asyncio
@@ -18,19 +18,30 @@ class HeartbeatEdge:
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
+        self._context: Context | None = None
+        self._leaves = False
 
     async def start(self, context: Context) -> None:
         """Begin; the first word is said at once."""
+        self._context = context
         context.spawn(self._speak(context), "heartbeat")
 
     async def stop(self) -> None:
-        """Fall silent; the time-out of risk leaves room for a restart."""
+        """Say that another process is to come, unless it is an error that ends this one."""
+        if self._context is not None and not self._context.failed:
+            self._leaves = True
+            await self._say(self._context, leaves=True)
 
     async def _speak(self, context: Context) -> None:
         while True:
-            now = context.clock.now_ns()
-            for strategy_id, hosted in list(self._lifecycle.hosted.items()):
-                if hosted.phase is not StrategyPhase.FAILED:
-                    # One by one: each has a subject of its own. Without a bus it is dropped.
-                    await context.publish([Heartbeat(now, now, strategy_id)])
+            await self._say(context, leaves=False)
             await asyncio.sleep(INTERVAL_S)
+
+    async def _say(self, context: Context, leaves: bool) -> None:
+        now = context.clock.now_ns()
+        for strategy_id, hosted in list(self._lifecycle.hosted.items()):
+            if self._leaves is not leaves:
+                return  # nothing comes after the last word
+            if hosted.phase is not StrategyPhase.FAILED:
+                # One by one: each has a subject of its own. Without a bus it is dropped.
+                await context.publish([Heartbeat(now, now, strategy_id, leaves)])

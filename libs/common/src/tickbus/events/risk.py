@@ -23,9 +23,13 @@ class SetLimit(Event, frozen=True):
 
 
 class Heartbeat(Event, frozen=True):
-    """A strategy (or risk itself, strategy id `risk`) is alive; said every second, never stored."""
+    """A strategy (or risk itself, strategy id `risk`) is alive; said every second, never stored.
+
+    `leaves`: the last word of a process that stops in order, as it does when it is replaced.
+    """
 
     strategy_id: str
+    leaves: bool = False
 
 
 class StopCause(Explanation):

@@ -27,6 +27,11 @@ class Context:
         self.tracer = shell.tracer
         self.stopping = shell.stopping
 
+    @property
+    def failed(self) -> bool:
+        """Whether the service ends by an error, and not because it was told to."""
+        return self._shell.failure is not None
+
     async def emit(self, events: Sequence[Any], hops: tuple[Hop, ...] = ()) -> None:
         """Each event through the core; its outputs are published, given to sinks or set as timers.
 
