@@ -354,7 +354,14 @@ async def test_service_that_is_reading_history_can_be_told_to_stop() -> None:
         async def consume(self, *arguments: Any, **more: Any) -> Any:
             await asyncio.Event().wait()
 
-    shell = a_shell(Approver(), Endless())
+    class Connected:
+        async def start(self, context: Context) -> None:
+            self.line = "made with what only the start knows"
+
+        async def stop(self) -> None:
+            del self.line
+
+    shell = a_shell(Approver(), Endless(), edges=(Connected(),))
     running = asyncio.create_task(shell.run_until_stopped())
     await asyncio.sleep(0.05)
     shell.stopping.set()

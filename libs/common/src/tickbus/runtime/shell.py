@@ -33,7 +33,7 @@ from tickbus.runtime.quarantine import Quarantine
 from tickbus.runtime.seat import Seat
 from tickbus.runtime.snapshots import Remembering, code_of
 from tickbus.runtime.snapshotter import Snapshotter
-from tickbus.runtime.spec import ServiceSpec, Sink
+from tickbus.runtime.spec import Edge, ServiceSpec, Sink
 from tickbus.runtime.status import status_of
 from tickbus.runtime.storing import store
 from tickbus.runtime.telemetry import Reading, Telemetry, Ways
@@ -95,6 +95,8 @@ class Shell:
         self._consumption: asyncio.Future[Consumption | None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, Timer] = {}
+        self._edges: list[Edge] = []
+        """Those that were started: an edge is not stopped before."""
         self.started_s = time.monotonic()
         self._live = False
         self._first_of_ours = NEVER
@@ -189,6 +191,7 @@ class Shell:
         self._live = True
         # Before any live event: the core's wishes may go to an edge.
         for edge in self.spec.edges:
+            self._edges.append(edge)
             await edge.start(Context(self, type(edge).__name__))
         if outputs:
             await self._send_out(outputs, (), now)
@@ -204,7 +207,7 @@ class Shell:
                     await asyncio.wait([self._noting])
                 for subscription in reversed(self._subscriptions):
                     await subscription.stop()
-                for edge in reversed(self.spec.edges):
+                for edge in reversed(self._edges):
                     await edge.stop()
                 if self.seat is not None:
                     await self.seat.leave()
