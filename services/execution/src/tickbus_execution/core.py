@@ -365,6 +365,9 @@ class ExecutionCore(Reconciliation):
     def _submit_failed(self, event: RequestFailed, order: Order) -> Events:
         if event.outcome is Outcome.REFUSED:
             return self._emit(self._refused(event, order, event.reason, event.detail))
+        if order.venue_order_id:
+            # The venue told of it before its answer got lost: only what became of it is asked.
+            return (self._ask_later(order.client_order_id, event),)
         return self._unknown(event, order)
 
     def _cancel_failed(self, event: RequestFailed, order: Order) -> Events:
