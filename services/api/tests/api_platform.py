@@ -125,7 +125,7 @@ class Gateway:
         """From now on wait for a moment only: what is asked for next never comes."""
         gateway = self.app.state.gateway
         gateway.config = msgspec.structs.replace(
-            gateway.config, order_wait_s=0.2, ledger_timeout_s=0.2
+            gateway.config, order_wait_s=1.0, ledger_timeout_s=1.0
         )
 
     async def send(self, method: str, path: str, **body: Any) -> httpx.Response:

@@ -207,6 +207,7 @@ async def test_an_order_whose_end_was_missed_is_as_the_ledger_says(platform: Pla
 async def test_cancel_all_says_what_was_cancelled(platform: Platform) -> None:
     for _ in range(2):
         await platform.http.post("/api/v1/orders", content=LIMIT_BUY)
+    await platform.bus.settle()
     answer = await platform.http.delete("/api/v1/orders")
     body = answer.json()
     assert answer.status_code == 200
