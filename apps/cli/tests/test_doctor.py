@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from tickbus import __version__, alerts_api, codec, subjects
+from tickbus import alerts_api, codec
 from tickbus.bus import MemoryBus
-from tickbus.events import ServiceStatus
 from tickbus.permissions import STREAMS
 from tickbus_cli.doctor import machine, secrets, servers
 from tickbus_cli.doctor.finding import Finding, Level
@@ -147,34 +146,6 @@ def test_a_dotenv_without_secrets_may_be_read_by_all(tmp_path: Path) -> None:
 
 
 # -- servers ---------------------------------------------------------------------------------------
-
-
-def a_status(service: str, version: str = __version__, *, ready: bool = True) -> bytes:
-    return codec.encode_value(
-        ServiceStatus(1, 1, service, "0", version, ready, "" if ready else "NATS", 1.0, {}, {}, {},
-        {})
-    )  # fmt: skip
-
-
-async def asked(*answers: bytes) -> list[Finding]:
-    bus = MemoryBus()
-    for answer in answers:
-
-        async def respond(_: bytes, answer: bytes = answer) -> bytes:
-            return answer
-
-        await bus.respond(subjects.STATUS, respond)
-    return await servers.services(bus)
-
-
-async def test_services_are_ready_and_of_one_version() -> None:
-    assert levels(await asked(a_status("feed"), a_status("risk"))) == [Level.OK]
-    assert levels(await asked()) == [Level.WARNING]
-    found = await asked(a_status("feed"), a_status("risk", ready=False), a_status("book", "9.9"))
-    assert levels(found) == [Level.WARNING, Level.BAD]
-    assert "risk 0 waits for NATS" in found[0].says
-    assert "book 0 is version 9.9" in found[1].says
-    assert levels(await asked(b"\xc1")) == [Level.BAD]
 
 
 async def alarmed(answer: bytes | None) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +18,12 @@ from tickbus.config import Settings, VenueConfig
 from tickbus.events import FeeSchedule
 from tickbus_cli.doctor import venues
 from tickbus_cli.doctor.finding import Finding, Level
+from tickbus_cli.main import main
 from tickbus_embedded import free_port
+from tickbus_execution.live import SIMULATED_KEY
 from tickbus_testkit.processes import ServiceProcess
 
+CONFIG = Path(__file__).parents[3] / "config"
 SECRET = "s3cr3t-s3cr3t"
 SOUND = {
     "ipRestrict": True, "enableReading": True, "enableWithdrawals": False,
@@ -197,3 +201,62 @@ async def test_no_keys_or_no_real_money_is_skipped(venue: Venue) -> None:
     given = Settings({}, {"TICKBUS_VENUE_API_KEY": "k", "TICKBUS_VENUE_API_SECRET": "s"})
     assert levels(await venues.keys(given, configured(venue))) == [Level.SKIPPED]
     assert venue.asked == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "has_own_keys", "level"),
+    [
+        ("paper", True, Level.SKIPPED),
+        ("live", True, Level.BAD),
+        ("live", False, Level.SKIPPED),
+        ("testnet", True, Level.BAD),
+    ],
+)
+@pytest.mark.parametrize("key", ["", SIMULATED_KEY])
+async def test_without_keys_it_is_bad_to_send_orders_and_else_said_what_to_give(
+    venue: Venue, mode: str, has_own_keys: bool, level: Level, key: str
+) -> None:
+    given = {"TICKBUS_VENUE_API_KEY": key, "TICKBUS_VENUE_API_SECRET": "s"}
+    settings = Settings({"platform": {"mode": mode}}, given)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(venue_keys.REAL, "127.0.0.1", venue.url)
+        (found,) = await venues.keys(settings, configured(venue), has_own_keys)
+    assert found.level is level
+    assert ("TICKBUS_VENUE_API_KEY" in found.remedy) == (mode != "paper")
+    assert venue.asked == []
+
+
+def doctor(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, dict[str, str]]:
+    """What the command finds; its bus is away."""
+    main(["doctor", "--json", "--bus", "nats://127.0.0.1:1", *argv])
+    return {each["check"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
+
+
+async def test_clock_and_keys_of_the_configured_venue_are_looked_at_without_arguments(
+    venue: Venue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TICKBUS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setitem(venue_keys.REAL, "127.0.0.1", venue.url)
+    monkeypatch.setattr(venues, "WAIT_S", 60.0)
+    monkeypatch.setattr("tickbus_cli.doctor.CHECK_TIMEOUT_S", 120.0)
+    venue.said = {**SOUND, "enableWithdrawals": True}
+    venue.ahead_ms = -600_000
+    files = ("default.yaml", "venues/binance.yaml", "venues/binance-live.yaml")
+    given = {
+        "TICKBUS_CONFIG": os.pathsep.join(str(CONFIG / name) for name in files),
+        "TICKBUS_VENUE_REST_URL": venue.url, "TICKBUS_VENUE_API_KEY": "key",
+        "TICKBUS_VENUE_API_SECRET": SECRET,
+    }  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    found = await asyncio.to_thread(doctor, capsys)
+    assert "live at binance" in found["configuration"]["says"]
+    assert found["clock binance"]["level"] == "BAD"
+    assert "may WITHDRAW" in found["keys binance"]["says"]
+    monkeypatch.delenv("TICKBUS_VENUE_REST_URL")
+    monkeypatch.delitem(venue_keys.REAL, "127.0.0.1")
+    found = await asyncio.to_thread(doctor, capsys, "--venue", "sim")
+    assert found["venues"]["level"] == "SKIPPED", "what is said wins"

@@ -2,7 +2,7 @@
 
 tickbus doctor                               before the first start, or while the platform runs
 tickbus doctor --venue binance --live        before real money is at stake
-tickbus doctor --bus nats://nats:4222        a platform elsewhere
+tickbus doctor --bus nats://nats:4222        a platform elsewhere; TICKBUS_CONFIG says what it runs
 
 Looks only; changes nothing. Exit code 1 when something is bad, 0 otherwise.
 """
@@ -11,48 +11,38 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from dotenv import dotenv_values
 from rich.console import Console
 
 from tickbus.bus import BusError
-from tickbus.config import ConfigError, Settings, load
-from tickbus.login import Login
-from tickbus_cli import checking, datadir, logins, profile
-from tickbus_cli.doctor import machine, secrets, servers, venues
-from tickbus_cli.doctor.finding import CHECK_TIMEOUT_S, Check, Finding, Level, bad, ok
+from tickbus.config import ConfigError
+from tickbus_cli import profile
+from tickbus_cli.doctor import compose, machine, place, secrets, servers, venues
+from tickbus_cli.doctor.finding import (
+    CHECK_TIMEOUT_S,
+    Check,
+    Finding,
+    Level,
+    bad,
+    ok,
+    skipped,
+)
+from tickbus_cli.doctor.place import Installation, Said
 from tickbus_cli.errors import CliError
-from tickbus_cli.further import further
-from tickbus_embedded import running_dsn
 
-DOTENV = Path(".env")
+CONFIGURATION = "name the files that its services read in TICKBUS_CONFIG, or say --venue and --live"
 _STYLE = {Level.OK: "green", Level.SKIPPED: "dim", Level.WARNING: "yellow", Level.BAD: "bold red"}
-
-
-@dataclass(frozen=True)
-class Installation:
-    """What is examined; `facts` are of the platform that runs on `directory`, None where none."""
-
-    settings: Settings
-    chosen: profile.Profile
-    ports: profile.Ports
-    directory: Path
-    facts: dict[str, Any] | None
-    bus_url: str
-    login: Login | None
-    elsewhere: bool
-    pins: Path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    add("--venue", choices=profile.VENUES, default="sim", help="as for `tickbus up` (default: sim)")
+    add(
+        "--venue", choices=profile.VENUES,
+        help="as for `tickbus up` (default: by TICKBUS_CONFIG, else sim)",
+    )  # fmt: skip
     add("--live", action="store_true", help="real money: as for `tickbus up`")
     add(
         "--config", action="append", default=[], metavar="FILE",
@@ -77,45 +67,60 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def examine(arguments: argparse.Namespace) -> list[Finding]:
     """Everything that can be looked at with what is there."""
-    environment = {**{k: v for k, v in dotenv_values(DOTENV).items() if v}, **os.environ}
+    variables = place.environment()
     found = [machine.python(), machine.open_files()]
     try:
-        place = _installation(arguments, environment)
+        examined = place.find(arguments, variables)
     except (ConfigError, CliError, BusError) as error:
         return [*found, bad("configuration", str(error), "correct it, then repeat")]
-    found.append(ok("configuration", place.settings.source))
-    found += machine.packages(place.ports.names)
-    found.append(machine.pins(place.pins))
-    found.append(machine.disk(place.directory))
-    if not place.elsewhere:
-        holder = place.facts["pid"] if place.facts else None
-        found += machine.ports(place.ports, place.chosen.simulated, holder)
-    found += secrets.files(environment, place.directory, DOTENV)
-    for name, check in _checks(place, environment.get("TICKBUS_POSTGRES_DSN", "")):
+    found.append(_configuration(examined))
+    if examined.configured.said is Said.COMPOSE:
+        found += compose.addresses(examined.settings)
+    found += machine.packages(tuple(examined.wanted))
+    found.append(machine.pins(examined.pins))
+    directory, facts = examined.configured.directory, examined.configured.facts
+    if not examined.configured.apart:
+        found.append(machine.disk(directory))
+    if not examined.elsewhere:
+        holder = facts["pid"] if facts else None
+        found += machine.ports(examined.ports, examined.simulated, holder)
+    found += secrets.files(variables, directory, place.DOTENV)
+    for name, check in _checks(examined):
         found += await _bounded(name, check)
     return found
 
 
-def _checks(place: Installation, dsn: str) -> list[tuple[str, Check]]:
-    expected = place.facts is not None or place.elsewhere
-    if not place.elsewhere:
-        dsn = running_dsn(place.directory / "postgres") or dsn
+def _configuration(examined: Installation) -> Finding:
+    settings = examined.settings
+    names = " and ".join(venue.name for venue in settings.venues)
+    says = f"{settings.source}: {settings.platform.mode} at {names}"
+    if examined.is_assumed:
+        why = f"what the platform at {examined.bus_url} runs is not known here; looked at {says}"
+        return skipped("configuration", why, CONFIGURATION)
+    return ok("configuration", says)
+
+
+def _checks(examined: Installation) -> list[tuple[str, Check]]:
+    expected = examined.bus_given or examined.configured.facts is not None
 
     async def bus() -> list[Finding]:
-        return await servers.bus(place.bus_url, place.login, expected=expected)
+        url, login = examined.bus_url, examined.login
+        return await servers.bus(url, login, expected=expected, wanted=examined.wanted)
 
     async def books() -> list[Finding]:
-        return await servers.postgres(dsn)
+        return await servers.postgres(examined.dsn)
 
     async def markets() -> list[Finding]:
+        if not examined.real:
+            why = "the simulated exchange has the clock of this machine, and keys that all know"
+            give = f"if it trades elsewhere, {CONFIGURATION}" if examined.is_assumed else ""
+            return [skipped("venues", why, give)]
         found = []
-        for venue in place.settings.venues:
-            found += await venues.examine(place.settings, venue)
+        for venue in examined.real:
+            found += await venues.examine(examined.settings, venue, examined.has_own_keys)
         return found
 
-    # The simulated exchange has the clock of this machine, and keys that everybody knows.
-    real: list[tuple[str, Check]] = [] if place.chosen.simulated else [("venues", markets)]
-    return [("nats", bus), ("postgres", books), *real]
+    return [("nats", bus), ("postgres", books), ("venues", markets)]
 
 
 async def _bounded(name: str, check: Check) -> list[Finding]:
@@ -126,41 +131,6 @@ async def _bounded(name: str, check: Check) -> list[Finding]:
         return [bad(name, f"no answer within {CHECK_TIMEOUT_S:g} s", "see whether it is reached")]
 
 
-def _installation(arguments: argparse.Namespace, environment: dict[str, str]) -> Installation:
-    chosen = profile.choose(arguments.venue, arguments.live)
-    configuration = profile.find_configuration(Path.cwd())
-    files = profile.configuration_files(configuration, chosen, arguments.config)
-    settings = load(files, environment)
-    books = Path(".tickbus") / profile.books_of(chosen, settings)
-    directory = (arguments.data_dir or books).absolute()
-    facts = datadir.running(directory)
-    if facts and not arguments.config:
-        settings = load(facts.get("config") or files, environment)  # what it runs on
-    checking.check(settings)
-    more = further(settings, chosen.simulated, arguments.port_offset)
-    ports = profile.ports(
-        environment, arguments.port_offset, more, profile.separate_strategies(settings)
-    )
-    profile.require_keys(chosen, environment, [venue.name for venue in settings.venues])
-    elsewhere = bool(arguments.bus or environment.get("TICKBUS_NATS_URL"))
-    url, login = _bus_of(arguments, environment, directory, facts, ports)
-    # They are beside the configuration, in a working copy as in the package.
-    pins = configuration.parent / "requirements" / "runtime.txt"
-    return Installation(settings, chosen, ports, directory, facts, url, login, elsewhere, pins)
-
-
-def _bus_of(
-    arguments: argparse.Namespace, environment: dict[str, str], directory: Path,
-    facts: dict[str, Any] | None, ports: profile.Ports,
-) -> tuple[str, Login | None]:  # fmt: skip
-    given = arguments.bus or environment.get("TICKBUS_NATS_URL", "")
-    if given:
-        return given, logins.for_url(given)
-    if facts:
-        return facts["nats_url"], logins.operator(directory)
-    return f"nats://{machine.HOST}:{ports.nats}", None
-
-
 def _count(found: Sequence[Finding]) -> int:
     return sum(each.level is Level.BAD for each in found)
 
@@ -168,7 +138,8 @@ def _count(found: Sequence[Finding]) -> int:
 def _show(found: Sequence[Finding]) -> None:
     console = Console(highlight=False)
     for each in found:
-        console.print(f"{each.level:<8} ", style=_STYLE[each.level], end="")
+        style = "yellow" if each.level is Level.SKIPPED and each.remedy else _STYLE[each.level]
+        console.print(f"{each.level:<8} ", style=style, end="")
         console.print(f"{each.check}: {each.says}", markup=False, soft_wrap=True)
         if each.remedy:
             console.print(f"           {each.remedy}", markup=False, soft_wrap=True)
@@ -177,4 +148,7 @@ def _show(found: Sequence[Finding]) -> None:
     says = f"{number} of {len(found)} things are wrong" if number else "nothing is wrong"
     if warned:
         says += f", {warned} to look at: WARNING"
-    console.print(says, style="bold")
+    unseen = sum(each.level is Level.SKIPPED and bool(each.remedy) for each in found)
+    if unseen:
+        says += f", {unseen} could not be looked at: SKIPPED"
+    console.print(says, style="bold", soft_wrap=True)

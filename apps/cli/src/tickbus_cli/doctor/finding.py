@@ -18,7 +18,10 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `remedy` is for what is not well, "" for the rest."""
+    """One thing that was looked at.
+
+    `remedy` is for what is not well, and for what could not be looked at; "" for the rest.
+    """
 
     check: str
     level: Level
@@ -35,9 +38,9 @@ def ok(check: str, says: str) -> Finding:
     return Finding(check, Level.OK, says)
 
 
-def skipped(check: str, why: str) -> Finding:
-    """It was not looked at."""
-    return Finding(check, Level.SKIPPED, why)
+def skipped(check: str, why: str, give: str = "") -> Finding:
+    """It was not looked at; `give` is what that would take, "" where it need not be."""
+    return Finding(check, Level.SKIPPED, why, give)
 
 
 def warning(check: str, says: str, remedy: str) -> Finding:

@@ -2,70 +2,50 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 import asyncpg
 
-from tickbus import __version__, codec, subjects
+from tickbus import codec
 from tickbus.alerts_api import LIST, Alert, AlertsAnswer, AlertsQuery
 from tickbus.bus import Bus, BusError, NatsBus
 from tickbus.codec import MalformedMessage
-from tickbus.events import ServiceStatus
 from tickbus.login import Login
 from tickbus_cli.doctor import clocks, streams
-from tickbus_cli.doctor.finding import Finding, bad, ok, skipped, warning
+from tickbus_cli.doctor.answering import services
+from tickbus_cli.doctor.finding import Finding, Level, bad, ok, skipped, warning
 from tickbus_ledger.migrate import names
 
 WAIT_S = 3.0
-STATUS_WAIT_S = 0.5
 FULL = 0.8
 POSTGRES_MIN = 140_000
 MIGRATED = "SELECT name FROM schema_version"
 
 
-async def bus(url: str, login: Login | None, *, expected: bool) -> list[Finding]:
-    """NATS at `url`, its JetStream, and who answers there; not `expected` where nothing runs."""
+async def bus(
+    url: str, login: Login | None, *, expected: bool, wanted: Mapping[str, Level] | None = None
+) -> list[Finding]:
+    """NATS at `url`, its JetStream, and who answers there; not `expected` where nothing runs.
+
+    `wanted` are the processes that should answer: see `services`.
+    """
     try:
         async with asyncio.timeout(WAIT_S):
             connected = await NatsBus.connect(url, "tickbus-doctor", login)
     except (BusError, TimeoutError, OSError) as error:
         if not expected:
-            return [skipped("nats", f"nothing answers at {url}: no platform runs here")]
+            why = f"nothing answers at {url}: no platform runs here"
+            return [skipped("nats", why, "start it, or say with --bus where it is")]
         why = str(error) or f"no answer within {WAIT_S:g} s"
         return [bad("nats", why, "start NATS, or set TICKBUS_NATS_URL and the login of a user")]
     try:
         found = [ok("nats", f"answers at {url}")]
         found += await streams.examine(connected)
-        found += await services(connected)
+        found += await services(connected, wanted or {})
         found += await alerts(connected)
         return found
     finally:
         await connected.close()
-
-
-async def services(connected: Bus) -> list[Finding]:
-    """Every service that answers: ready, and of one version."""
-    try:
-        answers = await connected.gather(subjects.STATUS, b"", STATUS_WAIT_S)
-    except BusError as error:
-        return [bad("services", f"cannot be asked: {error}", "see the log of NATS")]
-    found = []
-    for payload in answers:
-        try:
-            status = codec.decode_value(payload, ServiceStatus)
-        except MalformedMessage:
-            remedy = "run the same version of every service"
-            found.append(bad("services", "one answers in words of another version", remedy))
-            continue
-        name = f"{status.service} {status.instance}"
-        if status.version != __version__:
-            says = f"{name} is version {status.version}, this is {__version__}"
-            found.append(bad(name, says, "run the same version of every service"))
-        elif not status.ready:
-            says = f"{name} waits for {status.waiting_for}"
-            found.append(warning(name, says, f"see the log of {status.service}"))
-    if not answers:
-        return [warning("services", "none answers", "start them: `tickbus up`")]
-    return found or [ok("services", f"{len(answers)} are ready")]
 
 
 async def alerts(connected: Bus) -> list[Finding]:
@@ -86,7 +66,8 @@ def _said(alert: Alert) -> str:
 async def postgres(dsn: str) -> list[Finding]:
     """The database of the books; its password is never shown."""
     if not dsn:
-        return [skipped("postgres", "none runs here and TICKBUS_POSTGRES_DSN is not set")]
+        why = "none runs here and TICKBUS_POSTGRES_DSN is not set: the books are not looked at"
+        return [skipped("postgres", why, "set it: postgresql://USER:PASSWORD@HOST:5432/tickbus")]
     try:
         async with asyncio.timeout(WAIT_S):
             connection = await asyncpg.connect(dsn, timeout=WAIT_S)

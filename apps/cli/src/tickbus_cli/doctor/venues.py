@@ -13,6 +13,8 @@ from tickbus import venue_keys
 from tickbus.config import ConfigError, Settings, VenueConfig
 from tickbus_cli.doctor import clocks
 from tickbus_cli.doctor.finding import Finding, bad, ok, skipped, warning
+from tickbus_execution.live import SIMULATED_KEY
+from tickbus_killswitch.kill import target_of
 from tickbus_killswitch.rest import NotReached, Refused, Rest, VenueFailure
 from tickbus_killswitch.signing import BadSecretError, signer
 
@@ -21,12 +23,12 @@ TIME_PATHS = {"binance": "/api/v3/time", "binance-usdm": "/fapi/v1/time"}
 WITHDRAW = "WITHDRAW"
 
 
-async def examine(settings: Settings, venue: VenueConfig) -> list[Finding]:
-    """The clock of `venue` and the keys of the account there."""
+async def examine(settings: Settings, venue: VenueConfig, has_own_keys: bool) -> list[Finding]:
+    """The clock of `venue` and the keys of the account there; see `keys`."""
     path = TIME_PATHS.get(venue.adapter)
     if path is None:
         return [skipped(f"clock {venue.name}", f"{venue.adapter} is public data only")]
-    return [*await clock(venue, path), *await keys(settings, venue)]
+    return [*await clock(venue, path), *await keys(settings, venue, has_own_keys)]
 
 
 async def clock(venue: VenueConfig, path: str) -> list[Finding]:
@@ -45,16 +47,19 @@ async def clock(venue: VenueConfig, path: str) -> list[Finding]:
     return [clocks.judge(venue.name, began, ended, theirs_ms * 1_000_000)]
 
 
-async def keys(settings: Settings, venue: VenueConfig) -> list[Finding]:
-    """What the keys of `venue` may do; a key that may withdraw is refused."""
+async def keys(settings: Settings, venue: VenueConfig, has_own_keys: bool = False) -> list[Finding]:
+    """What the keys of `venue` may do; a key that may withdraw is refused.
+
+    `has_own_keys`: those that are not known here are not known to the services either.
+    """
     check = f"keys {venue.name}"
     try:
         key, secret = settings.venue_keys(venue)
     except ConfigError as error:
         return [bad(check, str(error), "name a file that this user can read")]
-    if not key or not secret:
-        return [skipped(check, "none are set")]
     url = venue_keys.asked_at(venue.rest_url)
+    if not key or not secret or (key == SIMULATED_KEY and url is not None):
+        return [_without(settings, venue, has_own_keys)]
     if url is None:
         return [skipped(check, "no real money: this host does not tell what a key may do")]
     try:
@@ -70,6 +75,16 @@ async def keys(settings: Settings, venue: VenueConfig) -> list[Finding]:
         return [bad(check, str(error), "make a key that may read and trade, for this address")]
     finally:
         await rest.close()
+
+
+def _without(settings: Settings, venue: VenueConfig, has_own_keys: bool) -> Finding:
+    check = f"keys {venue.name}"
+    if target_of(settings, venue).orders != "venue":
+        return skipped(check, "none are set, and none are needed: no order is sent there")
+    give = "set TICKBUS_VENUE_API_KEY and TICKBUS_VENUE_API_SECRET, here or in .env"
+    if has_own_keys:
+        return bad(check, "none are set, and orders are to be sent there", give)
+    return skipped(check, "none are set here: what they may do is not known", give)
 
 
 def restrictions(check: str, said: Any) -> list[Finding]:
