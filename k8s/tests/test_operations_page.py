@@ -3,8 +3,11 @@
 import argparse
 import asyncio
 import importlib
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +17,8 @@ from kustomized import K8S, needs_kubectl, overlay
 
 from tickbus import credentials
 from tickbus.permissions import StrategyUser
+from tickbus_cli import doctor
+from tickbus_cli.doctor import place
 from tickbus_cli.main import COMMANDS
 from tickbus_embedded.postgres import postgres_binary
 from tickbus_ledger.migrate import migrate
@@ -25,6 +30,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
 NAMES = "SELECT name FROM schema_version"
+SECRETS_OF_OPERATORS = {"postgres-app"}
 PODS_OF_OPERATORS = {("pod", "postgres-1"), ("cluster", "postgres"), ("service", "postgres-rw")}
 
 
@@ -70,7 +76,7 @@ def test_what_a_command_of_kubectl_names_is_there(line: str) -> None:
     match = re.search(r"\bsecret generic (\S+)|\b(?:get|patch) secret (\S+)", line)
     if match:
         text = (K8S / "overlays/production/kustomization.yaml").read_text(encoding="utf-8")
-        assert (match[1] or match[2]) in text
+        assert (match[1] or match[2]) in text or (match[1] or match[2]) in SECRETS_OF_OPERATORS
 
 
 @pytest.mark.parametrize("line", commands("docker compose"))
@@ -106,6 +112,50 @@ def test_what_the_operator_of_compose_opens_is_open_to_this_machine_alone(tmp_pa
         v for v in COMPOSE["services"]["credentials"]["volumes"] if v.endswith(":/credentials")
     ]
     assert (tmp_path / Path(password).relative_to(volume.partition(":")[2])).is_file()
+
+
+def blocks_with(line: str) -> list[str]:
+    """The blocks of the page that have `line`."""
+    return [each for each in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) if line in each]
+
+
+def test_the_doctor_of_containers_is_given_what_its_checks_need() -> None:
+    compose, kubernetes = blocks_with("tickbus doctor --bus")
+    for block in (compose, kubernetes):
+        for name in ("NATS_URL", "NATS_USER", "NATS_PASSWORD", "POSTGRES_DSN"):
+            assert f"TICKBUS_{name}=" in block
+    for name in ("CONFIG", "VENUE_API_KEY", "VENUE_API_SECRET", "VENUE_REST_URL"):
+        assert f"export TICKBUS_{name}=" in kubernetes
+    assert "docker compose" in compose, "it reads the rest in .env"
+
+
+def test_the_books_of_compose_open_with_the_password_of_its_env_file(tmp_path: Path) -> None:
+    shutil.copy(ROOT / ".env.example", tmp_path / ".env")
+    (asked,) = re.findall(r"tickbus:\$\((sed .*)\)@127", TEXT)
+    said = subprocess.run(
+        shlex.split(asked), cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60
+    )
+    assert f"POSTGRES_PASSWORD:-{said.stdout.strip()}}}" in str(COMPOSE)
+
+
+def test_the_doctor_of_a_cluster_looks_at_the_venue_of_its_overlay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = blocks_with("export TICKBUS_CONFIG=")
+    (files,) = re.findall(r"export TICKBUS_CONFIG=(\S+)", block)
+    (written,) = re.findall(r"/etc/tickbus-overrides/platform.yaml > (\S+)", block)
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    shutil.copy(K8S / "overlays" / "production" / "platform.yaml", tmp_path / written)
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TICKBUS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TICKBUS_CONFIG", files)
+    parser = argparse.ArgumentParser()
+    doctor.configure(parser)
+    arguments = parser.parse_args(["--bus", "nats://127.0.0.1:4222"])
+    found = place.find(arguments, place.environment())
+    assert [venue.rest_url for venue in found.real] == ["https://api.binance.com"]
+    assert not found.is_assumed
 
 
 def options_of(program: str) -> list[str]:
