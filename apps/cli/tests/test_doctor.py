@@ -118,7 +118,8 @@ def test_files_with_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert (found.level, found.says) == (Level.OK, "4 files, for their owner alone")
     for path in (kept / "operator", tmp_path / "token", dotenv):
         path.chmod(0o644)
-    kept.chmod(0o755)
+    for path in (kept, tmp_path):
+        path.chmod(0o755)
     found_open = secrets.files(variable, tmp_path, dotenv)
     assert [each.remedy for each in found_open] == [
         f"chmod 600 {tmp_path / 'token'}", f"chmod 700 {kept}", f"chmod 600 {kept / 'operator'}",
@@ -126,6 +127,13 @@ def test_files_with_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert SECRET not in str(found_open)
     assert stat.S_IMODE(dotenv.stat().st_mode) == 0o644, "it only looks"
+
+
+def test_a_named_file_is_private_where_nobody_else_enters_its_directory(tmp_path: Path) -> None:
+    variable = {"TICKBUS_KILL_TOKEN_FILE": str(a_file(tmp_path / "token", mode=0o644))}
+    for mode, level in ((0o700, Level.OK), (0o710, Level.WARNING), (0o701, Level.WARNING)):
+        tmp_path.chmod(mode)
+        assert levels(secrets.files(variable, tmp_path, tmp_path / ".env")) == [level]
 
 
 def test_a_file_that_is_not_there_or_empty_is_bad(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tickbus_cli.doctor.finding import Finding, bad, ok, skipped, warning
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+ENTERED = stat.S_IXGRP | stat.S_IXOTH
 _WORDS = ("KEY", "SECRET", "PASSWORD", "TOKEN", "ALERTS_")
 
 
@@ -38,6 +39,9 @@ def _named(variable: str, path: Path) -> list[Finding]:
         return [bad(variable, f"{path}: {reason}", "name a file that this user can read")]
     if not text:
         return [bad(variable, f"{path} is empty", "write the secret into it")]
+    # Where another user reads it for Compose, its directory is closed instead.
+    if not path.absolute().parent.stat().st_mode & ENTERED:
+        return [ok(variable, str(path))]
     return _private(variable, path)
 
 
