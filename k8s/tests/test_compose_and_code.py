@@ -23,8 +23,14 @@ EXAMPLE, NOT_FOR_COMPOSE = re.split(
     flags=re.MULTILINE,
 )
 OF_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
-ENDING = {"credentials", "live"}
-"""Containers that run no service, although they have its image."""
+ROOTS = {
+    "credentials": "writes into volumes that belong to root, and ends",
+    "nats-owner": "gives the server's volume to the server's user, and ends",
+    "postgres": "its entry point prepares the data as root, then becomes `postgres`",
+}
+"""Who begins as root, and why."""
+ENDING = {"credentials", "nats-owner", "live"}
+"""Containers that run no service, although they may have its image."""
 
 
 def offered(text: str) -> set[str]:
@@ -118,3 +124,20 @@ def test_each_file_with_a_secret_is_mounted_where_its_variable_is_set_and_nowher
             assert value == f"${{{key}:+/run/secrets/{secret}}}"
         tells = "otlp_certificate" in service.get("secrets", ())
         assert tells == tells_of_orders(name), name
+
+
+def test_none_is_root_but_those_with_a_reason() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"^USER (\S+)", dockerfile, re.MULTILINE) == ["10001:10001"]
+    for name, service in SERVICES.items():
+        user = str(service.get("user", "10001:10001" if service_of(name) else "0:0"))
+        assert user.startswith("0:") == (name in ROOTS), f"{name}: {user}"
+
+
+def test_all_have_limits_no_capabilities_and_a_file_system_that_they_cannot_write() -> None:
+    for name, service in SERVICES.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert bool(service.get("cap_add")) <= (name in ROOTS), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}, name

@@ -1,131 +1,32 @@
 """The platform as Compose runs it: every service is its own image, from tick to ledger to API."""
 
 import json
-import os
 import re
-import secrets
-import signal
-import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
 import pytest
+from composed import (
+    BUILD_S,
+    COMMAND_S,
+    OURS,
+    ROOTS,
+    Compose,
+    judge_container,
+    judge_image,
+)
 
-from tickbus_embedded import free_port
 from tickbus_testkit.story import Desk, wait_for
 
-ROOT = Path(__file__).parents[2]
-BUILD_S = 600
-COMMAND_S = 240
-IMAGE_BYTES_MAX = 200 * 10**6
-OURS = (
-    "exchange", "feed", "book", "strategy", "risk", "execution", "killswitch", "ledger", "history",
-    "api", "alerts",
-)  # fmt: skip
-
 pytestmark = pytest.mark.timeout(BUILD_S + COMMAND_S + 60)
-
-
-class Compose:
-    """One project of the file that users start, with books, names and ports of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.api_port, self.exchange_port = free_port(), free_port()
-        self.password = secrets.token_urlsafe(16)
-        self._project = f"tickbus-test-{secrets.token_hex(4)}"
-        # Whoever compares the books looks into those of the exchange; nobody else needs that.
-        ports = {"exchange": {"ports": [f"127.0.0.1:{self.exchange_port}:8090"]}}
-        self._override = directory / "override.json"
-        self._override.write_text(json.dumps({"services": ports}))
-
-    def __call__(
-        self,
-        *arguments: str,
-        timeout_s: float = COMMAND_S,
-        environment: Mapping[str, str] | None = None,
-    ) -> str:
-        """What `docker compose` prints. Raises AssertionError with its last words if it fails."""
-        command = ("docker", "compose", "-p", self._project, "-f", "docker-compose.yml")
-        # No setting of whoever runs this: what a clean clone does is to be seen.
-        variables = {
-            name: value for name, value in os.environ.items()
-            if not name.startswith(("TICKBUS_", "POSTGRES_", "OTEL_", "COMPOSE_"))
-        }  # fmt: skip
-        variables |= {
-            "TICKBUS_API_PORT": str(self.api_port), "TICKBUS_ADMIN_PASSWORD": self.password,
-            "COMPOSE_DISABLE_ENV_FILE": "1", **(environment or {}),
-        }  # fmt: skip
-        ended = subprocess.run(
-            [*command, "-f", str(self._override), *arguments], cwd=ROOT, env=variables,
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s,
-            check=False,
-        )  # fmt: skip
-        assert ended.returncode == 0, f"{arguments}: {ended.stdout[-8_000:]}"
-        return ended.stdout
-
-    def containers(self) -> dict[str, Any]:
-        """What the engine says of each container, by service; of a second one `<service>-2`."""
-        ids = self("ps", "--all", "--quiet").split()
-        told = subprocess.run(
-            ["docker", "inspect", *ids], capture_output=True, timeout=30, check=True
-        )
-        found: dict[str, Any] = {}
-        for each in json.loads(told.stdout):
-            labels = each["Config"]["Labels"]
-            name = labels["com.docker.compose.service"]
-            number = labels["com.docker.compose.container-number"]
-            found[name if number == "1" else f"{name}-{number}"] = each
-        return found
-
-    def kill(self, *names: str) -> None:
-        """End their processes by force, as a crash would, and wait until they are healthy again.
-
-        A kill by way of the engine is a wish to have them ended: it starts none again.
-        """
-        before = self.containers()
-        for name in names:
-            os.kill(before[name]["State"]["Pid"], signal.SIGKILL)
-
-        def are_back() -> bool:
-            now = self.containers()
-            return all(
-                now[name]["RestartCount"] > before[name]["RestartCount"]
-                and now[name]["State"].get("Health", {}).get("Status") == "healthy"
-                for name in names
-            )
-
-        wait_for(f"{', '.join(names)} to be healthy again", are_back, 120)
-
-    @contextmanager
-    def still(self, name: str) -> Iterator[None]:
-        """The processes of one service stand still.
-
-        Not by way of the engine, whose freezer gives up on a busy machine.
-        """
-        pids = [
-            each["State"]["Pid"]
-            for each in self.containers().values()
-            if each["Config"]["Labels"]["com.docker.compose.service"] == name
-        ]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")
 def compose(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """The platform, built from this working copy and healthy."""
     made = Compose(tmp_path_factory.mktemp("compose"))
-    made("build", timeout_s=BUILD_S)
     try:
-        made("up", "--wait", "--wait-timeout", "180")
+        made.up()
         yield made
     finally:
         made("down", "--volumes", "--timeout", "20")
@@ -134,9 +35,7 @@ def compose(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def desk(compose: Compose) -> Desk:
     """The admin, who sees the exchange's ledger too."""
-    desk = Desk(f"http://127.0.0.1:{compose.api_port}", f"http://127.0.0.1:{compose.exchange_port}")
-    desk.log_in("admin", compose.password)
-    return desk
+    return compose.desk()
 
 
 def equal_books(compose: Compose, desk: Desk) -> None:
@@ -154,21 +53,13 @@ def equal_books(compose: Compose, desk: Desk) -> None:
             raise AssertionError("\n".join(found)) from error
 
 
-def test_images_are_small_and_run_as_nobody_in_particular(compose: Compose) -> None:
-    for name, container in compose.containers().items():
-        if name not in OURS:
-            continue
-        told = subprocess.run(
-            ["docker", "image", "inspect", container["Image"]],
-            capture_output=True, timeout=30, check=True,
-        )  # fmt: skip
-        (image,) = json.loads(told.stdout)
-        assert image["Size"] < IMAGE_BYTES_MAX, name
-        assert image["Config"]["User"] == container["Config"]["User"] == "10001:10001", name
-        host = container["HostConfig"]
-        assert host["ReadonlyRootfs"], name
-        assert host["CapDrop"] == ["ALL"], name
-        assert host["Memory"] > 0, name
+def test_images_are_small_and_no_container_may_do_more_than_it_must(compose: Compose) -> None:
+    containers = compose.containers()
+    assert containers.keys() == {*OURS, "nats", *ROOTS}
+    for name, container in containers.items():
+        judge_container(name, container)
+    for name in OURS:
+        judge_image(name, containers[name])
 
 
 def test_a_tick_becomes_an_order_a_fill_and_a_line_in_the_books(
@@ -305,3 +196,29 @@ def test_all_end_in_order_and_none_fell_over_anything(compose: Compose, desk: De
     assert not any(ended.values()), ended
     said = compose("logs", "--no-color", "--no-log-prefix", *OURS).splitlines()
     assert not [line for line in said if "Traceback" in line]
+
+
+def messages_of_orders(compose: Compose) -> int:
+    """How many messages the stream ORDERS has; only the bus runs."""
+    compose("stop", "--timeout", "30")
+    compose("up", "--wait", "--wait-timeout", "120", "nats")
+    url = "http://127.0.0.1:8222/jsz?streams=true"
+    told = json.loads(compose("exec", "-T", "nats", "wget", "-q", "-O", "-", url))
+    (found,) = [
+        stream["state"]["messages"]
+        for account in told["account_details"]
+        for stream in account["stream_detail"]
+        if stream["name"] == "ORDERS"
+    ]
+    return int(found)
+
+
+def test_the_streams_of_a_server_that_ran_as_root_are_taken_over(compose: Compose) -> None:
+    """As docs/operations.md has it, there and back; nothing is lost."""
+    before = messages_of_orders(compose)
+    assert before > 0
+    compose("stop", "--timeout", "30")
+    compose("run", "--rm", "--no-deps", "-T", "nats-owner", "0")
+    assert messages_of_orders(compose) == before
+    of_others = ("exec", "-T", "nats", "find", "/data", "!", "-user", "10001")
+    assert compose(*of_others).split() == []
