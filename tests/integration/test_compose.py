@@ -1,6 +1,7 @@
 """The platform as Compose runs it: every service is its own image, from tick to ledger to API."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 
@@ -17,6 +18,10 @@ from composed import (
 )
 
 from tickbus_testkit.story import Desk, wait_for
+
+HEALTHY_WITHIN_S = 60.0
+SLOWNESS = float(os.environ.get("TICKBUS_SLOWNESS", "1"))
+"""How many times as long a slow machine may take to start the platform."""
 
 pytestmark = pytest.mark.timeout(BUILD_S + COMMAND_S + 60)
 
@@ -51,6 +56,14 @@ def equal_books(compose: Compose, desk: Desk) -> None:
             wait_for("books equal to the exchange's", look)
         except AssertionError as error:
             raise AssertionError("\n".join(found)) from error
+
+
+def test_it_is_healthy_within_a_minute(
+    compose: Compose, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():
+        print(f"\ncompose: healthy {compose.healthy_after_s:.1f} s after `up`, images at hand")
+    assert compose.healthy_after_s < HEALTHY_WITHIN_S * SLOWNESS
 
 
 def test_images_are_small_and_no_container_may_do_more_than_it_must(compose: Compose) -> None:
