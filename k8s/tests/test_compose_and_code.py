@@ -29,8 +29,10 @@ ROOTS = {
     "postgres": "its entry point prepares the data as root, then becomes `postgres`",
 }
 """Who begins as root, and why."""
-ENDING = {"credentials", "nats-owner", "live"}
-"""Containers that run no service, although they may have its image."""
+WITHOUT_A_CHECK = {
+    "credentials": "ends", "nats-owner": "ends", "live": "ends",
+    "otel-collector": "nothing in its image could ask", "tempo": "nor in its own, from 2.10 on",
+}  # fmt: skip
 
 
 def offered(text: str) -> set[str]:
@@ -51,7 +53,7 @@ def service_of(name: str) -> str:
 
 def tells_of_orders(name: str) -> bool:
     """Whether a container runs a service that sends traces."""
-    return service_of(name) in TELLERS and name not in ENDING
+    return service_of(name) in TELLERS and WITHOUT_A_CHECK.get(name) != "ends"
 
 
 def is_read(service: str, key: str) -> bool:
@@ -141,3 +143,10 @@ def test_all_have_limits_no_capabilities_and_a_file_system_that_they_cannot_writ
         assert bool(service.get("cap_add")) <= (name in ROOTS), name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}, name
+
+
+def test_all_say_whether_they_are_healthy_but_those_that_cannot() -> None:
+    assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for name, service in SERVICES.items():
+        own = service.get("healthcheck", {"test": "the image's"} if service_of(name) else {})
+        assert bool(own.get("test")) == (name not in WITHOUT_A_CHECK), name
