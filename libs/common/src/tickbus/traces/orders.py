@@ -70,6 +70,16 @@ FAILED = (OrderRejected, OrderUnknown, CancelRejected)
 Spans = list[Span]
 
 
+def orders_of(note: Note) -> tuple[str, ...]:
+    """The orders in whose traces `note` is told: one, and its whole for the wish of a part."""
+    if isinstance(note, Sent):
+        return (note.client_order_id,)
+    event = note.wish if isinstance(note, Called) else note.event
+    if isinstance(event, SubmitOrder) and event.parent_id:
+        return (event.client_order_id, event.parent_id)
+    return (client_order_id_of(event),)
+
+
 class _Cancel:
     """A cancel on its way: the hops up to risk, and the stamps of the rest."""
 

@@ -13,23 +13,28 @@ from tickbus.codec import Hop
 from tickbus.events import Event
 from tickbus.runtime.telemetry import Telemetry
 from tickbus.traces.notes import Booked, Called, Heard, Note, Said, Sent
-from tickbus.traces.orders import BOOKED, HEARD, PLACERS, SAID, OrderTraces
+from tickbus.traces.orders import BOOKED, HEARD, PLACERS, SAID, OrderTraces, orders_of
+from tickbus.traces.shedding import Shedding
 from tickbus.traces.spans import Span
-from tickbus.tracing import is_wanted
+from tickbus.tracing import is_wanted, trace_id_of
 
 PREFIX = "OTEL_"
 TELLERS = ("api", "strategy", "risk", "router", "execution", "ledger")
 NOTES_MAX = 10_000
 """Notes that wait for the thread; with more the newest are counted and dropped."""
 NOTES_AT_ONCE = 200
+LOOKS_AT_ONCE = 2_000
+"""Notes that are looked at for those of kept traces; to pass over one takes 1.6 us."""
 EVERY_S = 0.25
 CPU_SHARE = 0.005
-"""What of one processor the thread may take: some 50 orders a second, and as a burst as many as
-`NOTES_MAX` holds. What it cannot do in that waits, then is dropped. Six services have such one.
+"""What of one processor the thread may take: some 50 orders a second, and as a burst half of what
+`NOTES_MAX` holds. Of more than it can do in that whole traces are left out (`Shedding`), the same
+ones in each of the six services that have such a thread.
 """
 SWITCH_S = 0.0002
 """How long the thread may keep the interpreter from the event loop; Python's own is 25 times it."""
-ERRORS = ("trace_notes_dropped", "spans_lost", "tracing_broken", "tracing_not_started")
+DROPPED, SHED = "trace_notes_dropped", "trace_notes_shed"
+ERRORS = (DROPPED, SHED, "spans_lost", "tracing_broken", "tracing_not_started")
 STOP_S = 3.0
 """For what is left at the end; then it is dropped."""
 
@@ -55,24 +60,28 @@ class Exporter(Protocol):
 class Tracer:
     """Takes the notes of one service and exports its part of the orders' traces.
 
-    To note something costs the caller a bounded append, whatever the collector does. Where the
-    queue is full notes are dropped (`trace_notes_dropped`), what the collector does not take is
-    lost (`spans_lost`); both are counted among the service's errors, and nothing waits for them.
+    To note something costs the caller a bounded append, whatever the collector does. Where more
+    comes than the thread may tell, the notes of some traces are left out (`trace_notes_shed`);
+    where the queue is full all the same notes are dropped (`trace_notes_dropped`), what the
+    collector does not take is lost (`spans_lost`). All are counted among the service's errors, and
+    nothing waits for them.
     """
 
     def __init__(
         self, service: str, telemetry: Telemetry, connect: Callable[[], Exporter],
-        *, every_s: float = EVERY_S, notes_max: int = NOTES_MAX,
+        *, every_s: float = EVERY_S, notes_max: int = NOTES_MAX, shedding: Shedding | None = None,
     ) -> None:  # fmt: skip
         self._telemetry = telemetry
         self._connect = connect
         self._every_s = every_s
         self._notes_max = notes_max
         self._notes: deque[Note] = deque()
+        self._shedding = shedding or Shedding(max(notes_max // 2, NOTES_AT_ONCE))
         self._orders = OrderTraces(service)
         self._places = service in PLACERS
         self._stopping = threading.Event()
         self._exporter: Exporter | None = None
+        self._dropped = 0
         self._is_away = self._is_broken = False
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
 
@@ -109,7 +118,7 @@ class Tracer:
     def note(self, note: Note) -> None:
         """Keep `note` for the thread; dropped and counted where too many wait."""
         if len(self._notes) >= self._notes_max:
-            self._telemetry.error("trace_notes_dropped")
+            self._telemetry.error(DROPPED)
             return
         self._notes.append(note)
 
@@ -160,7 +169,7 @@ class Tracer:
             self._thread.join(0.5)
         left = len(self._notes)
         if left:
-            self._telemetry.error("trace_notes_dropped", left)
+            self._telemetry.error(DROPPED, left)
             log.warning("%d notes of traces could not be told before the end", left)
 
     def _run(self) -> None:
@@ -170,27 +179,50 @@ class Tracer:
             self._telemetry.error("tracing_not_started")
             log.error("orders are not traced: %s", error)
             return
+        busy_s = lasted_s = 0.0
         while True:
-            used_s = time.thread_time()
+            began_s, used_s = time.monotonic(), time.thread_time()
+            self._look(busy_s, lasted_s)
             self._turn(exporter)
-            used_s = time.thread_time() - used_s
+            busy_s = (time.thread_time() - used_s) / CPU_SHARE
             if self._stopping.is_set():
                 if not self._notes:
                     break
                 continue
-            self._stopping.wait(max(self._every_s, used_s / CPU_SHARE))
+            self._stopping.wait(max(self._every_s, busy_s))
+            lasted_s = time.monotonic() - began_s
         exporter.shutdown()
 
+    def _look(self, busy_s: float, lasted_s: float) -> None:
+        """See how many traces can be told, after a turn that was worth `busy_s`."""
+        dropped, self._dropped = self._dropped, self._telemetry.errors.get(DROPPED, 0)
+        if self._shedding.look(len(self._notes), self._dropped > dropped, busy_s, lasted_s):
+            log.info("of the orders' traces one in %d is told", 2**self._shedding.steps)
+
     def _turn(self, exporter: Exporter) -> None:
-        count = min(len(self._notes), NOTES_AT_ONCE)
-        if not count:
-            return
         spans: list[Span] = []
-        for _ in range(count):
+        told = shed = 0
+        for _ in range(min(len(self._notes), LOOKS_AT_ONCE)):
+            note = self._notes.popleft()
             try:
-                spans += self._orders.take(self._notes.popleft())
+                if self._shedding.steps and not self._is_kept(note):
+                    shed += 1
+                    continue
+                spans += self._orders.take(note)
             except Exception as error:  # noqa: BLE001 - trading goes on without this one
                 self._broke(error)
+            told += 1
+            if told == NOTES_AT_ONCE:
+                break
+        if shed:
+            self._telemetry.error(SHED, shed)
+        if told:
+            self._export(exporter, [s for s in spans if self._shedding.keeps(s.trace_id)])
+
+    def _is_kept(self, note: Note) -> bool:
+        return any(self._shedding.keeps(trace_id_of(each)) for each in orders_of(note))
+
+    def _export(self, exporter: Exporter, spans: list[Span]) -> None:
         wanted: list[Span] = []
         try:
             wanted = [span for span in spans if exporter.is_wanted(span.trace_id)]
