@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from tickbus import codec
 from tickbus.clock import ManualClock
 from tickbus.events import (
     DenialReason,
@@ -13,12 +14,14 @@ from tickbus.events import (
     OrderDenied,
     OrderRejected,
     OrderType,
+    SetTradingState,
     Side,
     SubmitOrder,
+    TradingState,
 )
 from tickbus.runtime.logs import ConsoleFormatter, JsonFormatter
-from tickbus.runtime.orderlog import LINES_MAX, OrderLog
-from tickbus.tracing import trace_id_of
+from tickbus.runtime.orderlog import LINES_MAX, OrderLog, about_message
+from tickbus.tracing import about, trace_id_of
 
 ORDER = SubmitOrder(1, 1, "s-r-1", "s", "sim", "BTC-USDT", Side.BUY, OrderType.MARKET, Decimal(1))
 DENIED = OrderDenied(1, 1, ORDER, DenialReason.POSITION_ABOVE_MAX, "position=9 max=5")
@@ -58,6 +61,14 @@ def test_every_step_is_a_line_at_the_level_debug(
     lines.said(ORDER)
     lines.said(ACCEPTED)
     assert [record.getMessage() for record in caplog.records] == ["SubmitOrder", "OrderAccepted"]
+
+
+def test_message_about_one_order_has_its_ids_and_what_cannot_be_read_has_none() -> None:
+    assert about_message(codec.encode([REJECTED])) == about("s-r-2")
+    assert about_message(codec.encode([DENIED])) == about("s-r-1")
+    halted = SetTradingState(1, 1, TradingState.HALTED, "x", "ann")
+    for payload in (b"", b"\xc1", codec.encode([ORDER, REJECTED]), codec.encode([halted])):
+        assert about_message(payload) == {}
 
 
 def test_flood_of_refusals_is_a_few_lines_and_a_number(

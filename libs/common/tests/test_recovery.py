@@ -37,6 +37,7 @@ from tickbus.runtime.snapshots import (
     memory_of,
     slices_of,
 )
+from tickbus.tracing import about
 from tickbus_testkit.brokers import nats_server
 
 PLATFORM = PlatformConfig(snapshot_every_s=3600, snapshot_every_events=100, deliveries_max=3)
@@ -366,7 +367,8 @@ async def test_message_that_ends_every_process_is_moved_aside_and_answered(
     assert letter.trace_hash
     assert shell.telemetry.errors["dead_letters"] == 1
     assert shell.telemetry.gauges["dead_letters"] == 1
-    assert "dead letter" in caplog.text
+    (said,) = [r for r in caplog.records if "dead letter" in r.message]
+    assert said.__dict__["fields"].items() >= about("s-r-2")["fields"].items()
     await asyncio.sleep(0.1)
     await shell.stop()
     # It stays aside: whoever folds the history later does not even see it.
@@ -401,10 +403,14 @@ async def test_dead_letter_is_on_its_subject_once(bus: Bus) -> None:
     assert codec.decode(letter.payload).events == [an_order(2)]
 
 
-async def test_message_that_was_handled_once_may_fail_in_the_history_too(bus: Bus) -> None:
+async def test_message_that_was_handled_once_may_fail_in_the_history_too(
+    bus: Bus, caplog: pytest.LogCaptureFixture
+) -> None:
     await want(bus, 1, 2, 3)
     await run(bus, Summing(), 6, snapshot=False)
     await fails(bus, 2, 3)  # a newer version of the code
+    folds = [r.__dict__["fields"] for r in caplog.records if "folding history" in r.message]
+    assert folds == [about("s-r-2")["fields"]] * 3
     core = Summing(frozenset({2}))
     shell = a_shell(bus, core)
     await shell.start()

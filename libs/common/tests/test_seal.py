@@ -81,7 +81,7 @@ def test_a_short_key_is_refused() -> None:
         Seal("short")
 
 
-async def test_execution_obeys_risk_and_nobody_else() -> None:
+async def test_execution_obeys_risk_and_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
     bus, core = MemoryBus(), Executor()
     risk = a_shell("risk", Approver(), bus, "orders.intent.*")
     execution = a_shell("execution", core, bus, "orders.approved.sim")
@@ -95,6 +95,8 @@ async def test_execution_obeys_risk_and_nobody_else() -> None:
     await bus.settle()
     assert core.sent == ["s-r-1"]
     assert execution.telemetry.errors["approval_without_proof"] == 2
+    said = [r.__dict__["fields"] for r in caplog.records if "malformed" in r.message]
+    assert [each["client_order_id"] for each in said] == ["s-r-666", "s-r-667"]
     await risk.stop()
     await execution.stop()
 

@@ -24,6 +24,7 @@ from tickbus.events import (
 from tickbus.events.orders import message_id
 from tickbus.runtime.storing import NAMES_MAX, store
 from tickbus.runtime.telemetry import Telemetry
+from tickbus.tracing import about
 
 REJECTED = OrderRejected(1, 1, "beta-r-1", "beta", "sim", "BTC-USDT", "X", "")
 OTHER = OrderRejected(2, 2, "beta-r-1", "beta", "sim", "BTC-USDT", "Y", "")
@@ -47,11 +48,14 @@ async def test_what_was_said_before_counts() -> None:
 
 
 @pytest.mark.parametrize("forged", [ORDER, REJECTED])
-async def test_an_id_that_somebody_took_keeps_nothing_from_being_stored(forged: Event) -> None:
+async def test_an_id_that_somebody_took_keeps_nothing_from_being_stored(
+    forged: Event, caplog: pytest.LogCaptureFixture
+) -> None:
     bus = MemoryBus()
     await bus.publish_durable(INTENT, codec.encode([forged]), message_id(REJECTED))
     assert await put(bus, REJECTED) == ()
     assert (await bus.read(2)).subject == "orders.event.sim.beta"
+    assert caplog.records[0].__dict__["fields"] == about("beta-r-1")["fields"]
     assert await put(bus, OTHER) == [REJECTED], "still once"
 
 

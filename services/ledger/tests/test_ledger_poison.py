@@ -24,6 +24,7 @@ from tickbus.bus import MemoryBus
 from tickbus.config import Settings
 from tickbus.events import AccountUpdated, Balance, BookTop, Event, OrderCanceled, OrderReplaced
 from tickbus.runtime.shell import Shell
+from tickbus.tracing import about
 from tickbus_embedded import EmbeddedPostgres
 from tickbus_ledger.audit import verify
 from tickbus_ledger.core import LedgerCore, TaintedBooks
@@ -101,7 +102,9 @@ async def written(shell: Shell, last: int) -> None:
 
 
 @pytest.mark.slow
-async def test_poison_is_a_row_of_the_log_and_the_books_go_on(tmp_path: Path) -> None:
+async def test_poison_is_a_row_of_the_log_and_the_books_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     bus = MemoryBus()
     lost = a_fill(7, fill_id="lost")
     said_wrongly = codec.encode(list(an_order_filled(8)[:1] * 2))
@@ -124,6 +127,12 @@ async def test_poison_is_a_row_of_the_log_and_the_books_go_on(tmp_path: Path) ->
         await written(shell, at[-1])
         await shell.stop()
         assert shell.telemetry.errors["message_refused"] == 4
+        holes = [r for r in caplog.records if "the books have a hole" in r.message]
+        assert [getattr(r, "fields", {}) for r in holes] == [
+            about("pp-r-7")["fields"], {}, about("pp-r-8")["fields"], {},
+        ]  # fmt: skip
+        (anew,) = [r for r in caplog.records if "loaded anew without it" in r.message]
+        assert anew.__dict__["fields"] == about("pp-r-7")["fields"]
         again = a_ledger(bus, dsn)
         await again.start()
         await written(again, await said(bus, an_order(3), "last"))

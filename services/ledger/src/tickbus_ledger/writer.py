@@ -10,7 +10,10 @@ from tickbus.bus import Message, Subscription
 from tickbus.codec import Hop, MalformedMessage
 from tickbus.config import ConfigError
 from tickbus.events import Event, OrderFilled
+from tickbus.order import client_order_id_of
 from tickbus.runtime import Context
+from tickbus.runtime.orderlog import about_message
+from tickbus.tracing import about
 from tickbus_ledger.config import LedgerConfig
 from tickbus_ledger.core import LedgerCore, TaintedBooks
 from tickbus_ledger.recorded import Recorded
@@ -165,7 +168,7 @@ class Writer:
             self._refused[message.sequence] = str(error)
             context.log.critical(
                 "the books cannot take in the message at %d, and are loaded anew without it: %r",
-                message.sequence, error, exc_info=error,
+                message.sequence, error, exc_info=error, extra=about(client_order_id_of(event)),
             )  # fmt: skip
             self._work.set()
             await over.wait()  # nothing behind it may be folded
@@ -192,8 +195,9 @@ class Writer:
         context.quarantine(message.subject, message.payload, error)
         context.telemetry.error("message_refused")
         context.log.error(
-            "the books have a hole: they refuse the message at %d: %s", sequence, error
-        )
+            "the books have a hole: they refuse the message at %d: %s", sequence, error,
+            extra=about_message(message.payload),
+        )  # fmt: skip
         self._core.skip(sequence, message.payload, str(error)[:REASON_CHARS_MAX])
         self._work.set()
 

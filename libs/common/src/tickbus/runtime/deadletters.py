@@ -17,6 +17,7 @@ from tickbus import codec
 from tickbus.bus import Bus, BusError, Message, Subscription
 from tickbus.clock import Clock
 from tickbus.codec import MalformedMessage
+from tickbus.runtime.orderlog import about_message
 from tickbus.runtime.telemetry import Telemetry
 
 BUCKET = "deadletters"
@@ -134,7 +135,8 @@ class DeadLetters:
         try:
             await self._keep(letter)
         except BusError as problem:
-            self._log.error("this failure is not counted: %s", problem)
+            ids = about_message(message.payload)
+            self._log.error("this failure is not counted: %s", problem, extra=ids)
 
     async def bury(self, message: Message) -> DeadLetter:
         """Move the message aside, with an alarm. Raises BusError."""
@@ -149,6 +151,7 @@ class DeadLetters:
         fields = {
             "subject": letter.subject, "sequence": letter.sequence, "error": letter.error,
             "attempts": letter.attempts, "trace_hash": letter.trace_hash,
+            **about_message(letter.payload).get("fields", {}),
         }  # fmt: skip
         self._log.critical(
             "a message became a dead letter: see `tickbus dead-letters`", extra={"fields": fields}

@@ -1,8 +1,11 @@
 """Lines of the log about orders: what was refused and why, with the ids that lead to its trace."""
 
 import logging
+from typing import Any
 
+from tickbus import codec
 from tickbus.clock import Clock
+from tickbus.codec import MalformedMessage
 from tickbus.events import (
     CancelDenied,
     CancelRejected,
@@ -24,6 +27,16 @@ LEVELS: dict[type, int] = {
 """What people should see; the other steps of orders are there at the level `debug`."""
 LINES_MAX = 20
 """Lines a second; of more only the number is said, in the next line."""
+
+
+def about_message(payload: bytes) -> dict[str, Any]:
+    """`about` the one order that a message names; nothing where it cannot be read."""
+    try:
+        events = codec.decode(payload).events
+    except MalformedMessage:
+        return {}
+    found = {client_order_id_of(event) for event in events}
+    return about(found.pop()) if len(found) == 1 else {}
 
 
 class OrderLog:

@@ -10,6 +10,7 @@ import msgspec
 from tickbus import codec
 from tickbus.bus import Bus, BusError
 from tickbus.clock import Clock
+from tickbus.runtime.orderlog import about_message
 from tickbus.runtime.telemetry import Telemetry
 
 KEPT_MAX = 1_000
@@ -51,7 +52,8 @@ class Quarantine:
         count = self._telemetry.errors["malformed"]
         # The first ones whole, then every hundredth: a broken publisher must not fill the disk.
         if count <= 20 or count % 100 == 0:
-            fields = {"source": source, "error": str(error), "count": count}
+            ids = about_message(payload).get("fields", {})
+            fields = {"source": source, "error": str(error), "count": count, **ids}
             self._log.warning("malformed input kept", extra={"fields": fields})
         item = Quarantined(
             self._clock.now_ns(), self._service, source, str(error), payload[:PAYLOAD_BYTES_MAX]

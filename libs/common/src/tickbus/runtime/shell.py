@@ -333,7 +333,8 @@ class Shell:
                 self.spec.core.handle(event)
             except Exception as error:  # noqa: BLE001 - whatever a core raises is a bug
                 await self._letters.note(message, error)
-                self.fail(error, f"folding history at sequence {message.sequence}: {event!r}")
+                doing = f"folding history at sequence {message.sequence}: {event!r}"
+                self.fail(error, doing, client_order_id_of(event))
                 await _for_ever()  # nothing behind it may be folded; stop() cancels this
             self.telemetry.count(type(event).__name__, "folded")
 

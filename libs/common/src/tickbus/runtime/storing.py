@@ -20,7 +20,9 @@ from tickbus.events import (
     OrderRejected,
 )
 from tickbus.events.orders import message_id
+from tickbus.order import client_order_id_of
 from tickbus.runtime.telemetry import Telemetry
+from tickbus.tracing import about
 
 NAMES_MAX = 100
 """Ids tried for one event. Somebody who takes them all is seen, and ends the service."""
@@ -46,7 +48,9 @@ async def store(
             telemetry.count(type(event).__name__, "repeated")
             return earlier
         telemetry.error("message_id_taken")
-        log.critical("somebody else took the message id %s, at %d", taken, stored.sequence)
+        ids = about(client_order_id_of(event))
+        text = "somebody else took the message id %s, at %d"
+        log.critical(text, taken, stored.sequence, extra=ids)
     raise BusError(f"{name} cannot be stored: {NAMES_MAX} ids for it are taken by somebody else")
 
 
