@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 import metrics
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
-from tickbus_testkit.collector import Collector, a_collector
+from tickbus_testkit.collector import Collector, Received, a_collector
 from tickbus_testkit.processes import PlatformProcesses
 from tickbus_testkit.story import Desk, differences, wait_for
 from tickbus_testkit.users import Users
@@ -27,6 +28,10 @@ VENUES = {"sim": "exchange", "sim2": "exchange-sim2"}
 UNLIMITED = ("--orders-per-10s", "100000", "--weight-per-minute", "1000000")
 
 D = Decimal
+Traced = tuple[Received, list[Received]]
+"""The root of an order's trace, and its hops."""
+WANTED = {("one", "order"): 100, ("two", "order"): 100, ("both", "order"): 5, ("both", "part"): 5}
+"""Whole traces of each strategy that are waited for; all that came are held to adding up."""
 LEAST = D(5)  # USDT: what both exchanges take at least
 
 pytestmark = [pytest.mark.slow(60), pytest.mark.timeout(300)]
@@ -103,14 +108,15 @@ class Both:
 
 
 @asynccontextmanager
-async def two_exchanges(directory: Path) -> AsyncIterator[Both]:
+async def two_exchanges(directory: Path, *overlays: Path) -> AsyncIterator[Both]:
     """Everything runs with all permissions on, and each exchange has a price of its own."""
     users = Users()
     nats = EmbeddedNats(directory / "nats", accounts=users.accounts)
     async with nats, EmbeddedPostgres(directory / "pg") as postgres:
         platform = PlatformProcesses(
-            directory, nats.url, postgres.dsn, CONFIGS, 5, UNLIMITED, users, further=("sim2",)
-        )
+            directory, nats.url, postgres.dsn, (*CONFIGS, *overlays), 5, UNLIMITED, users,
+            further=("sim2",),
+        )  # fmt: skip
         both = Both(platform)
         try:
             await asyncio.to_thread(_start, platform)
@@ -245,6 +251,43 @@ def _traces_are_whole(collector: Collector) -> None:
     assert ticked, "the strategy trades on the router's view of both books"
     names = {span.name for span in collector.trace(ticked[0].trace_id)}
     assert {"feed", "router", "strategy", "strategy to risk"} <= names
+
+
+async def test_hops_of_all_orders_of_strategies_add_up_under_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        async with two_exchanges(tmp_path, ROOT / "tests" / "routing" / "traced.yaml"):
+            for (strategy, what), count in WANTED.items():
+                look = partial(_whole_traces, collector, strategy, what, count)
+                name = f"{what}s of {strategy}"
+                found = await asyncio.to_thread(wait_for, name, look, 120.0)
+                for root, hops in found:
+                    total = sum(hop.duration_ns for hop in hops)
+                    assert total == pytest.approx(root.duration_ns, rel=0.05), (root, hops)
+
+
+def _whole_traces(collector: Collector, strategy: str, what: str, count: int) -> list[Traced]:
+    """The orders of `strategy`, or their parts, of which every hop has come; [] for too few."""
+    under: dict[str, list[Received]] = {}
+    spans = list(collector.spans)
+    for span in spans:
+        under.setdefault(span.parent_id, []).append(span)
+    found = []
+    for root in spans:
+        if (root.name, root.attributes.get("tickbus.strategy")) != ("order", strategy):
+            continue
+        is_part = "tickbus.parent_id" in root.attributes
+        if is_part is not (what == "part"):
+            continue
+        who = ("router",) if is_part else ("feed", "strategy")
+        hops = under.get(root.span_id, [])
+        then = "router" if root.attributes["tickbus.venue"] == "smart" else "execution"
+        way = {*who, f"{who[-1]} to risk", "risk", f"risk to {then}", then, "venue"}
+        if way <= {hop.name for hop in hops}:
+            found.append((root, hops))
+    return found if len(found) >= count else []
 
 
 async def test_whatever_dies_in_the_middle_the_parts_add_up(tmp_path: Path) -> None:
