@@ -9,7 +9,8 @@ are processes of their own, started anew for each round. What they all took of t
 servers included and the venue left out, is divided by the ticks or orders: a machine that is busy
 with them carries so many fewer as each takes longer. The arms take turns. `nothing` is the same
 source with every statement left out that counts, times or notes, and without hops in the messages;
-`metrics` is as it runs; `traces` is with a collector as well. `seeing.py` looks at single threads.
+`metrics` is as it runs; `traces` is with a collector as well, and of its rounds it is said how many
+traces came, from the start of the processes to their end. `seeing.py` looks at single threads.
 """
 
 import argparse
@@ -22,9 +23,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import psutil
+
+if TYPE_CHECKING:
+    from tickbus_testkit.collector import Collector
 
 HERE = Path(__file__).resolve().parent
 ARMS = ("nothing", "metrics", "traces")
@@ -179,20 +184,32 @@ def _used_s(process: psutil.Process) -> float:
 PATHS = {"ticks": _ticks, "orders": _orders}
 
 
-async def compare(path: str, rounds: int, rate: int, seconds: float, collector: str) -> None:
+async def compare(
+    path: str, rounds: int, rate: int, seconds: float, collector: "Collector"
+) -> None:
     """All arms in turns."""
     found: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for number in range(rounds):
         for arm in ARMS if number % 2 else ARMS[::-1]:
-            each, count = await PATHS[path](arm, rate, seconds, collector)
+            each, count = await PATHS[path](arm, rate, seconds, collector.url)
             found[arm].append(each)
             said = f"round {number + 1} of {rounds}: {arm:8} {each:8.2f} us, {count} {path}"
-            print(said, flush=True)
+            print(f"{said}{_told(collector)}", flush=True)
     floor = statistics.median(found["nothing"])
     for arm in ARMS:
         middle = statistics.median(found[arm])
         spread = ", ".join(f"{each:.2f}" for each in sorted(found[arm]))
         print(f"{arm:8} {middle:8.2f} us each, {middle / floor:.3f}; {spread}")
+
+
+def _told(collector: "Collector") -> str:
+    """What came of traces since the last round, in words; "" for nothing."""
+    spans, collector.spans = collector.spans, []
+    if not spans:
+        return ""
+    whole = {span.trace_id for span in spans if span.name == "order"}
+    traces = {span.trace_id for span in spans}
+    return f"; {len(spans)} spans of {len(traces)} traces, {len(whole)} of them with their root"
 
 
 def main() -> None:
@@ -213,7 +230,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of sending in each round")
     asked = parser.parse_args()
     with a_collector() as collector:
-        asyncio.run(compare(asked.path, asked.rounds, asked.rate, asked.seconds, collector.url))
+        asyncio.run(compare(asked.path, asked.rounds, asked.rate, asked.seconds, collector))
 
 
 if __name__ == "__main__":
