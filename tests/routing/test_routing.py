@@ -121,7 +121,7 @@ async def two_exchanges(directory: Path, *overlays: Path) -> AsyncIterator[Both]
         try:
             await asyncio.to_thread(_start, platform)
             await asyncio.to_thread(
-                wait_for, "prices everywhere", lambda: all(map(both.top, (*VENUES, "smart")))
+                wait_for, "prices everywhere", lambda: all(map(both.top, (*VENUES, "smart"))), 120.0
             )
             yield both
         finally:
