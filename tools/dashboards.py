@@ -257,7 +257,8 @@ SERVICE = Dashboard("tickbus-service", "tickbus: per service", (
     Row("Alerts, kill switch, the simulated exchange", (
         Panel("Alerts", (("tickbus_alerts_active", "active"), ("tickbus_alerts_active_critical", "critical"),
                          ("tickbus_alerts_notices_waiting", "not sent yet"), ("tickbus_alerts_channels_failing", "channels failing"))),
-        Panel("Kill switch", (("tickbus_killswitch_accounts", "accounts"), ("tickbus_killswitch_halts_owed", "halts owed"),
+        Panel("Kill switch", (("tickbus_killswitch_accounts", "accounts"), ("tickbus_killswitch_accounts_out_of_reach", "accounts out of reach"),
+                              ("tickbus_killswitch_halts_owed", "halts owed"),
                               ("tickbus_killswitch_last_exit_code", "last exit code"))),
         Panel("Simulated exchange", (("sum(rate(tickbus_exchange_engine_requests_total[1m]))", "orders and cancels a second"),
                                      ("sum(rate(tickbus_exchange_trades_total[1m]))", "trades a second"),

@@ -63,6 +63,25 @@ async def resume_at(url: str) -> None:
     await bus.close()
 
 
+async def test_an_account_that_a_kill_could_not_clear_is_told_before_there_is_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keyed = Target("a", "binance", "http://127.0.0.1:1", (), "live", "venue", "k", "s", "nats://b")
+    targets = [
+        keyed,
+        keyed._replace(name="no-key", key=""),
+        keyed._replace(name="other", adapter="elsewhere"),
+        keyed._replace(name="paper", orders="paper", key=""),
+    ]
+    telemetry = Telemetry("killswitch")
+    KillSwitch(targets, KillConfig(), telemetry, "1")
+    assert telemetry.gauges["accounts"] == 1
+    assert telemetry.gauges["accounts_out_of_reach"] == 2
+    assert "no-key is out of reach of a kill: no key" in caplog.text
+    assert "other is out of reach of a kill: venue.adapter" in caplog.text
+    assert "paper" not in caplog.text
+
+
 async def test_the_one_that_was_away_is_named_and_told_later_the_other_is_left_alone(
     tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,8 @@ async def test_kill_over_http_without_a_bus(tmp_path: Path, exchange: str) -> No
         assert (reports[0].exit_code, reports[0].reason) == (EXIT_DONE, "x")
         exported = (await client.get("/metrics")).text
         assert 'tickbus_killswitch_events_total{outcome="verified",type="Kill"} 1.0' in exported
+        for line in ("ready 1.0", "accounts 1.0", "accounts_out_of_reach 0.0"):
+            assert f"\ntickbus_killswitch_{line}\n" in exported
         assert metrics.problems("killswitch", exported, metrics.declared()) == []
 
 

@@ -59,7 +59,9 @@ class Sharing:
     async def _tell(self) -> None:
         limit, used = self._guard.weight()
         gauge = self._context.telemetry.gauge
-        gauge("rest_weight_left", max(0, (limit or self._budget.limit) - used))
+        limit = limit or self._budget.limit
+        gauge("rest_weight_left", max(0, limit - used))
+        gauge("rest_weight_limit", limit)
         gauge("venue_silent_seconds", max(self._guard.silent_s, self._guard.banned_s))
         if used:
             await self._budget.learn_used(used)

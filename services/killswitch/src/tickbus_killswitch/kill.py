@@ -25,7 +25,7 @@ from tickbus_killswitch.account import Account, Say
 from tickbus_killswitch.config import KillConfig
 from tickbus_killswitch.halt import halt
 from tickbus_killswitch.rest import Rest
-from tickbus_killswitch.signing import BadSecretError, signer
+from tickbus_killswitch.signing import BadSecretError, Sign, signer
 
 ADAPTERS: dict[str, tuple[type[spot.Spot] | type[usdm.Usdm], str]] = {
     "binance": (spot.Spot, spot.TIME_PATH),
@@ -165,26 +165,37 @@ def accounts_of(targets: Sequence[Target]) -> list[Target]:
     return [target for target in targets if id(target) in chosen]
 
 
+def has_orders(target: Target) -> bool:
+    """Whether orders of the platform can be at this venue."""
+    return target.orders not in (*PRETENDED, MARKET_DATA)
+
+
+def signing_of(target: Target) -> tuple[Sign | None, str]:
+    """How requests for the account are signed; or None and why it cannot be cleared from here."""
+    if target.adapter not in ADAPTERS:
+        known = ", ".join(ADAPTERS)
+        return None, (
+            f"venue.adapter {target.adapter!r}: the kill switch knows {known}; cancel there"
+        )
+    own = f"TICKBUS_{own_keys(target.name)}"
+    if not (target.key and target.secret):
+        return None, KEYS_MISSING.format(own)
+    try:
+        return signer(target.secret, target.key_type), ""
+    except BadSecretError as error:
+        return None, f"{own}_API_SECRET or TICKBUS_VENUE_API_SECRET: {error}"
+
+
 def _account(
     target: Target, config: KillConfig, say: Say, began: float
 ) -> Account | AccountReport:  # fmt: skip
     name = target.name
-    if target.orders in (*PRETENDED, MARKET_DATA):
+    if not has_orders(target):
         return AccountReport(
             account=name, verified=True, exposure_known=True,
             detail=f"no order of the platform is at this venue ({target.orders})",
         )  # fmt: skip
-    problem, sign = "", None
-    if target.adapter not in ADAPTERS:
-        known = ", ".join(ADAPTERS)
-        problem = f"venue.adapter {target.adapter!r}: the kill switch knows {known}; cancel there"
-    elif not (target.key and target.secret):
-        problem = KEYS_MISSING.format(f"TICKBUS_{own_keys(name)}")
-    else:
-        try:
-            sign = signer(target.secret, target.key_type)
-        except BadSecretError as error:
-            problem = f"TICKBUS_{own_keys(name)}_API_SECRET or TICKBUS_VENUE_API_SECRET: {error}"
+    sign, problem = signing_of(target)
     if sign is None:
         say(f"{name}: {problem}")
         return AccountReport(account=name, verified=False, unverified=(problem,))

@@ -19,7 +19,7 @@ from tickbus.runtime import Telemetry
 from tickbus.runtime.http import health_app
 from tickbus_killswitch.config import KillConfig
 from tickbus_killswitch.halt import halt
-from tickbus_killswitch.kill import Target, kill
+from tickbus_killswitch.kill import Target, accounts_of, has_orders, kill, signing_of
 
 BODY_BYTES_MAX = 16_384
 BUS_RETRY_S_MAX = 5.0
@@ -46,7 +46,15 @@ class KillSwitch:
         self._logins = {target.bus_url: target.bus_login for target in targets}
         # On a new bus whoever is first makes the streams, and that may be the kill switch.
         self._replicas = {target.bus_url: target.bus_replicas for target in targets}
-        telemetry.gauge("accounts", len(targets))
+        traded = [target for target in accounts_of(targets) if has_orders(target)]
+        unsigned = [
+            (t.name, problem) for t in traded for sign, problem in [signing_of(t)] if not sign
+        ]
+        for name, problem in unsigned:
+            log.critical("%s is out of reach of a kill: %s", name, problem)
+        telemetry.gauge("accounts", len(traded) - len(unsigned))
+        telemetry.gauge("accounts_out_of_reach", len(unsigned))
+        telemetry.gauge("ready", 0)
 
     async def kill(self, request: KillRequest) -> KillReport:
         """Do it; goes on to its end even if whoever asked has left."""

@@ -88,6 +88,7 @@ async def _serve(settings: list[Settings], place: str) -> None:
     switch = KillSwitch(targets, config, Telemetry(NAME), instance)
     server = HttpServer(create_app(switch, token), *metrics_address(NAME, first.environment))
     await server.start()
+    switch.telemetry.gauge("ready", 1)
     log.info(
         "ready on http://%s:%d/kill for %s", server.host, server.port,
         ", ".join(f"{t.name} ({t.rest_url}, {t.orders})" for t in targets),
