@@ -37,7 +37,8 @@ def promtool() -> str:
 def not_as_told(
     directory: Path, alert: str, before: Scrape, during: Sequence[Scrape], services: Sequence[str]
 ) -> str:
-    """What promtool says against it that `alert` is quiet before, and then fires for `services`.
+    """What promtool says against it that `alert` is quiet before, and then fires for `services`;
+    or for nobody where there are none.
 
     `before` stands for twelve minutes, then each of `during` for a step, the last one for as long
     as the rule wants its condition to hold. "" when all is as told.
@@ -46,7 +47,7 @@ def not_as_told(
     quiet_s = (BEFORE_STEPS - 1) * STEP_S
     since_s = quiet_s + len(during) * STEP_S
     firing = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
-    theirs = f'{firing[:-1]}, service=~"{"|".join(services)}"}}'
+    theirs = f'{firing[:-1]}, service=~"{"|".join(services)}"}}' if services else firing
     fires = [{"labels": _labels(service), "value": 1} for service in sorted(services)]
     test = {
         "interval": f"{STEP_S}s",

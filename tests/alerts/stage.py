@@ -19,7 +19,6 @@ from tickbus_testkit.users import NEIGHBOR, Users
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token"
-EXCHANGE = ("--orders-per-10s", "100000", "--weight-per-minute", "1000000")
 START_S = 120.0
 
 
@@ -28,7 +27,7 @@ class Stage:
 
     def __init__(
         self, directory: Path, broker: EmbeddedNats, postgres: EmbeddedPostgres, users: Users,
-        configs: Sequence[Path], further: Sequence[str] = (),
+        configs: Sequence[Path], further: Sequence[str], weight: int,
     ) -> None:  # fmt: skip
         self.directory = directory
         self._servers: dict[str, EmbeddedNats | EmbeddedPostgres] = {
@@ -37,8 +36,9 @@ class Stage:
         self._loop = asyncio.get_running_loop()
         self._nats = broker
         self.users = users
+        exchange = ("--orders-per-10s", "100000", "--weight-per-minute", str(weight))
         self.platform = PlatformProcesses(
-            directory, broker.url, postgres.dsn, configs, 7, EXCHANGE, users, further
+            directory, broker.url, postgres.dsn, configs, 7, exchange, users, further
         )
         port = free_port()
         own = {"TICKBUS_KILL_TOKEN": TOKEN, "TICKBUS_METRICS_PORT": str(port)}
@@ -146,14 +146,15 @@ async def a_stage(
     configs: Sequence[Path],
     further: Sequence[str] = (),
     replaced: Mapping[str, Sequence[str]] | None = None,
+    weight: int = 1_000_000,
 ) -> AsyncIterator[Stage]:
-    """Everything runs with all permissions on."""
+    """Everything runs with all permissions on; `weight` is what the exchange takes in a minute."""
     users = Users()
     async with (
         EmbeddedNats(directory / "nats", accounts=users.accounts) as broker,
         EmbeddedPostgres(directory / "pg") as postgres,
     ):
-        stage = Stage(directory, broker, postgres, users, configs, further)
+        stage = Stage(directory, broker, postgres, users, configs, further, weight)
         for name, command in (replaced or {}).items():
             stage.replace(name, command)
         try:

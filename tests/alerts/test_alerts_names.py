@@ -111,7 +111,7 @@ async def test_what_rules_and_dashboards_ask_for_is_exported_under_load(
         stage.exchange("faults")
         await asyncio.to_thread(stage.kill)
         await asyncio.to_thread(seen.wait)
-    assert seen.left == {}, "asked for by the right side, and exported by nobody"
+    assert seen.left == {}, "what is asked for and nobody exported, and who asks"
 
 
 def test_what_is_asked_for_with_a_label_that_nothing_has_is_seen() -> None:
