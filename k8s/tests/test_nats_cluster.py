@@ -29,6 +29,7 @@ from tickbus_embedded.process import ServerProcess
 
 pytestmark = needs_kubectl
 TIMEOUT_S = 30.0
+SWAPS = 30
 T = TypeVar("T")
 
 
@@ -185,3 +186,23 @@ async def test_orders_go_on_when_the_server_that_leads_them_is_killed(
         value, _ = await patiently(lambda: watcher.kv_read("control", "trading"))
         assert value == b"ACTIVE"
         await watcher.close()
+
+
+@pytest.mark.slow(15)
+async def test_of_those_who_swap_a_value_at_once_one_does_and_the_others_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster(tmp_path, monkeypatch) as (servers, given):
+        first, *others = [await connected(each.url, "feed", given) for each in servers]
+        swapped, began = 0, time.monotonic()
+        while swapped < SWAPS:
+            assert time.monotonic() - began < 3 * TIMEOUT_S, swapped
+            _, revision = await patiently(lambda: first.kv_read("budget", "venue"))
+            swapping = [bus.kv_swap("budget", "venue", b"it", revision) for bus in (first, *others)]
+            answers = await asyncio.gather(*swapping, return_exceptions=True)
+            # While there is no leader nobody is told anything; that is another matter.
+            assert not [answer for answer in answers if "last sequence" in str(answer)]
+            assert answers.count(True) <= 1
+            swapped += answers.count(True)
+        for bus in (first, *others):
+            await bus.close()

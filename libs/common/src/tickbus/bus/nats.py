@@ -43,8 +43,8 @@ log = logging.getLogger("tickbus.bus")
 
 DURABLE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 2.0
-WRONG_LAST_SEQUENCE = 10071
-"""The server's code for a value that somebody changed meanwhile."""
+WRONG_LAST_SEQUENCE = (10071, 10164)
+"""The server's codes for a value that somebody changed meanwhile, and is just changing."""
 HISTORY_WINDOW = 10_000
 """Of a history so much is on its way at once; with more the server would drop a slow reader."""
 STATE_AGE_S_MAX = 60.0
@@ -407,7 +407,7 @@ class NatsBus:
             await self._bucket(bucket)
             await self._js.publish(f"$KV.{bucket}.{escape(key)}", value, headers=headers)
         except nats.js.errors.APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
+            if error.err_code in WRONG_LAST_SEQUENCE:
                 return False
             raise BusError(f"cannot keep {bucket}/{key}: {error}") from error
         except (nats.errors.Error, TimeoutError) as error:
