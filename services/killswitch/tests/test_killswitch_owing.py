@@ -117,6 +117,18 @@ async def test_what_people_decided_since_the_kill_stands(nats_url: str) -> None:
     assert state.state is TradingState.ACTIVE
 
 
+async def test_of_several_servers_any_that_answers_is_told(nats_url: str) -> None:
+    dead = "nats://127.0.0.1:1"
+    await resume_at(nats_url)
+    assert await halt(f"{dead},{nats_url},{dead}", "ada", "one is away")
+    state = await state_at(nats_url)
+    assert state is not None
+    assert (state.state, state.reason) == (TradingState.HALTED, "one is away")
+    with pytest.raises(OSError, match="Connect call failed"):
+        await halt(f"{dead},{dead}", "ada", "all are away")
+    await resume_at(nats_url)
+
+
 async def test_it_says_so_when_it_gives_up(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

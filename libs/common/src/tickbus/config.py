@@ -64,7 +64,10 @@ class PlatformConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class BusConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where NATS is, and on how many servers of a cluster each stream and bucket is kept."""
+    """Where NATS is, and on how many servers of a cluster each stream and bucket is kept.
+
+    `url`: with commas between where the addresses of several servers are given.
+    """
 
     url: str = "nats://127.0.0.1:4222"
     replicas: typing.Annotated[int, msgspec.Meta(ge=1, le=5)] = 1

@@ -1,4 +1,4 @@
-"""Who somebody is on the bus; on its own, so that reading a configuration loads no bus client."""
+"""Where the bus is and who somebody is on it; on its own, so that reading it loads no client."""
 
 from dataclasses import dataclass, field
 
@@ -9,3 +9,8 @@ class Login:
 
     user: str
     password: str = field(repr=False)
+
+
+def servers(url: str) -> list[str]:
+    """The address of each server in `url`: one, or those of a cluster with commas between."""
+    return [address for part in url.split(",") if (address := part.strip())]

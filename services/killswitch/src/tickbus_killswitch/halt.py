@@ -1,13 +1,14 @@
 """Tells risk to let nothing pass any more, where there is a bus to tell it over."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from tickbus import codec
 from tickbus.events import SetTradingState, TradingState
-from tickbus.login import Login
+from tickbus.login import Login, servers
 
 BUCKET, KEY = "control", "trading"
 NATS_PORT = 4222
@@ -45,7 +46,15 @@ async def _was_set(bus: Any, since_ns: int) -> bool:
 
 async def _knock(url: str) -> None:
     """Fail at once where nobody listens: the bus client would go on trying."""
-    parts = urlsplit(url)
+    *others, last = servers(url)
+    for address in others:
+        with contextlib.suppress(OSError):
+            return await _reach(address)
+    await _reach(last)
+
+
+async def _reach(address: str) -> None:
+    parts = urlsplit(address)
     _, writer = await asyncio.open_connection(parts.hostname, parts.port or NATS_PORT)
     writer.close()
 

@@ -37,7 +37,7 @@ from tickbus.bus.keys import escape, unescape
 from tickbus.bus.looking import look_back
 from tickbus.bus.reader import StreamReader, floor_of
 from tickbus.bus.streams import ensure_bucket, ensure_streams
-from tickbus.login import Login
+from tickbus.login import Login, servers
 
 log = logging.getLogger("tickbus.bus")
 
@@ -105,12 +105,17 @@ class NatsBus:
     ) -> "NatsBus":  # fmt: skip
         """Connect once and make sure that the streams exist. Raises BusError.
 
+        `url`: of one server, or of several of a cluster with commas between; any of them will do.
         `replicas`: on how many servers of a cluster the streams that it makes are kept.
         BusRefused for a user or password that the server does not know. After that the connection
         heals by itself, for ever: a service whose bus is away waits.
         """
-        if not url.startswith(("nats://", "tls://")):
-            raise BusError(f"cannot connect to {url!r}: give it as nats://HOST:PORT or tls://…")
+        known = servers(url)
+        if not known or not all(each.startswith(("nats://", "tls://")) for each in known):
+            raise BusError(
+                f"cannot connect to {url!r}: give it as nats://HOST:PORT or tls://…, several of"
+                " one cluster with commas between"
+            )
         bus: NatsBus | None = None
         refused = asyncio.Event()
 
@@ -129,7 +134,7 @@ class NatsBus:
 
         lane, user = DirectLane(), login.user if login else ""
         connecting = lane.client.connect(
-            url,
+            known,
             name=name,
             error_cb=on_error,
             disconnected_cb=on_disconnect,
