@@ -54,9 +54,36 @@ def on_the_base(components: Sequence[str]) -> tuple[Document, ...]:
         return _built(here)
 
 
+@cache
+def production_with_keda() -> tuple[Document, ...]:
+    """The overlay for production as its own words say that it is switched to KEDA."""
+    with tempfile.TemporaryDirectory(prefix="tickbus-kustomize-") as folder:
+        here = Path(folder).resolve() / "production"
+        shutil.copytree(K8S / "overlays" / "production", here)
+        file = here / "kustomization.yaml"
+        kustomization = yaml.safe_load(switched_to_keda(file.read_text(encoding="utf-8")))
+        for kind in ("resources", "components"):
+            kustomization[kind] = [
+                os.path.relpath(K8S / each.removeprefix("../../"), here)
+                if each.startswith("../../")
+                else each
+                for each in kustomization[kind]
+            ]
+        file.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+        return _built(here)
+
+
+def switched_to_keda(text: str) -> str:
+    """A kustomization with the commented line of KEDA in the place of the one in front of it."""
+    plain, keda = "  - ../../components/autoscaling\n", "  # - ../../components/autoscaling-keda"
+    assert f"{plain}{keda}" in text
+    return text.replace(plain, "").replace(keda, keda.replace("# ", ""))
+
+
 def builds() -> dict[str, tuple[Document, ...]]:
     """Everything that is built in these tests, by name."""
     found = {f"overlay {name}": overlay(name) for name in OVERLAYS}
+    found["overlay production, switched to KEDA"] = production_with_keda()
     found |= {"+".join(names): on_the_base(names) for names in (*ON_THE_BASE, *TOGETHER)}
     return found
 

@@ -19,6 +19,7 @@ from kustomized import (
     of_kind,
     overlay,
     pod_of,
+    production_with_keda,
     workloads,
 )
 
@@ -217,6 +218,17 @@ def test_where_several_pods_do_one_job_they_are_spread_over_machines_and_zones()
 def scalers(documents: tuple[Document, ...]) -> list[Document]:
     """What scales by load."""
     return list(of_kind(documents, "HorizontalPodAutoscaler", "ScaledObject"))
+
+
+def test_production_is_switched_to_keda_by_one_line_and_scaled_by_nothing_else() -> None:
+    plain, keda = overlay("production"), production_with_keda()
+    assert [(d["kind"], d["metadata"]["name"]) for d in scalers(plain)] == [
+        ("HorizontalPodAutoscaler", "api")
+    ]
+    assert [(d["kind"], d["metadata"]["name"]) for d in scalers(keda)] == [("ScaledObject", "api")]
+    assert "replicas" not in workloads(keda)["api"]["spec"], "each apply would set it back"
+    rest = [d for d in plain if d not in scalers(plain)]
+    assert [d for d in keda if d not in scalers(keda)] == rest
 
 
 @pytest.mark.parametrize(
