@@ -351,9 +351,13 @@ VENUE = (
         orders_by_hand,
     ),
     Cause(_faults(clock_ms=600), {"TickbusClockOff": ("feed",)}),
-    Cause(_faults(drop_user=0.5), {"TickbusDifferenceCorrected": ("execution",)}, orders_by_hand),
-    Cause(nothing, {"TickbusRestWeightLow": ("execution",)}, spend_weight),
+    Cause(
+        _faults(drop_user=1.0),
+        {"TickbusDifferenceCorrected": ("execution",)},
+        Stage.cancel_by_hand,
+    ),
     Cause(the_key_is_revoked, {"TickbusTradingBlocked": ("execution",)}, orders_by_hand),
+    Cause(nothing, {"TickbusRestWeightLow": ("execution",)}, spend_weight),
 )
 TRADING = (
     Cause(an_order_ends_risk, {"TickbusDeadLetters": ("risk",)}),

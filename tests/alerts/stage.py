@@ -1,6 +1,7 @@
 """A whole platform with its kill switch, under load, on which things are made to happen."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,6 +107,14 @@ class Stage:
         """Have the exchange do something; raises httpx.HTTPStatusError when it does not."""
         url = f"{self.platform.exchange_url}/admin/{path}"
         return httpx.request(method, url, json=body, timeout=60).raise_for_status().json()
+
+    def cancel_by_hand(self) -> None:
+        """Cancel at the exchange what rests there, as its owner does on the venue's own page."""
+        for order in self.desk.ledger_of_the_exchange()["orders"]:
+            if order["status"] == "NEW":
+                names = {"symbol": order["symbol"], "orderId": str(order["orderId"])}
+                with contextlib.suppress(httpx.HTTPStatusError):  # it has ended meanwhile
+                    self.exchange("orders", "DELETE", **names)
 
     def api(self, method: str, path: str, **body: Any) -> Any:
         """Ask the gateway; raises httpx.HTTPStatusError for a refusal."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosedError, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
@@ -121,11 +121,13 @@ class FrameStream(asyncio.Protocol):
 
     def send(self, text: str) -> None:
         """Send one text message. Raises WebSocketException when the connection is closing."""
+        self._still_open()
         self._protocol.send_text(text.encode())
         self._flush()
 
     def ping(self) -> None:
         """Ask whether anybody is there. Raises WebSocketException on a closing connection."""
+        self._still_open()
         self._protocol.send_ping(b"tickbus")
         self._flush()
 
@@ -153,8 +155,15 @@ class FrameStream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _still_open(self) -> None:
+        # A transport may be gone before anybody was told; what is written then is lost, or a bug.
+        if self._transport.is_closing():
+            raise ConnectionClosedError(None, None)
+
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
+            if self._transport.is_closing():
+                continue
             if data:
                 self._transport.write(data)
             elif self._transport.can_write_eof():
