@@ -23,6 +23,10 @@ class Users:
         """How `user` connects."""
         return Login(user, self._passwords[user])
 
+    def of_the_server(self) -> dict[str, str]:
+        """The passwords as a server with config/nats/nats.conf finds them in its environment."""
+        return {credentials.variable(user): word for user, word in self._passwords.items()}
+
     def environment(self, user: str) -> dict[str, str]:
         """What the process of `user` is started with."""
         found = {"TICKBUS_NATS_USER": user, "TICKBUS_NATS_PASSWORD": self._passwords[user]}
