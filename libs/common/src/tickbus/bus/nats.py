@@ -42,6 +42,8 @@ from tickbus.login import Login, servers
 log = logging.getLogger("tickbus.bus")
 
 DURABLE_TIMEOUT_S = 30.0
+ELECTION_S = 10.0
+"""So long a value is offered to servers of a cluster that have no leader."""
 REQUEST_TIMEOUT_S = 2.0
 WRONG_LAST_SEQUENCE = (10071, 10164)
 """The server's codes for a value that somebody changed meanwhile, and is just changing."""
@@ -393,7 +395,7 @@ class NatsBus:
     async def _until_taken(self, subject: str, value: bytes) -> None:
         # Nobody takes it while the servers of a cluster agree who leads; it is certainly not stored
         # then, unlike after a time-out, which is left to the caller.
-        deadline = time.monotonic() + DURABLE_TIMEOUT_S
+        deadline = time.monotonic() + ELECTION_S
         for delay_s in delays_s(0.05, 2.0):
             try:
                 await self._js.publish(subject, value)
