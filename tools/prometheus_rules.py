@@ -1,17 +1,18 @@
-"""The alert rules of observability/ as a resource of the Prometheus operator, for Kubernetes.
+"""Writes the rules of observability/ as a resource of the Prometheus operator, for Kubernetes.
 
-    python tools/prometheus_rules.py | kubectl --namespace tickbus apply --filename -
+    python tools/prometheus_rules.py
 
-Nothing of it is kept: the rules have one place, the files that Prometheus reads under Compose.
+The rules have one place, the files that Prometheus reads under Compose; a test holds the copy.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 RULES = Path(__file__).parents[1] / "observability" / "rules"
+MADE = Path(__file__).parents[1] / "k8s" / "components" / "observability" / "rules.yaml"
+HEAD = "# Made by tools/prometheus_rules.py of observability/rules, where they are changed.\n"
 LABELS = {"app.kubernetes.io/part-of": "tickbus"}
 
 
@@ -30,9 +31,14 @@ def rules(folder: Path = RULES) -> dict[str, Any]:
     }
 
 
+def text() -> str:
+    """The file as it should be."""
+    return HEAD + yaml.safe_dump(rules(), sort_keys=False, width=100)
+
+
 def main() -> None:
-    """Print it."""
-    yaml.safe_dump(rules(), sys.stdout, sort_keys=False, width=100)
+    """Write it."""
+    MADE.write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -51,6 +51,11 @@ def test_the_rules_of_this_repository_are_taken() -> None:
     assert len(names) == len(set(names)), "one resource has one namespace for groups"
 
 
+def test_what_kubernetes_applies_is_what_prometheus_reads_under_compose() -> None:
+    made = prometheus_rules.MADE.read_text(encoding="utf-8")
+    assert made == prometheus_rules.text(), "run: python tools/prometheus_rules.py"
+
+
 def threshold(alert: str) -> float:
     """From which number on an alert of this repository fires."""
     groups = prometheus_rules.rules()["spec"]["groups"]

@@ -27,6 +27,7 @@ from tickbus.bus.consumers import Incarnation, Wish, create, known
 log = logging.getLogger("tickbus.bus")
 
 ASK_TIMEOUT_S = 2.0
+AT_ONCE_MAX = 64
 PATIENCE_S = 20.0
 """For how long a request is repeated while the doorkeeper is away; risk may be starting."""
 CONSUMERS_PER_MINUTE_MAX = 300
@@ -165,12 +166,18 @@ class Refused(Exception):
 
 
 class Doorkeeper:
-    """Answers all strategies; one request at a time."""
+    """Answers all strategies, each at once: one that JetStream lets wait holds up no other.
+
+    Consumers are made one after the other, and none for who has given up asking. With `AT_ONCE_MAX`
+    requests on their way further ones are not answered; they are asked again.
+    """
 
     def __init__(self, client: Client, js: JetStreamContext) -> None:
         self._client = client
         self._js = js
         self._made: dict[str, deque[float]] = defaultdict(deque)
+        self._answering: set[asyncio.Task[None]] = set()
+        self._making = asyncio.Lock()
 
     async def open(self) -> Any:
         """Begin to answer; the subscription, to end it."""
@@ -179,9 +186,17 @@ class Doorkeeper:
     async def _on_request(self, message: Msg) -> None:
         if not message.reply:
             return
+        if len(self._answering) >= AT_ONCE_MAX:
+            log.warning("bus: %d requests wait at the door; one is passed over", AT_ONCE_MAX)
+            return
+        task = asyncio.create_task(self._answer(message, time.monotonic()))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, message: Msg, asked_at: float) -> None:
         try:
             user = rights(message.subject)
-            value = await self._do(user, _request.decode(message.data))
+            value = await self._do(user, _request.decode(message.data), asked_at)
             answer = Answer(_encode(value))
         except (Refused, msgspec.MsgspecError, ValueError) as error:
             log.warning("bus: refused at the door: %s: %s", message.subject, error)
@@ -191,13 +206,16 @@ class Doorkeeper:
         with contextlib.suppress(nats.errors.Error):
             await self._client.publish(message.reply, _encode(answer))
 
-    async def _do(self, user: permissions.StrategyUser, request: Request) -> Any:
+    async def _do(self, user: permissions.StrategyUser, request: Request, asked_at: float) -> Any:
         match request:
             case Known(durable):
                 _require_durable(user, durable)
                 return await known(self._js, subjects.ORDERS_STREAM, durable)
             case Make(wish):
-                return await self._make(user, wish)
+                async with self._making:
+                    if time.monotonic() - asked_at > ASK_TIMEOUT_S:
+                        raise TimeoutError("asked too long ago")
+                    return await self._make(user, wish)
             case End(name):
                 durable, _, number = name.rpartition("-")
                 _require(durable in user.durables and number.isdigit(), f"{name!r} is not its own")
