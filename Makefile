@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboard run test integration contract chaos bench check audit format pins release clean
+.PHONY: help setup dashboard run test integration contract alerts chaos bench check audit format pins release clean
 
 help: ## print this map
 	@echo "tickbus: make <verb> [ARGS=...]"
@@ -55,6 +55,9 @@ SEED    ?= 1
 MODE    ?= spot
 chaos: $(READY) ## kill and break the platform under load, compare its books (MINUTES=5 SEED=1 MODE=spot)
 	@$(BIN)/python -m tickbus_testkit.chaos --minutes $(MINUTES) --seed $(SEED) --mode $(MODE) $(ARGS)
+
+alerts: $(READY) ## cause the condition of every alert that can be caused on running services
+	@TICKBUS_ALL_ALERTS=1 $(BIN)/pytest -n 2 --dist loadgroup tests/alerts $(ARGS)
 
 bench: $(READY) ## measure: ARGS=tick-to-order, feed, pipeline ...
 	@exec $(BIN)/tickbus bench $(ARGS)

@@ -29,7 +29,7 @@ KILLED = "tickbus_killswitch_"
 DIFFERENT = "tickbus_execution_events_total type=DifferenceFound"
 PATIENCE_S = 120.0
 
-pytestmark = [pytest.mark.slow(60), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow(120), pytest.mark.timeout(600)]
 
 
 def questions() -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from tickbus.clock import ManualClock
 from tickbus.config import ConfigError
 from tickbus_execution import wire
 from tickbus_execution.binance import BinanceSpot
-from tickbus_execution.calls import Calls
+from tickbus_execution.calls import Calls, VenueRefused
 from tickbus_execution.rest import Rest
 from tickbus_execution.signing import HmacSigner, signer
 from tickbus_execution.venue import Request
@@ -208,4 +208,30 @@ async def test_request_that_goes_once_more_leaves_once_more(
     await asyncio.gather(*tasks)
     calls.answered(2, late)
     assert happened == ["leaves", "sent 1", "measured", "leaves", "sent 2", "answered"]
+    await calls.close()
+
+
+async def test_the_question_for_the_venue_s_clock_does_not_wait_for_its_own_answer() -> None:
+    clock = ManualClock(0)
+    tasks: list[asyncio.Task[None]] = []
+    calls = Calls(
+        BinanceSpot(), signer("key", "secret"), "http://venue", timeout_s=1, recv_window_ms=500,
+        clock=clock, budget=WeightBudget(MemoryBus(), clock, "x"),
+        spawn=lambda coroutine, _: tasks.append(asyncio.create_task(coroutine)),
+        on_refusal=lambda *_: None, on_usage=lambda _: None, may_act=lambda: True,
+    )  # fmt: skip
+    late = Answer(error={"code": -1021, "msg": "Timestamp for this request is outside"}, status=400)
+
+    class Stream:
+        def send(self, text: str) -> None:
+            asyncio.get_running_loop().call_soon(calls.answered, json.loads(text)["id"], late)
+
+    stream: Any = Stream()
+    calls.stream = stream
+    async with asyncio.timeout(30):
+        await calls.measure_clock()  # refused, as no venue does: the clock stays as it was
+        with pytest.raises(VenueRefused):
+            await calls.call(Ask("account.status", "", "", {}))
+        await asyncio.gather(*tasks)
+    assert calls.offset_ms == 0
     await calls.close()

@@ -106,7 +106,8 @@ class Calls:
         """Send a request; `done` gets the answer, None when there was none in time.
 
         `leaves` is called each time that it is about to be given its time stamp and to leave.
-        One that the venue found out of time was not taken: it goes once more, by a better clock.
+        A signed one that the venue found out of time was not taken: it goes once more, by a better
+        clock.
         Nor was an order or cancel for which it was unavailable: it goes again a little later.
         """
 
@@ -122,7 +123,9 @@ class Calls:
                         self._spawn(self._later(kind, ask, done, leaves, again, attempt), "again")
                         return
                     self._on_refusal(kind, ask, answer, refusal)
-                    if refusal.action is Action.RESYNC_CLOCK and again:
+                    # What carries no time cannot be out of time: the question for the venue's
+                    # clock would wait for its own answer.
+                    if refusal.action is Action.RESYNC_CLOCK and again and ask.signed:
                         self._spawn(self._once_more(kind, ask, done, leaves), "once more")
                         return
             done(answer)
