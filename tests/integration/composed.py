@@ -109,6 +109,7 @@ class Compose:
         """
         before = self.containers()
         for name in names:
+            assert before[name]["State"]["Pid"], f"{name} does not run"
             os.kill(before[name]["State"]["Pid"], signal.SIGKILL)
 
         def are_back() -> bool:
@@ -127,11 +128,7 @@ class Compose:
 
         Not by way of the engine, whose freezer gives up on a busy machine.
         """
-        pids = [
-            each["State"]["Pid"]
-            for each in self.containers().values()
-            if each["Config"]["Labels"]["com.docker.compose.service"] == name
-        ]
+        pids = wait_for(f"every process of {name}", lambda: self._pids(name))
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -139,6 +136,15 @@ class Compose:
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
+
+    def _pids(self, name: str) -> list[int]:
+        # One that is just being started again has 0, which for a signal means ourselves.
+        pids: list[int] = [
+            each["State"]["Pid"]
+            for each in self.containers().values()
+            if each["Config"]["Labels"]["com.docker.compose.service"] == name
+        ]
+        return pids if all(pids) else []
 
 
 def judge_image(name: str, container: Any) -> None:
