@@ -6,7 +6,6 @@ import pytest
 from nats.js.api import StreamConfig, StreamInfo, StreamState
 
 from tickbus.bus import BusError, Message, NatsBus
-from tickbus.bus import nats as nats_bus
 from tickbus.bus.streams import bucket, check_headers, check_replicas, streams
 from tickbus.config import ConfigError, Settings
 from tickbus_testkit.brokers import nats_server
@@ -108,33 +107,17 @@ async def test_who_reads_the_stream_of_orders_knows_how_far_it_is_behind() -> No
         await bus.close()
 
 
-async def test_a_value_that_nobody_takes_yet_is_offered_again_and_kept_once() -> None:
+async def test_a_value_that_nobody_takes_is_not_offered_again_behind_a_later_one() -> None:
     async with nats_server() as server:
         bus = await NatsBus.connect(server.url, "test")
         try:
-            await bus.kv_put("alerts", "a", b"before")
+            await bus.kv_put("control", "trading", b"before")
             # As while the servers of a cluster have no leader for it: nobody answers.
-            await bus._js.delete_stream("KV_alerts")
-            putting = asyncio.create_task(bus.kv_put("alerts", "a", b"after"))
-            await asyncio.sleep(0.2)
-            assert not putting.done()
-            await bus._js.add_stream(bucket("alerts", 1))
-            await asyncio.wait_for(putting, 30)
-            assert await bus.kv_read("alerts", "a") == (b"after", 1)
-        finally:
-            await bus.close()
-
-
-async def test_a_value_that_nobody_ever_takes_is_said_not_to_be_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(nats_bus, "ELECTION_S", 0.2)
-    async with nats_server() as server:
-        bus = await NatsBus.connect(server.url, "test")
-        try:
-            await bus.kv_put("alerts", "a", b"before")
-            await bus._js.delete_stream("KV_alerts")
-            with pytest.raises(BusError, match="cannot keep alerts/a"):
-                await bus.kv_put("alerts", "a", b"after")
+            await bus._js.delete_stream("KV_control")
+            with pytest.raises(BusError, match="cannot keep control/trading"):
+                await bus.kv_put("control", "trading", b"resume")
+            await bus._js.add_stream(bucket("control", 1))
+            await bus.kv_put("control", "trading", b"kill")
+            assert await bus.kv_read("control", "trading") == (b"kill", 1)
         finally:
             await bus.close()

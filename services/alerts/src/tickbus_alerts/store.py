@@ -24,8 +24,9 @@ from tickbus_alerts.rules import Rule
 BUCKET = "alerts"
 MEMORY = "memory"
 SLOTS = 1_000
-TRIES = 6
-"""To write, with pauses; then the service ends, and the event comes again after its restart."""
+TRIES = 12
+"""To write, with pauses that outlast an election among NATS servers, some half a minute; then the
+service ends, and the event comes again after its restart."""
 log = logging.getLogger("tickbus.alerts")
 
 

@@ -42,8 +42,6 @@ from tickbus.login import Login, servers
 log = logging.getLogger("tickbus.bus")
 
 DURABLE_TIMEOUT_S = 30.0
-ELECTION_S = 10.0
-"""So long a value is offered to servers of a cluster that have no leader."""
 REQUEST_TIMEOUT_S = 2.0
 WRONG_LAST_SEQUENCE = (10071, 10164)
 """The server's codes for a value that somebody changed meanwhile, and is just changing."""
@@ -388,22 +386,9 @@ class NatsBus:
         """Keep `value` as the last value of `key`. Raises BusError."""
         try:
             await self._bucket(bucket)
-            await self._until_taken(f"$KV.{bucket}.{escape(key)}", value)
+            await self._js.publish(f"$KV.{bucket}.{escape(key)}", value)
         except (nats.errors.Error, TimeoutError) as error:
             raise BusError(f"cannot keep {bucket}/{key}: {error}") from error
-
-    async def _until_taken(self, subject: str, value: bytes) -> None:
-        # Nobody takes it while the servers of a cluster agree who leads; it is certainly not stored
-        # then, unlike after a time-out, which is left to the caller.
-        deadline = time.monotonic() + ELECTION_S
-        for delay_s in delays_s(0.05, 2.0):
-            try:
-                await self._js.publish(subject, value)
-                return
-            except nats.js.errors.NoStreamResponseError:
-                if time.monotonic() + delay_s > deadline:
-                    raise
-            await asyncio.sleep(delay_s)
 
     async def kv_read(self, bucket: str, key: str) -> tuple[bytes, int]:
         """The last value of `key` and its revision; (b"", 0) without one. Raises BusError."""
