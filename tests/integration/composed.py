@@ -123,6 +123,15 @@ class Compose:
         wait_for(f"{', '.join(names)} to be healthy again", are_back, 120)
 
     @contextmanager
+    def running(self) -> Iterator["Compose"]:
+        """Up and healthy; in the end nothing of it is left."""
+        try:
+            self.up()
+            yield self
+        finally:
+            self("down", "--volumes", "--timeout", "20")
+
+    @contextmanager
     def still(self, name: str) -> Iterator[None]:
         """The processes of one service stand still.
 

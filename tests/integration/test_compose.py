@@ -30,11 +30,8 @@ pytestmark = pytest.mark.timeout(BUILD_S + COMMAND_S + 60)
 def compose(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """The platform, built from this working copy and healthy."""
     made = Compose(tmp_path_factory.mktemp("compose"))
-    try:
-        made.up()
+    with made.running():
         yield made
-    finally:
-        made("down", "--volumes", "--timeout", "20")
 
 
 @pytest.fixture(scope="module")

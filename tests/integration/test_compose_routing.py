@@ -46,11 +46,8 @@ def compose(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "COMPOSE_PROFILES": "routing",
         "TICKBUS_CONFIG": "/etc/tickbus/default.yaml:/etc/tickbus/venues/two-exchanges.yaml",
     }
-    try:
-        made.up()
+    with made.running():
         yield made
-    finally:
-        made("down", "--volumes", "--timeout", "20")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -153,20 +154,31 @@ def test_configured_type_wins_over_what_the_secret_looks_like() -> None:
     assert isinstance(signer("k", HMAC_SECRET), HmacSigner)
 
 
+LATE = Answer(error={"code": -1021, "msg": "Timestamp for this request is outside"}, status=400)
+
+
+def calls_to(
+    url: str, tasks: list[asyncio.Task[None]], *, timeout_s: float = 1,
+    may_act: Callable[[], bool] = lambda: True,
+) -> Calls:  # fmt: skip
+    """What asks the venue; `tasks` gets what it does in the background."""
+    clock = ManualClock(0)
+    return Calls(
+        BinanceSpot(), signer("key", "secret"), url, timeout_s=timeout_s, recv_window_ms=500,
+        clock=clock, budget=WeightBudget(MemoryBus(), clock, "x"),
+        spawn=lambda coroutine, _: tasks.append(asyncio.create_task(coroutine)),
+        on_refusal=lambda *_: None, on_usage=lambda _: None, may_act=may_act,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", list(Request))
 async def test_without_the_lease_nothing_but_questions_goes_over_rest(kind: Request) -> None:
     connections: list[object] = []
     server = await asyncio.start_server(lambda _, w: connections.append(w), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    clock = ManualClock(0)
     tasks: list[asyncio.Task[None]] = []
     answers: list[Answer | None] = []
-    calls = Calls(
-        BinanceSpot(), signer("key", "secret"), url, timeout_s=0.2, recv_window_ms=500,
-        clock=clock, budget=WeightBudget(MemoryBus(), clock, "x"),
-        spawn=lambda coroutine, _: tasks.append(asyncio.create_task(coroutine)),
-        on_refusal=lambda *_: None, on_usage=lambda _: None, may_act=lambda: False,
-    )  # fmt: skip
+    calls = calls_to(url, tasks, timeout_s=0.2, may_act=lambda: False)
     calls.send(kind, Ask("", "POST", "/order", {}, Lane.NEW), answers.append)
     await asyncio.gather(*tasks)
     assert answers == [None], "nothing is said of it: another process may have sent it"
@@ -179,15 +191,9 @@ async def test_request_that_goes_once_more_leaves_once_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Until when an order may arrive is counted from when it left last."""
-    clock = ManualClock(0)
     tasks: list[asyncio.Task[None]] = []
     happened: list[str] = []
-    calls = Calls(
-        BinanceSpot(), signer("key", "secret"), "http://venue", timeout_s=1, recv_window_ms=500,
-        clock=clock, budget=WeightBudget(MemoryBus(), clock, "x"),
-        spawn=lambda coroutine, _: tasks.append(asyncio.create_task(coroutine)),
-        on_refusal=lambda *_: None, on_usage=lambda _: None, may_act=lambda: True,
-    )  # fmt: skip
+    calls = calls_to("http://venue", tasks)
 
     async def measure() -> None:
         happened.append("measured")
@@ -203,28 +209,20 @@ async def test_request_that_goes_once_more_leaves_once_more(
         Request.SUBMIT, Ask("order.place", "", "", {}), lambda _: happened.append("answered"),
         leaves=lambda: happened.append("leaves"),
     )  # fmt: skip
-    late = Answer(error={"code": -1021, "msg": "Timestamp for this request is outside"}, status=400)
-    calls.answered(1, late)
+    calls.answered(1, LATE)
     await asyncio.gather(*tasks)
-    calls.answered(2, late)
+    calls.answered(2, LATE)
     assert happened == ["leaves", "sent 1", "measured", "leaves", "sent 2", "answered"]
     await calls.close()
 
 
 async def test_the_question_for_the_venue_s_clock_does_not_wait_for_its_own_answer() -> None:
-    clock = ManualClock(0)
     tasks: list[asyncio.Task[None]] = []
-    calls = Calls(
-        BinanceSpot(), signer("key", "secret"), "http://venue", timeout_s=1, recv_window_ms=500,
-        clock=clock, budget=WeightBudget(MemoryBus(), clock, "x"),
-        spawn=lambda coroutine, _: tasks.append(asyncio.create_task(coroutine)),
-        on_refusal=lambda *_: None, on_usage=lambda _: None, may_act=lambda: True,
-    )  # fmt: skip
-    late = Answer(error={"code": -1021, "msg": "Timestamp for this request is outside"}, status=400)
+    calls = calls_to("http://venue", tasks)
 
     class Stream:
         def send(self, text: str) -> None:
-            asyncio.get_running_loop().call_soon(calls.answered, json.loads(text)["id"], late)
+            asyncio.get_running_loop().call_soon(calls.answered, json.loads(text)["id"], LATE)
 
     stream: Any = Stream()
     calls.stream = stream
