@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tickbus import codec
-from tickbus.bus import NatsBus
+from tickbus.bus import BusError, NatsBus
 from tickbus.events import SetTradingState, TradingState
 from tickbus.kill_api import KillReport, KillRequest
 from tickbus.runtime import Telemetry
@@ -115,6 +115,11 @@ async def test_what_people_decided_since_the_kill_stands(nats_url: str) -> None:
     state = await state_at(nats_url)
     assert state is not None
     assert state.state is TradingState.ACTIVE
+
+
+async def test_of_no_server_at_all_it_is_said_what_is_wrong() -> None:
+    with pytest.raises(BusError, match="give it as nats://HOST:PORT"):
+        await halt(" , ", "ada", "a list without an address")
 
 
 async def test_of_several_servers_any_that_answers_is_told(nats_url: str) -> None:

@@ -1,7 +1,6 @@
 """Tells risk to let nothing pass any more, where there is a bus to tell it over."""
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,11 +45,13 @@ async def _was_set(bus: Any, since_ns: int) -> bool:
 
 async def _knock(url: str) -> None:
     """Fail at once where nobody listens: the bus client would go on trying."""
-    *others, last = servers(url)
-    for address in others:
-        with contextlib.suppress(OSError):
+    known = servers(url)  # of none the bus client says what is wrong
+    for place, address in enumerate(known, 1):
+        try:
             return await _reach(address)
-    await _reach(last)
+        except OSError:
+            if place == len(known):
+                raise
 
 
 async def _reach(address: str) -> None:
