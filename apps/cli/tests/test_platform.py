@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,9 @@ def test_a_further_venue_gets_all_it_needs_and_orders_are_split_over_both(tmp_pa
 
         def routed() -> Any:
             answer = desk.order(venue="smart", **order)
-            return answer.json() if answer.status_code == 201 else None
+            if answer.status_code != HTTPStatus.CREATED:
+                raise httpx.HTTPError(answer.text)  # what is said if it never comes
+            return answer.json()
 
         bought = wait_for("a routed order", routed)
         assert bought["filled_quantity"] != "0"

@@ -136,6 +136,24 @@ def test_money_at_a_venue_bounds_its_part() -> None:
     assert parts(out) == [("s-r-1-1", "a", D("0.5"), D(100)), ("s-r-1-2", "b", D("2.5"), D(101))]
 
 
+def test_what_was_described_before_it_was_live_is_offered_when_it_is() -> None:
+    core = RouterCore(RouterConfig(), {"a": FREE, "b": FREE})
+    for venue in ("a", "b"):
+        core.handle(an_instrument(venue))  # what follows before it is live, nobody is told
+    (told,) = core.handle(Recovered(NOW, NOW))
+    assert (told.venue, told.instrument_id) == ("smart", "BTC-USDT")
+
+
+def test_older_word_on_money_changes_nothing() -> None:
+    money = AccountUpdated(NOW, NOW, "a", (Balance("USDT", D(50), D(0)),), True)
+    newer = AccountUpdated(NOW + 2, NOW, "a", (Balance("USDT", D(100), D(0)),), False)
+    older = AccountUpdated(NOW + 1, NOW, "a", (), True)
+    out = a_core(money, newer, older).handle(approved())
+    assert parts(out) == [("s-r-1-1", "a", D(1), D(100)), ("s-r-1-2", "b", D(2), D(101))]
+    gone = AccountUpdated(NOW + 3, NOW, "a", (), True)
+    assert parts(a_core(money, newer, gone).handle(approved())) == [("s-r-1-1", "b", D(3), D(101))]
+
+
 def test_stale_book_is_not_traded_on() -> None:
     stale = msgspec.structs.replace(a_book("a", A), stale=True)
     assert parts(a_core(stale).handle(approved())) == [("s-r-1-1", "b", D(3), D(101))]

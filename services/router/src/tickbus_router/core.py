@@ -399,7 +399,9 @@ class RouterCore:
         self._live = True
         self._ts_recovered = event.ts_recv
         # The books are not known yet: what is left goes on after a pause.
-        return [self._pause(parent, event) for parent in self._parents.values()]
+        pauses = [self._pause(parent, event) for parent in self._parents.values()]
+        # What was described before this process was live has been told to nobody.
+        return [*self._markets.together(), *pauses]
 
     # -- inside ------------------------------------------------------------------------------------
 

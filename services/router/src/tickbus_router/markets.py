@@ -16,6 +16,7 @@ from tickbus.events import (
     Side,
 )
 from tickbus.portfolio import is_derivative
+from tickbus_router.memory import FreeAt
 from tickbus_router.planning import ZERO, VenueMarket
 
 CONFIRM_NS = 1_000_000_000
@@ -30,7 +31,8 @@ class Markets:
         self._instruments: dict[str, dict[str, Instrument]] = {}
         self._depths: dict[tuple[str, str], BookDepth] = {}
         self._tops: dict[str, dict[str, BookTop]] = {}
-        self._free: dict[str, dict[str, Decimal]] = {}
+        # By venue and asset: how much is free, and when it was (ns, the venue's).
+        self._free: dict[str, dict[str, tuple[Decimal, int]]] = {}
         self._told: dict[str, BookTop] = {}
         self._number = 0
 
@@ -52,7 +54,7 @@ class Markets:
             if free is None or is_derivative(instrument_id):
                 money = None
             else:
-                money = free.get(asset, ZERO)
+                money, _ = free.get(asset, (ZERO, 0))
             found.append(VenueMarket(instrument, depth, self._fees[venue], money))
         return found
 
@@ -68,13 +70,18 @@ class Markets:
             for venue in self._instruments.get(instrument_id, ())
         )
 
-    def balances(self) -> list[tuple[str, list[tuple[str, Decimal]]]]:
-        """What is free, by venue and asset; for a snapshot."""
-        return [(venue, list(free.items())) for venue, free in self._free.items()]
+    def balances(self) -> list[FreeAt]:
+        """What is free at each venue; for a snapshot."""
+        return [
+            (venue, [(asset, *free) for asset, free in known.items()])
+            for venue, known in self._free.items()
+        ]
 
-    def restore(self, balances: list[tuple[str, list[tuple[str, Decimal]]]]) -> None:
+    def restore(self, balances: list[FreeAt]) -> None:
         """Know these balances."""
-        self._free = {venue: dict(free) for venue, free in balances}
+        self._free = {
+            venue: {asset: (free, ts) for asset, free, ts in known} for venue, known in balances
+        }
 
     def on_depth(self, event: BookDepth) -> Sequence[Event]:
         """Take in a book."""
@@ -83,12 +90,17 @@ class Markets:
         return ()
 
     def on_account(self, event: AccountUpdated) -> Sequence[Event]:
-        """Take in balances."""
+        """Take in balances; an older one changes nothing."""
+        venue, ts = event.venue, event.ts_event
+        known = self._free.setdefault(venue, {}) if event.complete else self._free.get(venue)
+        if known is None:
+            return ()
+        told = {balance.asset: balance.free for balance in event.balances}
         if event.complete:
-            self._free[event.venue] = {}
-        known = self._free.get(event.venue)
-        if known is not None:
-            known.update({balance.asset: balance.free for balance in event.balances})
+            told = dict.fromkeys(known, ZERO) | told
+        for asset, free in told.items():
+            if asset not in known or ts >= known[asset][1]:
+                known[asset] = (free, ts)
         return ()
 
     def on_instrument(self, instrument: Instrument) -> Sequence[Instrument]:
@@ -101,6 +113,10 @@ class Markets:
             return ()
         listed[instrument.venue] = instrument
         return (_together(list(listed.values())),)
+
+    def together(self) -> list[Instrument]:
+        """The instruments of `smart`."""
+        return [_together(list(listed.values())) for listed in self._instruments.values()]
 
     def on_top(self, event: BookTop) -> Sequence[Event]:
         """Take in a best price; gives that of all venues when it changed, or after a second."""

@@ -22,6 +22,8 @@ OwnWord = (
     | OrderExpired | CancelRejected
 )  # fmt: skip
 """What the router itself says of a whole order, and the parts that it sends out."""
+FreeAt = tuple[str, list[tuple[str, Decimal, int]]]
+"""A venue; for each asset what is free there, and when it was (ns, the venue's)."""
 
 
 class ParentMemory(msgspec.Struct, frozen=True):
@@ -40,12 +42,11 @@ class ParentMemory(msgspec.Struct, frozen=True):
 class RouterMemory(msgspec.Struct, frozen=True):
     """What `RouterCore` knows of the order path.
 
-    Wholes; those still on their way; the whole of each part; early words; free balances by venue
-    and asset.
+    Wholes; those still on their way; the whole of each part; early words; free balances.
     """
 
     wholes: list[Order]
     parents: list[ParentMemory]
     of_part: list[tuple[str, str]]
     early: list[OwnWord]
-    balances: list[tuple[str, list[tuple[str, Decimal]]]]
+    balances: list[FreeAt]

@@ -1,8 +1,10 @@
 """The declaration of the router, and the edge through which its instrument is known."""
 
+import asyncio
 from functools import partial
 
 from tickbus import codec, subjects
+from tickbus.backoff import delays_s
 from tickbus.bus import BusError
 from tickbus.codec import Hop
 from tickbus.config import Settings
@@ -11,31 +13,47 @@ from tickbus.runtime import Context, ServiceSpec
 from tickbus_router.config import RouterConfig
 from tickbus_router.core import Measured, RouterCore
 
+LIST_AGAIN_S_MAX = 10.0
+
 
 class Notices:
     """Lists what can be routed among the instruments, and measures how orders did."""
 
     def __init__(self) -> None:
         self._context: Context | None = None
+        self._to_list: dict[str, Instrument] = {}
+        self._some = asyncio.Event()
 
     async def start(self, context: Context) -> None:
-        """Remember where to write."""
+        """Begin to list."""
         self._context = context
+        context.spawn(self._run(context), "list of what can be routed")
 
     async def stop(self) -> None:
         """Nothing to close."""
 
     async def list_instrument(self, instrument: Instrument, _: tuple[Hop, ...]) -> None:
-        """Write the instrument to the bucket; tried again when it is next described."""
-        context = self._context
-        if context is None:
-            return
-        key = f"{instrument.venue}.{instrument.instrument_id}"
-        try:
-            await context.bus.kv_put("instruments", key, codec.encode_value(instrument))
-        except BusError as error:
-            context.telemetry.error("instrument_not_listed")
-            context.log.warning("%s is not listed: %s", key, error)
+        """Have the instrument written to the bucket: nobody can order what is not listed there."""
+        self._to_list[f"{instrument.venue}.{instrument.instrument_id}"] = instrument
+        self._some.set()
+
+    async def _run(self, context: Context) -> None:
+        """Write, for ever; without a bus it waits, and the newest of each instrument is kept."""
+        delays = delays_s(0.2, LIST_AGAIN_S_MAX)
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            try:
+                for key, instrument in list(self._to_list.items()):
+                    await context.bus.kv_put("instruments", key, codec.encode_value(instrument))
+                    if self._to_list[key] is instrument:
+                        del self._to_list[key]
+                delays = delays_s(0.2, LIST_AGAIN_S_MAX)
+            except BusError as error:
+                context.telemetry.error("instrument_not_listed")
+                context.log.warning("%s; tried again soon", error)
+                self._some.set()
+                await asyncio.sleep(next(delays))
 
     async def measure(self, event: Measured, _: tuple[Hop, ...]) -> None:
         """Export how the last order did; the stream has how each did."""
