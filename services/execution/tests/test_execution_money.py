@@ -5,6 +5,7 @@ import random
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from execution_bench import ExchangeBench, until
 
 from tickbus import codec, reconcile_api
@@ -20,6 +21,7 @@ from tickbus.events import (
     Side,
     TimerFired,
 )
+from tickbus_execution import session
 from tickbus_execution.external import EXTERNAL
 from tickbus_ledger.config import LedgerConfig
 from tickbus_ledger.core import LedgerCore
@@ -136,10 +138,28 @@ async def test_what_was_paid_while_we_were_away_is_found_and_said(bench: Exchang
     await bench.start()
     await until(lambda: len(bench.all(BalanceAdjusted)) == 3)
     missed = [d for d in bench.all(DifferenceFound) if d.kind is DifferenceKind.MISSED_PAYMENT]
-    assert len(missed) == 2
+    assert [d.cause for d in missed[-2:]] == [ReconciliationCause.CONNECTED] * 2
     await bench.restart()
     await eventually_equal(bench, futures_differ)
     assert len(bench.all(BalanceAdjusted)) == 3, "found again, it is the same"
+
+
+async def test_what_a_look_shows_before_the_user_stream_tells_it_in_time_is_no_difference(
+    bench: ExchangeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.trade_futures()
+    monkeypatch.setattr(session, "STREAM_LAG_S", 3.0)  # for the slowest of machines
+    await bench.start(reconcile_interval_s=0.1)
+    bench.fault(delay_user_ms=400)
+    await bench.order(1, None, "0.02")
+    await bench.hear(OrderFilled, "s-r-1")
+    bench.act("funding", rate="0.0001")
+    bench.act("futures/orders", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.01")
+    looks = len(bench.all(AccountReconciled))
+    await until(lambda: sum((e.fill.quantity for e in bench.all(OrderFilled)), D(0)) == D("0.03"))
+    await bench.hear(BalanceAdjusted)
+    await until(lambda: len(bench.all(AccountReconciled)) >= looks + 2)
+    assert not bench.all(DifferenceFound), "all of it was told in time"
 
 
 async def test_deposit_on_spot_is_a_transfer(bench: ExchangeBench) -> None:

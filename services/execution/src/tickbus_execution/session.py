@@ -36,6 +36,9 @@ LISTEN_KEY_S = 30 * 60.0
 LISTEN_KEY_AGAIN_S = 60.0
 AGAIN_S = 5.0
 """Until the account is compared again where that failed, and at the least between two looks."""
+STREAM_LAG_S = 0.5
+"""What a look found is taken in so much later: the user stream may be about to tell of it itself,
+and what was told in time is no difference."""
 PAYMENTS_AGAIN_S = (0.0, 1.0, 4.0, 15.0)
 """When the list of payments is read again if it does not have what the user stream spoke of."""
 SILENCE_S = 60.0
@@ -233,8 +236,11 @@ class Session:
     async def _compare(self, cause: ReconciliationCause) -> None:
         self._look_soon.clear()
         self._looked = time.monotonic()
+        found = await self._account.look(cause)
+        if cause is not ReconciliationCause.CONNECTED:  # then the stream waits for the look
+            await asyncio.sleep(STREAM_LAG_S)
         # In line with the answers: a fill must not be told before the answer that names its order.
-        self._reports.put(await self._account.look(cause))
+        self._reports.put(found)
         self._context.telemetry.count("Reconciliation", "done")
 
     async def _compared_again(self) -> bool:
