@@ -32,14 +32,19 @@ class Streams:
         return SimpleNamespace(state=SimpleNamespace(last_seq=7))
 
 
-async def ask(client: Client, request: door.Request, timeout_s: float = 30) -> door.Answer:
+async def ask(
+    client: Client, request: door.Request, timeout_s: float = 30, subject: str = SUBJECT
+) -> door.Answer:
     packed = msgspec.msgpack.encode(request)
-    message = await client.request(SUBJECT, packed, timeout=timeout_s)
+    message = await client.request(subject, packed, timeout=timeout_s)
     return msgspec.msgpack.decode(message.data, type=door.Answer)
 
 
-async def test_a_request_that_waits_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "AT_ONCE_MAX", 2)
+@pytest.mark.parametrize("limit", ["AT_ONCE_MAX", "AT_ONCE_OF_ONE_MAX"])
+async def test_a_request_that_waits_holds_up_no_other(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, limit, 2)
     async with nats_server() as server:
         client, streams = await nats.connect(server.url), Streams()
         try:
@@ -57,9 +62,16 @@ async def test_a_request_that_waits_holds_up_no_other(monkeypatch: pytest.Monkey
                     await asyncio.sleep(0.01)
             with pytest.raises(nats.errors.TimeoutError):
                 await ask(client, door.Last(), timeout_s=0.2)
+            if limit == "AT_ONCE_OF_ONE_MAX":
+                other = await ask(client, door.Last(), subject="control.reader.strategy-beta.all")
+                assert msgspec.msgpack.decode(other.value) == 7, "others have room"
             streams.answers.set()
             for answer in (await waits, await also):
                 assert b"kept" in answer.value
+            assert msgspec.msgpack.decode((await ask(client, door.Last())).value) == 7
+            async with asyncio.timeout(30):
+                while keeper._of_one:  # nobody is remembered for what is done
+                    await asyncio.sleep(0.01)
         finally:
             await client.close()
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from typing import Any, TypeVar
 
 import msgspec
@@ -28,6 +28,8 @@ log = logging.getLogger("tickbus.bus")
 
 ASK_TIMEOUT_S = 2.0
 AT_ONCE_MAX = 64
+AT_ONCE_OF_ONE_MAX = 16
+"""So many of one user, so that those who ask for too much leave room for the others."""
 PATIENCE_S = 20.0
 """For how long a request is repeated while the doorkeeper is away; risk may be starting."""
 CONSUMERS_PER_MINUTE_MAX = 300
@@ -169,7 +171,8 @@ class Doorkeeper:
     """Answers all strategies, each at once: one that JetStream lets wait holds up no other.
 
     Consumers are made one after the other, and none for who has given up asking. With `AT_ONCE_MAX`
-    requests on their way further ones are not answered; they are asked again.
+    requests on their way, or `AT_ONCE_OF_ONE_MAX` of one user, further ones are not answered; they
+    are asked again.
     """
 
     def __init__(self, client: Client, js: JetStreamContext) -> None:
@@ -177,6 +180,7 @@ class Doorkeeper:
         self._js = js
         self._made: dict[str, deque[float]] = defaultdict(deque)
         self._answering: set[asyncio.Task[None]] = set()
+        self._of_one: Counter[str] = Counter()
         self._making = asyncio.Lock()
 
     async def open(self) -> Any:
@@ -186,12 +190,22 @@ class Doorkeeper:
     async def _on_request(self, message: Msg) -> None:
         if not message.reply:
             return
-        if len(self._answering) >= AT_ONCE_MAX:
-            log.warning("bus: %d requests wait at the door; one is passed over", AT_ONCE_MAX)
+        asker = message.subject
+        if len(self._answering) >= AT_ONCE_MAX or self._of_one[asker] >= AT_ONCE_OF_ONE_MAX:
+            log.warning(
+                "bus: %d requests wait at the door, %d of them by %s; its next is passed over",
+                len(self._answering), self._of_one[asker], asker,
+            )  # fmt: skip
             return
         task = asyncio.create_task(self._answer(message, time.monotonic()))
         self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        self._of_one[asker] += 1
+
+        def done(_: object) -> None:
+            self._answering.discard(task)
+            self._of_one -= Counter((asker,))  # which keeps nobody with nothing
+
+        task.add_done_callback(done)
 
     async def _answer(self, message: Msg, asked_at: float) -> None:
         try:
