@@ -139,7 +139,7 @@ def test_money_at_a_venue_bounds_its_part() -> None:
 def test_what_was_described_before_it_was_live_is_offered_when_it_is() -> None:
     core = RouterCore(RouterConfig(), {"a": FREE, "b": FREE})
     for venue in ("a", "b"):
-        core.handle(an_instrument(venue))  # what follows before it is live, nobody is told
+        assert core.handle(an_instrument(venue)) == (), "nobody would be told"
     (told,) = core.handle(Recovered(NOW, NOW))
     assert (told.venue, told.instrument_id) == ("smart", "BTC-USDT")
 

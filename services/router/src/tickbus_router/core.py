@@ -102,7 +102,7 @@ class RouterCore:
             BookDepth: self._markets.on_depth,
             BookTop: self._markets.on_top,
             AccountUpdated: self._markets.on_account,
-            Instrument: self._markets.on_instrument,
+            Instrument: self._instrument,
             TimerFired: self._timer,
             Recovered: self._recovered,
         }
@@ -395,12 +395,16 @@ class RouterCore:
         parent = self._parents.get(order_id) if kind == "route" else None
         return () if parent is None else self._go_on(parent, event)
 
+    def _instrument(self, event: Instrument) -> Events:
+        told = self._markets.on_instrument(event)
+        return told if self._live else ()
+
     def _recovered(self, event: Recovered) -> Events:
         self._live = True
         self._ts_recovered = event.ts_recv
         # The books are not known yet: what is left goes on after a pause.
         pauses = [self._pause(parent, event) for parent in self._parents.values()]
-        # What was described before this process was live has been told to nobody.
+        # Of what was described before this process was live nobody has been told.
         return [*self._markets.together(), *pauses]
 
     # -- inside ------------------------------------------------------------------------------------
