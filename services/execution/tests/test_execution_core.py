@@ -311,6 +311,13 @@ def test_reconciliation_asks_for_what_the_venue_does_not_list() -> None:
     assert (told.open_orders, told.asked, told.differences) == (1, 0, 0)
 
 
+def test_order_that_was_heard_of_since_the_list_was_asked_for_is_not_doubted() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW))
+    before = msgspec.structs.replace(VenueSnapshot(NOW, NOW, (), ()), ts_asked=1)
+    assert kinds(core.handle(before)) == [AccountReconciled]
+    assert kinds(core.handle(report(VenueStatus.CANCELED))) == [OrderCanceled], "told, not missed"
+
+
 def test_each_correction_of_the_books_names_the_difference_and_why_it_was_looked_for() -> None:
     core = a_core(approved(), report(VenueStatus.NEW))
     missed = ForeignFill("BTC-USDT", "77", a_fill("9", "2"))

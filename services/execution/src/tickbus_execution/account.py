@@ -44,6 +44,7 @@ class Account:
         """
         for name in sorted(self._core.strange() - self._instruments):
             await self._symbols.learn(self._protocol.symbol_of(name))
+        ts_asked = self._clock.now_ns()
         cursor = dict(self._core.fill_cursor)
         since = cursor if self._cursor is None else self._cursor
         looked_ms: dict[str, int] = {}
@@ -61,7 +62,9 @@ class Account:
             return await self.look(cause)  # with what it missed
         account = self._protocol.read_account(body, now, asked, self._symbols.name_of)
         payments, until = await self.payments()
-        snapshot = VenueSnapshot(now, now, tuple(open_orders), tuple(fills), cause, payments, until)
+        snapshot = VenueSnapshot(
+            now, now, tuple(open_orders), tuple(fills), cause, payments, until, ts_asked
+        )  # fmt: skip
         self._cursor, self._looked_ms = cursor, looked_ms
         # The very first look: opening balances come before anything that changes them.
         return [snapshot, account] if self._core.ts_opened else [account, snapshot]

@@ -140,9 +140,11 @@ class Reconciliation(Memory):
         self.findings.note(told)
         return told
 
-    def _missing(self, order: Order, cause: Event) -> Events:
+    def _missing(self, order: Order, cause: VenueSnapshot) -> Events:
         order_id = order.client_order_id
         to_ask = order_id in self._waiting and order_id not in self._queries
+        if not to_ask and order.ts_updated > (cause.ts_asked or cause.ts_recv):
+            return ()  # we heard of it since the list was asked for, which says nothing of it
         sent = order.venue_order_id or order_id in self._submitted
         if not (to_ask or sent or order.strategy_id == EXTERNAL):
             return ()  # approved a moment ago and not sent yet, or waiting for its own answer
