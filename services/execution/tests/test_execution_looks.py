@@ -53,6 +53,14 @@ def test_order_that_was_heard_of_since_the_list_was_asked_for_is_not_doubted() -
     assert kinds(core.handle(report(VenueStatus.CANCELED))) == [OrderCanceled], "told, not missed"
 
 
+def test_order_of_which_the_look_itself_brings_a_fill_is_doubted_all_the_same() -> None:
+    """It was filled in part and cancelled while nobody listened."""
+    core = a_core(approved(), report(VenueStatus.NEW))
+    missed = ForeignFill("BTC-USDT", "77", a_fill("9", "1"))
+    look = VenueSnapshot(NOW + 20, NOW + 20, (), (missed,), ts_asked=NOW + 10)
+    assert kinds(core.handle(look)) == [OrderFilled, DifferenceFound, VenueQuery, AccountReconciled]
+
+
 def test_each_correction_of_the_books_names_the_difference_and_why_it_was_looked_for() -> None:
     core = a_core(approved(), report(VenueStatus.NEW))
     missed = ForeignFill("BTC-USDT", "77", a_fill("9", "2"))

@@ -108,7 +108,7 @@ class Reconciliation(Memory):
     def _reconcile(self, snapshot: VenueSnapshot) -> Events:
         out: list[Event] = []
         asked = 0
-        listed: set[str] = set()
+        listed = self._heard_since(snapshot.ts_asked or snapshot.ts_recv)
         self._cause = snapshot.cause
         self._looks += 1
         for report in snapshot.open_orders:
@@ -135,16 +135,19 @@ class Reconciliation(Memory):
         self.findings.end(compared)
         return [*told, compared]
 
+    def _heard_since(self, ts_asked: int) -> set[str]:
+        """Orders of which a list that was asked for then says nothing by leaving them out."""
+        heard = {o.client_order_id for o in self.orders.working() if o.ts_updated > ts_asked}
+        return heard - self._waiting.keys()
+
     def _explained(self, events: Iterable[Event], cause: ReconciliationCause) -> list[Event]:
         told = list(explained(events, cause))
         self.findings.note(told)
         return told
 
-    def _missing(self, order: Order, cause: VenueSnapshot) -> Events:
+    def _missing(self, order: Order, cause: Event) -> Events:
         order_id = order.client_order_id
         to_ask = order_id in self._waiting and order_id not in self._queries
-        if not to_ask and order.ts_updated > (cause.ts_asked or cause.ts_recv):
-            return ()  # we heard of it since the list was asked for, which says nothing of it
         sent = order.venue_order_id or order_id in self._submitted
         if not (to_ask or sent or order.strategy_id == EXTERNAL):
             return ()  # approved a moment ago and not sent yet, or waiting for its own answer
