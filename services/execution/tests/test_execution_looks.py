@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from execution_cores import NOW, a_core, a_fill, an_order, approved, failed, kinds, report
+from execution_cores import NOW, a_core, a_fill, an_order, approved, cancel, failed, kinds, report
 
 from tickbus.events import (
     AccountReconciled,
@@ -23,6 +23,7 @@ from tickbus.events import (
     Side,
     TimerFired,
 )
+from tickbus.order import OrderState
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.venue import (
     ForeignFill,
@@ -51,6 +52,28 @@ def test_order_that_was_heard_of_since_the_list_was_asked_for_is_not_doubted() -
     before = msgspec.structs.replace(VenueSnapshot(NOW, NOW, (), ()), ts_asked=1)
     assert kinds(core.handle(before)) == [AccountReconciled]
     assert kinds(core.handle(report(VenueStatus.CANCELED))) == [OrderCanceled], "told, not missed"
+
+
+@pytest.mark.parametrize("terms", [{}, {"cause": ReconciliationCause.CONNECTED, "ts_asked": 1}])
+def test_where_nothing_else_is_told_meanwhile_every_order_that_is_not_listed_is_doubted(
+    terms: Any,
+) -> None:
+    """Whatever time it has from a machine whose clock is ahead of ours."""
+    core = a_core(approved(), report(VenueStatus.NEW))
+    look = VenueSnapshot(NOW - 500, NOW - 500, (), (), **terms)
+    assert kinds(core.handle(look)) == [VenueQuery, AccountReconciled]
+
+
+def test_list_that_is_older_than_what_is_known_does_not_turn_an_order_back() -> None:
+    core = a_core(approved(), report(VenueStatus.NEW), cancel())
+    core.handle(failed(Request.CANCEL, Outcome.UNKNOWN))
+    listed = (report(VenueStatus.NEW),)
+    assert kinds(core.handle(VenueSnapshot(NOW, NOW, listed, (), ts_asked=1))) == [
+        AccountReconciled
+    ]
+    order = core.orders.get("s-r-1")
+    assert order is not None
+    assert order.state is OrderState.UNKNOWN
 
 
 def test_order_of_which_the_look_itself_brings_a_fill_is_doubted_all_the_same() -> None:

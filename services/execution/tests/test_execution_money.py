@@ -149,16 +149,17 @@ async def test_what_a_look_shows_before_the_user_stream_tells_it_in_time_is_no_d
 ) -> None:
     bench.trade_futures()
     monkeypatch.setattr(session, "STREAM_LAG_S", 3.0)  # for the slowest of machines
-    await bench.start(reconcile_interval_s=0.1)
+    await bench.start(reconcile_interval_s=60)
     bench.fault(delay_user_ms=400)
     await bench.order(1, None, "0.02")
     await bench.hear(OrderFilled, "s-r-1")
     bench.act("funding", rate="0.0001")
     bench.act("futures/orders", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.01")
-    looks = len(bench.all(AccountReconciled))
+    look = asyncio.create_task(bench.bus.request(reconcile_api.subject("sim"), b"", 60.0))
     await until(lambda: sum((e.fill.quantity for e in bench.all(OrderFilled)), D(0)) == D("0.03"))
     await bench.hear(BalanceAdjusted)
-    await until(lambda: len(bench.all(AccountReconciled)) >= looks + 2)
+    told = reconcile_api.read_answer(await look)
+    assert isinstance(told, reconcile_api.ReconcileReport), told
     assert not bench.all(DifferenceFound), "all of it was told in time"
 
 

@@ -78,6 +78,9 @@ class Comparison:
         """
         while self._reports:
             first = self._reports[0]
+            if first.ts < self.ts_settled:
+                self._reports.popleft()  # a newer one was compared: what came between is forgotten
+                continue
             waited = first.ts_recv + self._settle_ns <= now_ns
             agrees = self._eager and first.total == amount - self.since(first.ts)
             if not (waited or agrees):

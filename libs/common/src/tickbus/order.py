@@ -249,7 +249,7 @@ class Order(msgspec.Struct, kw_only=True):
             price=found.price,
             state=OrderState.PENDING_NEW,
             ts_created=event.ts_event,
-            ts_updated=event.ts_event,
+            ts_updated=event.ts_recv,
         )
 
     @property

@@ -21,7 +21,7 @@ def external_order(report: OrderReport, venue: str) -> Order:
         price=report.price or None,
         state=OrderState.PENDING_NEW,
         ts_created=report.ts_event,
-        ts_updated=report.ts_event,
+        ts_updated=report.ts_recv,
     )
 
 
@@ -43,5 +43,5 @@ def external_from_fill(event: OrderFilled) -> Order:
         price=None,
         state=OrderState.PENDING_NEW,
         ts_created=event.ts_event,
-        ts_updated=event.ts_event,
+        ts_updated=event.ts_recv,
     )

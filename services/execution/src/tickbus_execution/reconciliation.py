@@ -108,13 +108,14 @@ class Reconciliation(Memory):
     def _reconcile(self, snapshot: VenueSnapshot) -> Events:
         out: list[Event] = []
         asked = 0
-        listed = self._heard_since(snapshot.ts_asked or snapshot.ts_recv)
+        heard = self._heard_since(snapshot)
+        listed = set(heard)
         self._cause = snapshot.cause
         self._looks += 1
         for report in snapshot.open_orders:
-            out += self._report(report)
-            known = self._by_venue_id.get(report.venue_order_id, report.client_order_id)
-            listed |= {report.client_order_id, known}
+            if self._name_of(report) not in heard:
+                out += self._report(report)
+            listed |= {report.client_order_id, self._name_of(report)}
         for foreign in snapshot.fills:
             out += self._foreign_fill(snapshot, foreign)
         for order in list(self.orders.working()):
@@ -135,9 +136,18 @@ class Reconciliation(Memory):
         self.findings.end(compared)
         return [*told, compared]
 
-    def _heard_since(self, ts_asked: int) -> set[str]:
-        """Orders of which a list that was asked for then says nothing by leaving them out."""
-        heard = {o.client_order_id for o in self.orders.working() if o.ts_updated > ts_asked}
+    def _name_of(self, report: OrderReport) -> str:
+        return self._by_venue_id.get(report.venue_order_id, report.client_order_id)
+
+    def _heard_since(self, snapshot: VenueSnapshot) -> set[str]:
+        """Orders that are known from later than the lists that `snapshot` was made of.
+
+        Neither that these have one of them nor that they leave it out says anything of it.
+        """
+        if not snapshot.ts_asked or snapshot.cause is ReconciliationCause.CONNECTED:
+            return set()  # nobody told anything meanwhile: the user stream waits for this look
+        at = snapshot.ts_asked
+        heard = {o.client_order_id for o in self.orders.working() if o.ts_updated > at}
         return heard - self._waiting.keys()
 
     def _explained(self, events: Iterable[Event], cause: ReconciliationCause) -> list[Event]:

@@ -11,7 +11,7 @@ from tickbus.reconcile_api import Answer, ReconcileRefusal, ReconcileReport
 from tickbus_execution.core import ExecutionCore
 from tickbus_execution.session import Session
 
-LOOK_S = 8.0
+LOOK_S = 9.0
 SETTLE_S = 14.0
 POLL_S = 0.02
 

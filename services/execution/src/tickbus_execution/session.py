@@ -237,8 +237,10 @@ class Session:
         self._look_soon.clear()
         self._looked = time.monotonic()
         found = await self._account.look(cause)
-        if cause is not ReconciliationCause.CONNECTED:  # then the stream waits for the look
-            await asyncio.sleep(STREAM_LAG_S)
+        stream = self._user_stream
+        if cause is not ReconciliationCause.CONNECTED and stream is not None:
+            # Else it is the stream that waits for the look.
+            await asyncio.wait([stream.closed], timeout=STREAM_LAG_S)
         # In line with the answers: a fill must not be told before the answer that names its order.
         self._reports.put(found)
         self._context.telemetry.count("Reconciliation", "done")

@@ -178,7 +178,7 @@ class VenueSnapshot(Event, frozen=True):
     """The account as it stands: working orders and the fills since the last one we knew of.
 
     `payments` are those since the last look; they were looked at until `ts_payments` (venue, ns).
-    What became of an order after `ts_asked` (ns, ours; 0: all of it at `ts_recv`) is not in it.
+    What became of an order after `ts_asked` (ns, ours; 0: nothing can have) may not be in it.
     """
 
     open_orders: tuple[OrderReport, ...]

@@ -25,6 +25,7 @@ class HeldPositions:
         self._settle_ns = settle_ns
         self._comparisons: dict[Key, Comparison] = {}
         self._reported: dict[Key, Decimal] = {}
+        self._ts_reported: dict[Key, int] = {}
 
     def fill(self, event: OrderFilled) -> None:
         """Take in a fill, before the portfolio does."""
@@ -40,7 +41,9 @@ class HeldPositions:
             ours = [key for key in known if key[0] == event.venue and is_derivative(key[1])]
             held = dict.fromkeys(ours, ZERO) | held
         for key, quantity in held.items():
-            self._reported[key] = quantity
+            if event.ts_event < self._ts_reported.get(key, 0):
+                continue  # a look's word may come behind that of the user stream
+            self._reported[key], self._ts_reported[key] = quantity, event.ts_event
             self._comparison(key).report(event.ts_event, event.ts_recv, quantity)
 
     def _comparison(self, key: Key) -> Comparison:
