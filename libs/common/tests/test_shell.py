@@ -261,6 +261,27 @@ async def test_instruments_reach_the_core_from_the_bucket() -> None:
     await shell.stop()
 
 
+async def test_what_a_core_says_before_its_history_is_read_is_counted_as_lost() -> None:
+    class Hasty(Approver):
+        def handle(self, event: Any, /) -> Sequence[Event]:
+            said = super().handle(event)
+            return (a_quote(),) if isinstance(event, Instrument) else said
+
+    instrument = Instrument(
+        "sim", "BTC-USDT", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001")
+    )
+    bus = MemoryBus()
+    await bus.kv_put("instruments", "sim.BTC-USDT", codec.encode_value(instrument))
+    shell = a_shell(Hasty(), bus, watch=("instruments",))
+    await shell.start()
+    assert shell.telemetry.errors == {"said_before_live": 1}
+    await bus.kv_put("instruments", "sim.BTC-USDT", codec.encode_value(instrument))
+    await bus.settle()
+    assert shell.telemetry.published[Quote] == 1, "by now it is heard"
+    assert shell.telemetry.errors == {"said_before_live": 1}
+    await shell.stop()
+
+
 async def test_status_tells_readiness_and_what_is_waited_for() -> None:
     class Slow:
         async def start(self, context: Context) -> None:

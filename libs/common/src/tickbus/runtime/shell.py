@@ -400,6 +400,10 @@ class Shell:
             handled[type(event)] += 1
         if outputs and self._live:
             await self._send_out(outputs, hops, received)
+        elif outputs:
+            # A core keeps what it has to say until it is told that history is over.
+            self.telemetry.error("said_before_live", len(outputs))
+            self.log.error("said before it was live, heard by nobody: %s", outputs[0])
 
     def _call(self, event: Any, message: Message | None = None) -> Sequence[Event]:
         try:
