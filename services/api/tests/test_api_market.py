@@ -57,6 +57,21 @@ async def history() -> AsyncIterator[History]:
         yield history
 
 
+async def test_sums_are_told_without_what_binary_fractions_leave(history: History) -> None:
+    tailed = msgspec.structs.replace(CANDLE, volume=0.1 + 0.2, buys=4.805210000000001)
+    history.answer = CandlesAnswer((tailed,))
+    await history.bus.respond(history_api.CANDLES, history.respond)
+    params = {"symbol": "btcusdt"}
+    (candle,) = (await history.http.get("/api/v1/candles", params=params)).json()["candles"]
+    assert (candle["volume"], candle["buys"]) == (0.3, 4.80521)
+    window = (await history.http.get("/api/v1/analytics", params=params)).json()
+    assert window["volume"] == 0.3
+    whole = msgspec.structs.replace(CANDLE, volume=123_456_789_012.34, vwap=None)
+    history.answer = CandlesAnswer((whole,))
+    (candle,) = (await history.http.get("/api/v1/candles", params=params)).json()["candles"]
+    assert (candle["volume"], candle["vwap"]) == (123_456_789_012.34, None)
+
+
 async def test_candles_of_any_interval(history: History) -> None:
     await history.bus.respond(history_api.CANDLES, history.respond)
     params = {

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 
 from tickbus import codec, history_api
 from tickbus.bus import RequestTimeout
@@ -30,6 +30,14 @@ STEPS = 60
 router = APIRouter()
 
 
+def _readable(value: float) -> float:
+    return float(f"{value:.14g}")
+
+
+Measured = Annotated[float, AfterValidator(_readable)]
+"""Told to 14 digits: what sums of binary fractions leave behind them is noise."""
+
+
 class CandleView(View):
     """One interval; prices are null without trades, statistics null without views of the book.
 
@@ -39,22 +47,22 @@ class CandleView(View):
     """
 
     opened_at: str | None
-    open: float | None
-    high: float | None
-    low: float | None
-    close: float | None
-    volume: float
-    notional: float
-    buys: float
+    open: Measured | None
+    high: Measured | None
+    low: Measured | None
+    close: Measured | None
+    volume: Measured
+    notional: Measured
+    buys: Measured
     trades: int
-    vwap: float | None
-    mid: float | None
-    volatility: float | None
-    spread_bps: float | None
-    spread_bps_max: float | None
-    bid_size: float | None
-    ask_size: float | None
-    imbalance: float | None
+    vwap: Measured | None
+    mid: Measured | None
+    volatility: Measured | None
+    spread_bps: Measured | None
+    spread_bps_max: Measured | None
+    bid_size: Measured | None
+    ask_size: Measured | None
+    imbalance: Measured | None
 
     @classmethod
     def of(cls, candle: Candle) -> "CandleView":
@@ -87,19 +95,19 @@ class AnalyticsView(View):
     instrument_id: str
     venue: str
     window_s: int
-    vwap: float | None
-    volume: float
-    notional: float
+    vwap: Measured | None
+    volume: Measured
+    notional: Measured
     trades: int
-    high: float | None
-    low: float | None
-    mid: float | None
-    return_bps: float | None
-    volatility: float | None
-    spread_bps: float | None
-    spread_bps_max: float | None
-    imbalance: float | None
-    flow_imbalance: float | None
+    high: Measured | None
+    low: Measured | None
+    mid: Measured | None
+    return_bps: Measured | None
+    volatility: Measured | None
+    spread_bps: Measured | None
+    spread_bps_max: Measured | None
+    imbalance: Measured | None
+    flow_imbalance: Measured | None
 
     @classmethod
     def of(cls, instrument: Instrument, window_s: int, found: Sequence[Candle]) -> "AnalyticsView":
