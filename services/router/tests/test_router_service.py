@@ -1,7 +1,10 @@
 """The router as a service: what it offers to others beside the order path."""
 
 import asyncio
+import itertools
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,8 +13,8 @@ from router_cores import an_instrument
 from tickbus import codec
 from tickbus.bus import BusError, MemoryBus
 from tickbus.config import Settings
-from tickbus.events import Instrument
-from tickbus.runtime import Shell
+from tickbus.events import Event, Instrument
+from tickbus.runtime import ServiceSpec, Shell
 from tickbus_router import service
 
 TIMEOUT_S = 30
@@ -64,7 +67,44 @@ async def test_what_can_be_routed_is_listed_whenever_it_is_described(
         await shell.stop()
 
 
-async def what_is_listed(bus: MemoryBus) -> Decimal | None:
+class WithoutOne(MemoryBus):
+    """One key is never kept."""
+
+    async def kv_put(self, bucket: str, key: str, value: bytes) -> None:
+        if key == "smart.BTC-USDT":
+            raise BusError(f"cannot keep {bucket}/{key}: no answer")
+        await super().kv_put(bucket, key, value)
+
+
+async def test_an_instrument_that_is_never_taken_keeps_no_other_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "delays_s", lambda *_: itertools.repeat(0.01))
+    bus, notices = WithoutOne(), service.Notices()
+    nothing = ServiceSpec(name="router", core=Silent(), edges=(notices,))
+    shell = Shell(nothing, bus)
+    await shell.start()
+    try:
+        for name in ("BTC-USDT", "ETH-USDT"):
+            one = replace(an_instrument("smart"), instrument_id=name, quantity_max=MOST["a"])
+            await notices.list_instrument(one, ())
+        async with asyncio.timeout(TIMEOUT_S):
+            while await what_is_listed(bus, "ETH-USDT") is None:
+                await asyncio.sleep(0.01)
+        assert shell.telemetry.errors["instrument_not_listed"] >= 1
+        assert await what_is_listed(bus) is None
+    finally:
+        await shell.stop()
+
+
+class Silent:
+    """A core with nothing to say."""
+
+    def handle(self, _: Any, /) -> Sequence[Event]:
+        return ()
+
+
+async def what_is_listed(bus: MemoryBus, instrument_id: str = "BTC-USDT") -> Decimal | None:
     """The largest order that `smart` offers to take; None while it offers nothing."""
-    kept, _ = await bus.kv_read("instruments", "smart.BTC-USDT")
+    kept, _ = await bus.kv_read("instruments", f"smart.{instrument_id}")
     return codec.decode_value(kept, Instrument).quantity_max if kept else None

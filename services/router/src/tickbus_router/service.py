@@ -43,17 +43,21 @@ class Notices:
         while True:
             await self._some.wait()
             self._some.clear()
-            try:
-                for key, instrument in list(self._to_list.items()):
+            for key, instrument in list(self._to_list.items()):
+                try:
                     await context.bus.kv_put("instruments", key, codec.encode_value(instrument))
-                    if self._to_list[key] is instrument:
-                        del self._to_list[key]
+                except BusError as error:
+                    context.telemetry.error("instrument_not_listed")
+                    context.log.warning("%s; tried again soon", error)
+                    # Last the next time: one that is never taken must not keep the others away.
+                    self._to_list[key] = self._to_list.pop(key)
+                    self._some.set()
+                    await asyncio.sleep(next(delays))
+                    break
+                if self._to_list[key] is instrument:
+                    del self._to_list[key]
+            else:
                 delays = delays_s(0.2, LIST_AGAIN_S_MAX)
-            except BusError as error:
-                context.telemetry.error("instrument_not_listed")
-                context.log.warning("%s; tried again soon", error)
-                self._some.set()
-                await asyncio.sleep(next(delays))
 
     async def measure(self, event: Measured, _: tuple[Hop, ...]) -> None:
         """Export how the last order did; the stream has how each did."""
