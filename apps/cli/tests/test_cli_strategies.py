@@ -67,7 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         elif self.server.status == 404:
             answer = {
                 "code": "UNKNOWN_STRATEGY", "detail": "there is no strategy 'moe'",
-                "field": "strategy_id", "value": "moe", "remedy": "there are mo",
+                "field": "strategy_id", "value": "moe",
+                "remedy": "there are mo; PUT /api/v1/strategies/moe makes one",
             }  # fmt: skip
         self.send_response(self.server.status if body else 200)
         self.end_headers()

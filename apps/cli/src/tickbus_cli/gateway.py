@@ -11,6 +11,7 @@ from pathlib import Path
 from tickbus_cli import sessions
 from tickbus_cli.datadir import find
 from tickbus_cli.errors import CliError
+from tickbus_cli.wording import in_commands
 from tickbus_client import ApiError, Client, TickbusError, Unreachable
 from tickbus_client.credentials import URL, Credential, key_from, key_of
 
@@ -80,7 +81,7 @@ def telling() -> Iterator[None]:
             str(error), "See `tickbus status`, or name another gateway with --api-url."
         ) from error
     except ApiError as error:
-        raise CliError(f"{error}{_advice(error)}") from error
+        raise CliError(f"{in_commands(str(error))}{_advice(error)}") from error
     except TickbusError as error:
         raise CliError(str(error)) from error
 
@@ -106,10 +107,7 @@ def credential(arguments: argparse.Namespace, url: str) -> Credential:
 
 def _advice(error: ApiError) -> str:
     if error.status == UNAUTHENTICATED:
-        return "\n  At this terminal: `tickbus login USER`, or an API key with --api-key-file."
+        return "\n  At this terminal an API key is given with --api-key-file."
     if error.code == "UNKNOWN_STRATEGY":
-        return (
-            f"\n  At this terminal: `tickbus strategies start {error.value} --kind KIND"
-            " --instrument ID`; `tickbus strategies kinds` lists what can be run."
-        )
+        return "\n  `tickbus strategies kinds` lists what can be run."
     return ""

@@ -315,7 +315,7 @@ async def _keep(
         raise unavailable(
             "BUS_UNAVAILABLE",
             f"the bus did not confirm the change within {wait_s:g} s",
-            "it may have arrived: look at GET /api/v1/risk/limits and /api/v1/risk/state first",
+            "it may have arrived: see GET /api/v1/risk/limits and GET /api/v1/risk/state first",
         ) from error
     for _ in range(int(wait_s / POLL_S)):
         if done():
