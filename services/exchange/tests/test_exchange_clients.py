@@ -22,6 +22,9 @@ import pytest
 
 STARTS_WITHIN_S = 60.0
 REQUIRED = os.environ.get("TICKBUS_REQUIRE_CLIENTS") == "1"
+# Client and exchange may stand still for many seconds: no request is to be too late for that.
+ANSWER_S = 60
+WINDOW_MS = 60_000
 
 
 def absent(what: str) -> NoReturn:
@@ -130,12 +133,21 @@ async def python_binance(place: Place, monkeypatch: pytest.MonkeyPatch, **keys: 
         ("WS_API_URL", place.url("/ws-api/v3", "ws")),
     ):
         monkeypatch.setattr(binance.AsyncClient, name, url)
+    monkeypatch.setattr(binance.AsyncClient, "REQUEST_TIMEOUT", ANSWER_S)
+    monkeypatch.setattr(binance.AsyncClient, "REQUEST_RECVWINDOW", WINDOW_MS)
     client = await binance.AsyncClient.create(**keys)
-    # How long it waits for a last message when it is closed.
-    client.ws_api.TIMEOUT = 0.5
+    client.ws_api.TIMEOUT = ANSWER_S
+    sign = client._sign_ws_params
+    monkeypatch.setattr(
+        client, "_sign_ws_params", lambda p, how: sign({"recvWindow": WINDOW_MS, **p}, how)
+    )
     try:
         yield client
     finally:
+        # Else it waits as long as for an answer for a last message.
+        client.ws_api.ws_state = client_module("binance.ws.constants").WSListenerState.EXITING
+        if client.ws_api.ws is not None:
+            await client.ws_api.ws.close()
         await client.close_connection()
 
 
@@ -218,11 +230,16 @@ def sdk(place: Place, **keys: str) -> Any:
     spot = client_module("binance_sdk_spot.spot")
     configuration = client_module("binance_common.configuration")
     return spot.Spot(
-        config_rest_api=configuration.ConfigurationRestAPI(base_path=place.url(), **keys),
+        config_rest_api=configuration.ConfigurationRestAPI(
+            base_path=place.url(), timeout=ANSWER_S * 1_000, **keys
+        ),
         config_ws_api=configuration.ConfigurationWebSocketAPI(
-            stream_url=place.url("/ws-api/v3", "ws"), **keys
+            stream_url=place.url("/ws-api/v3", "ws"), timeout=ANSWER_S * 1_000, **keys
         ),
     )
+
+
+WITHIN = {"recv_window": float(WINDOW_MS)}
 
 
 def test_sdk_spot_over_rest(place: Place) -> None:
@@ -230,20 +247,26 @@ def test_sdk_spot_over_rest(place: Place) -> None:
     (listed,) = rest.exchange_info(symbol="BTCUSDT").data().symbols
     assert listed.symbol == "BTCUSDT"
     order = rest.new_order(
-        symbol="BTCUSDT", side="BUY", type="LIMIT", time_in_force="GTC", quantity=0.01, price=50_000
-    ).data()
-    assert rest.get_order("BTCUSDT", order_id=order.order_id).data().status == "NEW"
-    amended = rest.order_amend_keep_priority("BTCUSDT", new_qty=0.005, order_id=order.order_id)
+        symbol="BTCUSDT", side="BUY", type="LIMIT", time_in_force="GTC", quantity=0.01,
+        price=50_000, **WITHIN,
+    ).data()  # fmt: skip
+    assert rest.get_order("BTCUSDT", order_id=order.order_id, **WITHIN).data().status == "NEW"
+    amended = rest.order_amend_keep_priority(
+        "BTCUSDT", new_qty=0.005, order_id=order.order_id, **WITHIN
+    )
     assert amended.data().amended_order.qty == "0.00500000"
-    assert len(rest.order_amendments("BTCUSDT", order.order_id).data()) == 1
-    assert [o.order_id for o in rest.get_open_orders(symbol="BTCUSDT").data()] == [order.order_id]
-    cancelled = rest.delete_order("BTCUSDT", order_id=order.order_id).data()
+    assert len(rest.order_amendments("BTCUSDT", order.order_id, **WITHIN).data()) == 1
+    working = rest.get_open_orders(symbol="BTCUSDT", **WITHIN).data()
+    assert [o.order_id for o in working] == [order.order_id]
+    cancelled = rest.delete_order("BTCUSDT", order_id=order.order_id, **WITHIN).data()
     assert cancelled.status == "CANCELED"
-    bought = rest.new_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01).data()
+    bought = rest.new_order(
+        symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01, **WITHIN
+    ).data()
     assert bought.status == "FILLED"
-    mine = rest.my_trades(symbol="BTCUSDT", order_id=bought.order_id).data()
+    mine = rest.my_trades(symbol="BTCUSDT", order_id=bought.order_id, **WITHIN).data()
     assert sum(Decimal(t.qty) for t in mine) == Decimal("0.01")
-    assert rest.get_account().data().can_trade is True
+    assert rest.get_account(**WITHIN).data().can_trade is True
 
 
 async def test_sdk_spot_over_a_logged_on_socket(place: Place) -> None:
@@ -251,20 +274,20 @@ async def test_sdk_spot_over_a_logged_on_socket(place: Place) -> None:
     api = client.websocket_api
     await api.create_connection()
     try:
-        assert (await api.session_logon()).data().result.api_key == "ed-key"
+        assert (await api.session_logon(**WITHIN)).data().result.api_key == "ed-key"
         stream = await api.user_data_stream_subscribe()
         events: asyncio.Queue[Any] = asyncio.Queue()
         stream.stream.on("message", events.put_nowait)
         order = (
             await api.order_place(
                 symbol="BTCUSDT", side="BUY", type="LIMIT", time_in_force="GTC",
-                quantity=0.01, price=50_000,
+                quantity=0.01, price=50_000, **WITHIN,
             )
         ).data().result  # fmt: skip
         await asyncio.wait_for(events.get(), 30)
-        found = await api.order_status(symbol="BTCUSDT", order_id=order.order_id)
+        found = await api.order_status(symbol="BTCUSDT", order_id=order.order_id, **WITHIN)
         assert found.data().result.status == "NEW"
-        gone = await api.order_cancel(symbol="BTCUSDT", order_id=order.order_id)
+        gone = await api.order_cancel(symbol="BTCUSDT", order_id=order.order_id, **WITHIN)
         assert gone.data().result.status == "CANCELED"
         assert (await api.session_status()).data().result.user_data_stream is True
         await api.session_logout()

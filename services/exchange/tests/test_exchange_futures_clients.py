@@ -17,6 +17,10 @@ import pytest
 SYMBOL = "BTCUSDT"
 SDK = "binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures"
 KEY, SECRET = "sim-key", "sim-secret"
+# Client and exchange may stand still for many seconds: no request is to be too late for that.
+ANSWER_S = 60
+WINDOW_MS = 60_000
+WITHIN = {"recv_window": WINDOW_MS}
 
 
 def client_module(name: str, distribution: str, *, required: bool = False) -> Any:
@@ -49,37 +53,39 @@ def test_the_venue_s_own_sdk_trades_over_rest(address: str) -> None:
     configuration = client_module("binance_common.configuration", "binance-common")
     rest = sdk.DerivativesTradingUsdsFutures(
         configuration.ConfigurationRestAPI(
-            api_key=KEY, api_secret=SECRET, base_path=f"http://{address}", timeout=30_000
+            api_key=KEY, api_secret=SECRET, base_path=f"http://{address}", timeout=ANSWER_S * 1_000
         )
     ).rest_api
     placed = rest.new_order(
         symbol=SYMBOL, side="BUY", type="LIMIT", time_in_force="GTC", quantity=0.01,
-        price=50_000.0, new_client_order_id="sdk-1",
+        price=50_000.0, new_client_order_id="sdk-1", **WITHIN,
     ).data()  # fmt: skip
     assert (placed.client_order_id, placed.status) == ("sdk-1", "NEW")
-    (working,) = rest.current_all_open_orders(symbol=SYMBOL).data()
+    (working,) = rest.current_all_open_orders(symbol=SYMBOL, **WITHIN).data()
     assert working.order_id == placed.order_id
     rest.modify_order(
-        symbol=SYMBOL, side="BUY", quantity=0.02, price=50_001.0, order_id=placed.order_id
+        symbol=SYMBOL, side="BUY", quantity=0.02, price=50_001.0, order_id=placed.order_id, **WITHIN
     )
-    found = rest.query_order(symbol=SYMBOL, orig_client_order_id="sdk-1").data()
+    found = rest.query_order(symbol=SYMBOL, orig_client_order_id="sdk-1", **WITHIN).data()
     assert (found.orig_qty, found.price) == ("0.02", "50001")
-    assert rest.cancel_order(symbol=SYMBOL, order_id=placed.order_id).data().status == "CANCELED"
-    rest.new_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
-    (trade,) = rest.account_trade_list(symbol=SYMBOL).data()[:1]
+    ended = rest.cancel_order(symbol=SYMBOL, order_id=placed.order_id, **WITHIN).data()
+    assert ended.status == "CANCELED"
+    rest.new_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01, **WITHIN)
+    (trade,) = rest.account_trade_list(symbol=SYMBOL, **WITHIN).data()[:1]
     assert trade.commission_asset == "USDT"
-    (position,) = rest.position_information_v3().data()
+    (position,) = rest.position_information_v3(**WITHIN).data()
     assert position.position_amt == "0.01"
-    assert float(rest.account_information_v3().data().total_wallet_balance) < 100_000
+    account = rest.account_information_v3(**WITHIN).data()
+    assert float(account.total_wallet_balance) < 100_000
     algo = rest.new_algo_order(
         algo_type="CONDITIONAL", symbol=SYMBOL, side="SELL", type="STOP_MARKET",
-        trigger_price=40_000.0, quantity=0.01,
+        trigger_price=40_000.0, quantity=0.01, **WITHIN,
     ).data()  # fmt: skip
     assert algo.algo_status == "NEW"
-    (waiting,) = rest.current_all_algo_open_orders(symbol=SYMBOL).data()
+    (waiting,) = rest.current_all_algo_open_orders(symbol=SYMBOL, **WITHIN).data()
     assert waiting.algo_id == algo.algo_id
-    rest.cancel_algo_order(algo_id=algo.algo_id)
-    rest.auto_cancel_all_open_orders(symbol=SYMBOL, countdown_time=10_000)
+    rest.cancel_algo_order(algo_id=algo.algo_id, **WITHIN)
+    rest.auto_cancel_all_open_orders(symbol=SYMBOL, countdown_time=10_000, **WITHIN)
     assert len(rest.start_user_data_stream().data().listen_key) == 64
 
 
@@ -88,7 +94,10 @@ async def test_the_venue_s_own_sdk_trades_over_sockets(address: str) -> None:
     configuration = client_module("binance_common.configuration", "binance-common")
     venue = sdk.DerivativesTradingUsdsFutures(
         config_ws_api=configuration.ConfigurationWebSocketAPI(
-            api_key=KEY, api_secret=SECRET, stream_url=f"ws://{address}/ws-fapi/v1"
+            api_key=KEY,
+            api_secret=SECRET,
+            stream_url=f"ws://{address}/ws-fapi/v1",
+            timeout=ANSWER_S * 1_000,
         ),
         config_ws_streams=configuration.ConfigurationWebSocketStreams(stream_url=f"ws://{address}"),
     )
@@ -100,16 +109,16 @@ async def test_the_venue_s_own_sdk_trades_over_sockets(address: str) -> None:
     stream.on("message", events.put_nowait)
     placed = await api.new_order(
         symbol=SYMBOL, side="BUY", type="LIMIT", time_in_force="GTC", quantity=0.01,
-        price=50_000.0, new_client_order_id="sdk-2",
+        price=50_000.0, new_client_order_id="sdk-2", **WITHIN,
     )  # fmt: skip
     assert placed.data().result.client_order_id == "sdk-2"
     event = await asyncio.wait_for(events.get(), 30)
     assert "sdk-2" in str(event)
-    found = await api.query_order(symbol=SYMBOL, orig_client_order_id="sdk-2")
+    found = await api.query_order(symbol=SYMBOL, orig_client_order_id="sdk-2", **WITHIN)
     assert found.data().result.status == "NEW"
-    ended = await api.cancel_order(symbol=SYMBOL, orig_client_order_id="sdk-2")
+    ended = await api.cancel_order(symbol=SYMBOL, orig_client_order_id="sdk-2", **WITHIN)
     assert ended.data().result.status == "CANCELED"
-    (balance,) = (await api.futures_account_balance_v2()).data().result
+    (balance,) = (await api.futures_account_balance_v2(**WITHIN)).data().result
     assert balance.balance == "100000"
     await streams.close_connection(close_session=True)
     await api.close_connection(close_session=True)
@@ -144,6 +153,8 @@ def test_python_binance_trades(address: str, monkeypatch: pytest.MonkeyPatch) ->
     module = client_module("binance.client", "python-binance", required=True)
     monkeypatch.setattr(module.Client, "API_URL", f"http://{address}/api")
     monkeypatch.setattr(module.Client, "FUTURES_URL", f"http://{address}/fapi")
+    monkeypatch.setattr(module.Client, "REQUEST_TIMEOUT", ANSWER_S)
+    monkeypatch.setattr(module.Client, "REQUEST_RECVWINDOW", WINDOW_MS)
     client = module.Client(KEY, SECRET)
     placed = client.futures_create_order(
         symbol=SYMBOL, side="BUY", type="LIMIT", timeInForce="GTC", quantity=0.01, price=50_000
