@@ -167,7 +167,7 @@ class FuturesClient:
         return str(answer["listenKey"])
 
     def socket(self, path: str) -> connect:
-        return connect(f"ws://{self.url}{path}", compression=None)
+        return connect(f"ws://{self.url}{path}", compression=None, open_timeout=60)
 
     async def call(self, socket: ClientConnection, method: str, **p: object) -> Json:
         """Send a WebSocket API request and return its answer."""
