@@ -15,6 +15,7 @@ from tickbus_exchange.config import (
     DEFAULT_LISTINGS,
     AccountConfig,
     ExchangeConfig,
+    FuturesConfig,
     KeyConfig,
 )
 from tickbus_exchange.engine.futures_algos import FuturesAlgos
@@ -194,12 +195,14 @@ class FuturesClient:
 
 @pytest.fixture
 async def futures_server() -> AsyncIterator[Server]:
-    """A still market with two accounts."""
+    """A still market with two accounts, where funding is due on demand alone."""
     second = AccountConfig(name="second", keys=(KeyConfig(key="key-2", secret="secret-2"),))
+    # Else a test that runs at midnight would find an income and an event more.
+    never = FuturesConfig(funding_interval_ms=10**14)
     server = Server(
         ExchangeConfig(
             listings=DEFAULT_LISTINGS, balances=DEFAULT_BALANCES, seed=5, intensity=0.0,
-            accounts=(second,),
+            accounts=(second,), futures=never,
         )
     )  # fmt: skip
     await server.start()

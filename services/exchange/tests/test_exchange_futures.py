@@ -42,7 +42,8 @@ async def heard(
         heard = Counter(frame["data"]["e"] for frame in found)
         return any(heard[kind] < n for kind in kinds)
 
-    async with connect(f"ws://{address}/{route}/stream", compression=None) as socket:
+    url = f"ws://{address}/{route}/stream"
+    async with connect(url, compression=None, open_timeout=60) as socket:
         request = {"method": "SUBSCRIBE", "params": list(names), "id": 1}
         await socket.send(json.dumps(request))
         assert json.loads(await socket.recv()) == {"result": None, "id": 1}

@@ -154,7 +154,7 @@ async def test_malformed_bytes_are_answered_and_survived(
 
 async def test_a_message_may_come_in_pieces(server: Server) -> None:
     url = f"ws://127.0.0.1:{server.port}/ws-api/v3"
-    async with connect(url) as socket:
+    async with connect(url, open_timeout=60) as socket:
         await socket.send(['{"id":1,', '"method"', ':"ping"}'])
         answer = json.loads(await asyncio.wait_for(socket.recv(), 30))
     assert answer["result"] == {}
