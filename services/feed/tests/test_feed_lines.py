@@ -41,10 +41,14 @@ class Venue:
         self.connections: list[ServerConnection] = []
         self.asked: list[list[Any]] = []
         self.refuse = False
+        self.refuse_after_s = 0.0
+        self.refused = 0
         self.url = ""
 
     async def serve(self, connection: ServerConnection) -> None:
         if self.refuse:
+            self.refused += 1
+            await asyncio.sleep(self.refuse_after_s)
             await connection.close(1013, "try later")
             return
         self.connections.append(connection)
@@ -123,9 +127,14 @@ async def test_connection_is_replaced_before_it_is_given_up(venue: Venue) -> Non
     await run(line, work)
 
 
-async def test_connection_that_cannot_be_replaced_goes_on(venue: Venue) -> None:
+@pytest.mark.parametrize("after_s", [0.0, 0.5])
+async def test_connection_that_cannot_be_replaced_goes_on(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch, after_s: float
+) -> None:
+    venue.refuse_after_s = after_s
+    monkeypatch.setattr("tickbus_feed.line.delays_s", lambda *_: iter([3600.0]))
     heard: list[Event] = []
-    line = Line("", a_wiring(venue, adapter_named("binance"), heard), lambda: ["a"])
+    line = Line("", a_wiring(venue, adapter_named("binance"), heard, overlap_s=60.0), lambda: ["a"])
 
     async def work() -> None:
         await until(lambda: venue.asked and venue.asked[0])
@@ -136,6 +145,8 @@ async def test_connection_that_cannot_be_replaced_goes_on(venue: Venue) -> None:
         await until(lambda: only(VenueFrame, heard))
         gone = only(VenueDisconnected, heard)[0].link
         assert gone != only(VenueFrame, heard)[0].link
+        await asyncio.sleep(1.0)
+        assert venue.refused == 1, "the venue is asked again after a while, not at once"
 
     await run(line, work)
 

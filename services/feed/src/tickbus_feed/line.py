@@ -243,11 +243,7 @@ class Line:
         await asyncio.wait({life, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if life.done():
-            log.warning("no other connection could be made: %s", life.result())
-            self._ended(new, life.result())
-            await asyncio.sleep(next(delays_s(5.0, 30.0)))
-            self._renew.set()
-            return old, old_life
+            return await self._stay(new, life.result(), old, old_life)
         # Both deliver for a while: what is on its way over the old one still comes.
         await asyncio.wait(
             {life, old_life},
@@ -255,13 +251,22 @@ class Line:
             return_when=asyncio.FIRST_COMPLETED,
         )
         if life.done():
-            self._ended(new, life.result())
-            self._renew.set()
-            return old, old_life
+            return await self._stay(new, life.result(), old, old_life)
         old.abort()
         await old_life
         self._ended(old, "another connection took over")
         return new, life
+
+    async def _stay(
+        self, new: Link, reason: str, old: Link, old_life: asyncio.Task[str]
+    ) -> tuple[Link, asyncio.Task[str]]:
+        """Go on with the old connection; another one is tried after a while, while it lives."""
+        log.warning("no other connection could be made: %s", reason)
+        self._ended(new, reason)
+        await asyncio.wait({old_life}, timeout=next(delays_s(5.0, 30.0)))
+        if not old_life.done():
+            self._renew.set()
+        return old, old_life
 
     def renew(self, link: int) -> None:
         """Take over from connection `link`, if it still is the newest."""
