@@ -25,6 +25,13 @@ NOW = 1_700_000_040 * SECOND  # a full minute
 numbers = itertools.count(1)
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that stands still for some seconds is not away."""
+    for name in ("CONNECT_TIMEOUT_S", "COMMAND_TIMEOUT_S"):
+        monkeypatch.setattr(f"tickbus_history.store.{name}", 60.0)
+
+
 @pytest.fixture
 async def dsn(postgres_dsn: str) -> str:
     name = f"history_{next(numbers)}"
@@ -119,10 +126,14 @@ async def test_service_keeps_what_it_hears_and_answers(dsn: str) -> None:
         kind: Any = CandlesAnswer | HistoryRefusal
         return codec.decode_value(payload, kind)
 
-    async with asyncio.timeout(30):
-        while not (found := await ask(a_query())) or not getattr(found, "candles", ()):
+    async def bars() -> list[Any]:
+        return list(getattr(await ask(a_query()), "candles", ()))
+
+    async with asyncio.timeout(60):
+        # Trade and book make two parts of the bar where its second ends in between.
+        while not (found := await bars()) or None in (found[0].open, found[0].mid):
             await asyncio.sleep(0.1)
-    (candle,) = found.candles
+    (candle,) = found
     assert (candle.open, candle.volume, candle.mid, candle.trades) == (10.0, 2.0, 10.0, 1)
     await shell.stop()
 
@@ -132,7 +143,7 @@ async def test_interval_that_is_no_multiple_of_the_base_is_refused(dsn: str) -> 
     settings = Settings({"postgres": {"dsn": dsn}, "history": {"base_interval_s": 60}})
     shell = Shell(build(settings), bus)
     await shell.start()
-    payload = await bus.request(history_api.CANDLES, codec.encode_value(a_query(interval_s=90)), 5)
+    payload = await bus.request(history_api.CANDLES, codec.encode_value(a_query(interval_s=90)), 30)
     assert "multiple of 60" in codec.decode_value(payload, HistoryRefusal).reason
     wrong = await bus.request(history_api.CANDLES, b"\xc1", 30)
     assert codec.decode_value(wrong, HistoryRefusal).reason

@@ -8,6 +8,7 @@ import asyncpg
 from tickbus.history_api import Candle, CandlesQuery
 from tickbus_history.core import BarClosed
 
+CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 20.0
 LOCK = 0x68697374  # "hist": one process at a time changes the partitions
 AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
@@ -101,7 +102,11 @@ class Store:
         # None kept open at all costs: the driver would try for it with pauses of its own, and fill
         # the log with traces meanwhile.
         pool = await asyncpg.create_pool(
-            dsn, min_size=0, max_size=3, command_timeout=COMMAND_TIMEOUT_S, timeout=5
+            dsn,
+            min_size=0,
+            max_size=3,
+            command_timeout=COMMAND_TIMEOUT_S,
+            timeout=CONNECT_TIMEOUT_S,
         )
         try:
             async with pool.acquire() as connection, connection.transaction():
