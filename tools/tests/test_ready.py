@@ -1,5 +1,6 @@
 """The container's health check tells ready from not ready, deaf and absent."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,12 +29,13 @@ def a_service(status: int) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("status", "expected"), [(200, True), (503, False), (404, False)])
-def test_only_a_200_is_ready(status: int, expected: bool) -> None:
+def test_only_a_200_is_ready(status: int, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ready, "TIMEOUT_S", 60.0)
     with a_service(status) as port:
         assert ready.ready(port) is expected
 
 
 def test_nobody_listening_is_not_ready() -> None:
-    with a_service(200) as port:
-        pass
-    assert ready.ready(port) is False
+    with socket.socket() as taken:  # and so by nobody else
+        taken.bind(("127.0.0.1", 0))
+        assert ready.ready(taken.getsockname()[1]) is False

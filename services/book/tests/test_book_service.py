@@ -82,7 +82,7 @@ async def test_shards_on_one_bus_publish_and_answer_what_one_would() -> None:
             await bus.publish(f"md.snapshot.sim.{name}", codec.encode([snapshot]))
         await bus.settle()
         for name in names:
-            answer = await bus.request(SUBJECT, codec.encode_value(BookRequest(name)), 2)
+            answer = await bus.request(SUBJECT, codec.encode_value(BookRequest(name)), 30)
             assert codec.decode_value(answer, BookSnapshot).instrument_id == name
         for shell in shells:
             await shell.stop()

@@ -75,7 +75,7 @@ def command(place: Path, *arguments: str) -> dict[str, Any]:
 
 def tickbus(place: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        **command(place, *arguments), capture_output=True, timeout=50, check=False
+        **command(place, *arguments), capture_output=True, timeout=100, check=False
     )
 
 
@@ -111,13 +111,13 @@ async def test_page_leads_to_a_venue_that_works(tmp_path: Path) -> None:
         )
         feed = command(
             tmp_path, "feed", "--venue", "toy", "--alone", "--record", str(tmp_path / "raw"),
-            "--duration", "45s", "--config", str(config),
+            "--duration", "120s", "--config", str(config),
         )  # fmt: skip
         with subprocess.Popen(**feed, stderr=subprocess.PIPE) as process:
             await asyncio.to_thread(until_said, process, "1 of 1 books are live")
             await asyncio.wait_for(told.wait(), 30)
             process.terminate()
-            _, said = await asyncio.to_thread(process.communicate, timeout=20)
+            _, said = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 0, said
     (recording,) = (tmp_path / "raw").iterdir()
     shown = await asyncio.to_thread(
