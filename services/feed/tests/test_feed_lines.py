@@ -61,6 +61,12 @@ class Venue:
         await self.connections[which].send(payload, text=True)
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A venue that stands still for some seconds is there."""
+    monkeypatch.setattr("tickbus_feed.line.CONNECT_TIMEOUT_S", 60.0)
+
+
 @pytest.fixture
 async def venue() -> AsyncIterator[Venue]:
     made = Venue()

@@ -276,9 +276,9 @@ class MemoryBus:
             await delivery.stop()
 
     async def settle(self) -> None:
-        """Wait until nothing is queued or being handled; for tests. Raises BusError after 10 s."""
+        """Wait until nothing is queued or being handled; for tests. Raises BusError after 60 s."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 for _ in range(3):
                     for delivery in [
                         *self._deliveries,
@@ -288,4 +288,4 @@ class MemoryBus:
                         await delivery.idle()
                     await asyncio.sleep(0)
         except TimeoutError as error:
-            raise BusError("the bus did not come to rest within 10 s") from error
+            raise BusError("the bus did not come to rest within 60 s") from error
