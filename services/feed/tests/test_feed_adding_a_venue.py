@@ -108,6 +108,8 @@ async def test_page_leads_to_a_venue_that_works(tmp_path: Path) -> None:
         config = tmp_path / "toy.yaml"
         config.write_text(
             f'venue: {{ rest_url: "http://127.0.0.1:{port}", ws_url: "ws://127.0.0.1:{port}" }}\n'
+            # A venue in the process of a test that stands still is not to be connected to anew.
+            "feed: { first_event_s: 120 }\n"
         )
         feed = command(
             tmp_path, "feed", "--venue", "toy", "--alone", "--record", str(tmp_path / "raw"),
