@@ -1,5 +1,6 @@
 """The embedded Postgres keeps its books, its password and its manners."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tickbus_embedded import EmbeddedError, EmbeddedPostgres
+from tickbus_embedded import EmbeddedError, EmbeddedPostgres, postgres
 
 
 async def run(dsn: str, statement: str) -> object:
@@ -69,6 +70,25 @@ async def test_an_interrupted_first_start_is_made_good(tmp_path: Path) -> None:
     partial.mkdir()
     (partial / "PG_VERSION").write_text("18")
     async with EmbeddedPostgres(tmp_path) as server:
+        assert await run(server.dsn, "SELECT 1") == 1
+
+
+async def test_a_server_that_stands_still_after_its_first_answer_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "PROBE_TIMEOUT_S", 0.5)
+    server = EmbeddedPostgres(tmp_path, start_timeout_s=90)
+    first_answer = server._answers
+
+    async def answers() -> bool:
+        is_there, pid = await first_answer(), server.pid
+        if is_there and pid is not None:
+            os.kill(pid, signal.SIGSTOP)
+            asyncio.get_running_loop().call_later(1, os.kill, pid, signal.SIGCONT)
+        return is_there
+
+    monkeypatch.setattr(server, "_answers", answers)
+    async with server:
         assert await run(server.dsn, "SELECT 1") == 1
 
 

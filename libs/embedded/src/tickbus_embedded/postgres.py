@@ -83,7 +83,7 @@ class EmbeddedPostgres:
         """Create the books at the first start, then serve them; return when clients can connect.
 
         Raises EmbeddedError when the port is taken, another server holds the books, the binaries
-        are missing or the server fails.
+        are missing or the server fails; it does not run then.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port(self.host)
@@ -91,7 +91,17 @@ class EmbeddedPostgres:
         self._password = await self._prepare()
         self._clear_stale_pid()
         await self._serve()
-        await self._ensure_database()
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                await self._ensure_database()
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, TimeoutError):
+                raise EmbeddedError(
+                    f"Postgres did not give a database within {self._start_timeout_s:g} s",
+                    f"Its whole log is {self.data_dir / 'postgres.log'}",
+                ) from None
+            raise
 
     async def stop(self) -> None:
         """Disconnect clients and stop, by force after the time-out; safe to call twice."""
@@ -205,7 +215,7 @@ class EmbeddedPostgres:
 
     async def _answers(self) -> bool:
         try:
-            connection = await self._connect()
+            connection = await self._connect(PROBE_TIMEOUT_S)
         except (OSError, asyncpg.CannotConnectNowError):
             return False
         except asyncpg.InvalidAuthorizationSpecificationError as error:
@@ -216,12 +226,13 @@ class EmbeddedPostgres:
         await connection.close()
         return True
 
-    async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+    async def _connect(self, timeout_s: float) -> "asyncpg.Connection[asyncpg.Record]":
         dsn = self._dsn(MAINTENANCE_DATABASE)
-        return await asyncpg.connect(dsn, timeout=PROBE_TIMEOUT_S, ssl=False)
+        return await asyncpg.connect(dsn, timeout=timeout_s, ssl=False)
 
     async def _ensure_database(self) -> None:
-        connection = await self._connect()
+        # A server that has answered may stand still right after it: this is asked only once.
+        connection = await self._connect(self._start_timeout_s)
         try:
             query = "SELECT 1 FROM pg_database WHERE datname = $1"
             if not await connection.fetchval(query, self.database):
