@@ -23,6 +23,8 @@ VENUE: dict[str, Any] = {
     "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
 }  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("patient_stop")
+
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):

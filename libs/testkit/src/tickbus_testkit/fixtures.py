@@ -6,9 +6,10 @@ test names what it creates (streams, tables) for itself.
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
-from tickbus_testkit.brokers import nats_server, postgres_server
+from tickbus_testkit.brokers import PATIENCE_S, nats_server, postgres_server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -23,3 +24,9 @@ async def postgres_dsn() -> AsyncIterator[str]:
     """Where a Postgres listens, with the account that owns its database."""
     async with postgres_server() as server:
         yield server.dsn
+
+
+@pytest.fixture
+def patient_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that is stopped does all that it does then, however long the machine stands still."""
+    monkeypatch.setattr("tickbus.runtime.shell.STOP_TIMEOUT_S", PATIENCE_S)

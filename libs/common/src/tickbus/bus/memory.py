@@ -26,6 +26,8 @@ from tickbus.bus.base import (
 QUEUE_MESSAGES_MAX = 100_000
 DECISIONS_MAX = 10_000
 """What strategies decided is kept for who looks back; past that the oldest is forgotten."""
+SETTLE_S = 60.0
+"""What is still queued then is a hang: a machine that tests share may stand still for long."""
 
 
 class _Delivery:
@@ -276,9 +278,9 @@ class MemoryBus:
             await delivery.stop()
 
     async def settle(self) -> None:
-        """Wait until nothing is queued or being handled; for tests. Raises BusError after 60 s."""
+        """Wait until nothing is queued or being handled; for tests. Raises BusError."""
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(SETTLE_S):
                 for _ in range(3):
                     for delivery in [
                         *self._deliveries,
@@ -288,4 +290,4 @@ class MemoryBus:
                         await delivery.idle()
                     await asyncio.sleep(0)
         except TimeoutError as error:
-            raise BusError("the bus did not come to rest within 60 s") from error
+            raise BusError(f"the bus did not come to rest within {SETTLE_S:g} s") from error
