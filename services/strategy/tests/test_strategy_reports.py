@@ -11,6 +11,7 @@ from tickbus_strategy.refusing import NotOrdered, NotOrderedReason
 from tickbus_strategy.service import SAID_EVERY_NS, SAID_MAX, Reports
 
 NOW = 1_000_000_000
+LOG = "tickbus.strategy"
 
 
 def missing(
@@ -20,17 +21,23 @@ def missing(
     return NotOrdered(ts, ts, "mine", "sim", name, Side.BUY, quantity, reason, "the venue takes 1")
 
 
+def ours(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What the service said; asyncio and others may say something of earlier tests at any time."""
+    return [record for record in caplog.records if record.name == LOG]
+
+
 async def test_inputs_of_each_decision_that_is_told_are_in_the_log_at_debug_level(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     inputs = {"velocity_bps": "7.5", "needed_bps": "25.0", "position": "0"}
     decision = StrategyDecision(NOW, NOW, "mine", "sim", "BTC-USDT", inputs, ("mine-r-1",))
     reports = Reports(StrategyCore())
+    caplog.set_level(logging.INFO, LOG)
     await reports.decided(decision, ())
-    assert not caplog.records
-    caplog.set_level(logging.DEBUG, "tickbus.strategy")
+    assert not ours(caplog)
+    caplog.set_level(logging.DEBUG, LOG)
     await reports.decided(decision, ())
-    (record,) = caplog.records
+    (record,) = ours(caplog)
     names = {"strategy_id": "mine", "instrument_id": "BTC-USDT"}
     assert record.__dict__["fields"] == names | inputs
 
@@ -38,24 +45,24 @@ async def test_inputs_of_each_decision_that_is_told_are_in_the_log_at_debug_leve
 async def test_first_of_a_sort_is_logged_and_again_after_a_while(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "tickbus.strategy")
+    caplog.set_level(logging.INFO, LOG)
     reports = Reports(StrategyCore())
     for ts in (NOW, NOW + 1, NOW + SAID_EVERY_NS - 1):
         await reports.refused(missing(ts=ts), ())
-    (record,) = caplog.records
+    (record,) = ours(caplog)
     assert record.levelno == logging.WARNING
     assert record.getMessage() == (
         "mine: no order to buy 0.0008 BTC-USDT at sim: TOO_SMALL, the venue takes 1"
     )
     await reports.refused(missing(NotOrderedReason.TRADING_STATE), ())
-    assert caplog.records[-1].levelno == logging.INFO, "who halted trading knows"
+    assert ours(caplog)[-1].levelno == logging.INFO, "who halted trading knows"
     await reports.refused(missing(ts=NOW + SAID_EVERY_NS), ())
-    assert len(caplog.records) == 3
+    assert len(ours(caplog)) == 3
 
 
 async def test_sorts_that_are_told_apart_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "tickbus.strategy")
+    caplog.set_level(logging.WARNING, LOG)
     reports = Reports(StrategyCore())
     for number in range(SAID_MAX + 5):
         await reports.refused(missing(name=f"X{number}-USDT"), ())
-    assert len(caplog.records) == SAID_MAX
+    assert len(ours(caplog)) == SAID_MAX
