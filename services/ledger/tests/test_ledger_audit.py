@@ -9,6 +9,8 @@ from tickbus_ledger.core import LedgerCore
 from tickbus_ledger.rows import batch_of
 from tickbus_ledger.store import Store
 
+pytestmark = pytest.mark.usefixtures("patient_books")
+
 
 @pytest.fixture
 async def dsn(postgres_dsn: str) -> str:

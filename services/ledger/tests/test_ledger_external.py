@@ -19,6 +19,8 @@ from tickbus.order import Order, OrderState
 from tickbus_ledger.audit import verify
 from tickbus_ledger.store import Store
 
+pytestmark = pytest.mark.usefixtures("patient_books")
+
 BY_HAND = FoundOrder(Side.BUY, OrderType.LIMIT, D(2), D(1000))
 LIQUIDATION = FoundOrder(Side.SELL, OrderType.MARKET, D(1))
 

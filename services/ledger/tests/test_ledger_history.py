@@ -39,6 +39,8 @@ from tickbus_ledger.rows import batch_of
 from tickbus_ledger.service import build
 from tickbus_ledger.store import Store
 
+pytestmark = pytest.mark.usefixtures("patient_books")
+
 
 @pytest.fixture
 async def dsn(postgres_dsn: str) -> str:

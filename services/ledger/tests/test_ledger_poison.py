@@ -32,6 +32,8 @@ from tickbus_ledger.service import build
 
 NAN, INFINITE = D("NaN"), D("Infinity")
 
+pytestmark = pytest.mark.usefixtures("patient_books")
+
 
 def of_order(n: int) -> tuple[int, int, str, str, str, str]:
     return S, S, f"pp-r-{n}", "pp", "sim", SPOT

@@ -34,6 +34,8 @@ from tickbus_ledger.store import Store
 
 A = TypeVar("A", bound=Answer)
 
+pytestmark = pytest.mark.usefixtures("patient_books")
+
 
 class Books:
     """A ledger's core and database, without the stream between them."""

@@ -14,6 +14,8 @@ from tickbus_ledger.rows import batch_of
 from tickbus_ledger.sql import insert, read_numbers_as_written
 from tickbus_ledger.store import Store
 
+pytestmark = pytest.mark.usefixtures("patient_books")
+
 HOLE = 4
 """A message that the older version could not read, and so did not keep."""
 

@@ -22,6 +22,7 @@ from tickbus_ledger.migrate import migrate
 from tickbus_ledger.rows import Batch
 from tickbus_ledger.sql import read_numbers_as_written, write_batch
 
+CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
 CONNECTIONS_MAX = 4
@@ -51,7 +52,7 @@ class Store:
             min_size=0,
             max_size=CONNECTIONS_MAX,
             command_timeout=COMMAND_TIMEOUT_S,
-            timeout=5,
+            timeout=CONNECT_TIMEOUT_S,
             init=read_numbers_as_written,
         )
         try:

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 from tickbus import codec, subjects
 from tickbus.backoff import delays_s
@@ -24,8 +26,11 @@ PUBLISH_INTERVAL_S = 0.2
 SAID_EVERY_S = 10.0
 REASON_CHARS_MAX = 500
 STREAM_EVERY_S = 15.0
+FLUSH_TIMEOUT_S = 4.0
+"""For the last batch, when the service stops."""
 ANCHOR_INTERVAL_S = 300.0
 """How often the log says where the audit log ends; `ledger.portfolio` says it each time."""
+T = TypeVar("T")
 
 
 class Writer:
@@ -73,7 +78,7 @@ class Writer:
         if store is None:
             return
         try:
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
                 await self._flush(store)
         except (TimeoutError, *AWAY) as error:
             self._context.log.warning("the last batch stays in the stream: %r", error)
@@ -90,8 +95,8 @@ class Writer:
             await asyncio.sleep(STREAM_EVERY_S)
 
     async def _run(self) -> None:
-        store = await self._open()
-        await store.claim(*self._books)
+        store = await self._until_there(self._open)
+        await self._until_there(partial(store.claim, *self._books))
         while True:
             await self._begin(store)
             while not self._core.tainted:
@@ -105,7 +110,7 @@ class Writer:
 
     async def _begin(self, store: Store) -> None:
         """Follow the stream from where the books in the database end."""
-        books = await store.load()
+        books = await self._until_there(store.load)
         self._core.load(books)
         self._recorded.take()  # what was not written is read again
         last = await self._context.bus.last_sequence()
@@ -133,10 +138,14 @@ class Writer:
             await asyncio.sleep(self._config.batch_interval_ms / 1000)
 
     async def _open(self) -> Store:
+        return await Store.open(self._dsn, self._context.log.info)
+
+    async def _until_there(self, ask: Callable[[], Awaitable[T]]) -> T:
         for delay_s in delays_s(0.2, 5.0):
             try:
-                return await Store.open(self._dsn, self._context.log.info)
+                return await ask()
             except AWAY as error:
+                self._context.set_ready(False, "Postgres")
                 self._say("waiting for Postgres: %s", error)
             await asyncio.sleep(delay_s)
         raise AssertionError("delays_s is endless")
