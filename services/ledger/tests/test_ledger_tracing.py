@@ -15,7 +15,9 @@ from tickbus.events.orders import message_id
 from tickbus.order import client_order_id_of
 from tickbus.runtime.shell import Shell
 from tickbus.tracing import span_id_of, trace_id_of
+from tickbus_ledger.core import LedgerCore
 from tickbus_ledger.service import build
+from tickbus_testkit.brokers import PATIENCE_S
 from tickbus_testkit.tracing import a_tracer
 
 
@@ -34,12 +36,13 @@ async def test_what_is_committed_is_told_with_the_time_it_took(postgres_dsn: str
     for event in story:
         payload = codec.encode([event], (Hop("execution", sent - 1, sent),))
         await bus.publish_durable(subjects.of(event), payload, message_id(event))
-    async with asyncio.timeout(60):
-        while shell.waiting():
+    core = shell.spec.core
+    assert isinstance(core, LedgerCore)
+    async with asyncio.timeout(PATIENCE_S):
+        while core.audit_head.partition(":")[0] != str(len(story)):
             await asyncio.sleep(0.01)
-    await bus.settle()
     await shell.stop()
-    tracer.stop()
+    tracer.stop(PATIENCE_S)
     connection = await asyncpg.connect(dsn)
     assert await connection.fetchval("SELECT position FROM books") == len(story)
     await connection.close()
