@@ -29,6 +29,7 @@ from tickbus_embedded import EmbeddedPostgres
 from tickbus_ledger.audit import verify
 from tickbus_ledger.core import LedgerCore, TaintedBooks
 from tickbus_ledger.service import build
+from tickbus_testkit.brokers import PATIENCE_S
 
 NAN, INFINITE = D("NaN"), D("Infinity")
 
@@ -121,7 +122,7 @@ async def test_poison_is_a_row_of_the_log_and_the_books_go_on(
         UNSOUND[3],
         *an_order_filled(2),
     ]
-    async with EmbeddedPostgres(tmp_path / "books") as server:
+    async with EmbeddedPostgres(tmp_path / "books", start_timeout_s=PATIENCE_S) as server:
         dsn = await an_empty_database(server.dsn)
         shell = a_ledger(bus, dsn)
         await shell.start()
