@@ -49,6 +49,14 @@ async def test_books_survive_a_kill(tmp_path: Path) -> None:
         assert await fills(server.dsn) == 1
 
 
+@pytest.mark.parametrize(("durable", "fsync"), [(True, "on"), (False, "off")])
+async def test_books_wait_for_the_disk_unless_they_need_not_last(
+    tmp_path: Path, durable: bool, fsync: str
+) -> None:
+    async with EmbeddedPostgres(tmp_path, durable=durable) as server:
+        assert await run(server.dsn, "SHOW fsync") == fsync
+
+
 async def test_a_process_id_given_out_again_is_no_obstacle(tmp_path: Path) -> None:
     async with EmbeddedPostgres(tmp_path) as server:
         lock = tmp_path / "cluster" / "postmaster.pid"

@@ -47,7 +47,8 @@ class EmbeddedPostgres:
     It listens on `host` only and takes a password, drawn at the first start and kept beside the
     books in a file that only their owner reads. `port` 0 chooses a free one at the first start.
     Postgres refuses to run as root: started by root, it runs as the books' owner, which is
-    `nobody` when root made them.
+    `nobody` when root made them. Books that are not `durable` survive the server, however it ends,
+    but not the machine: for tests, which then wait for no disk.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class EmbeddedPostgres:
         database: str = "tickbus",
         start_timeout_s: float = 30.0,
         stop_timeout_s: float = 15.0,
+        durable: bool = True,
     ) -> None:
+        self._durable = durable
         self.data_dir = data_dir.resolve()
         self.host = host
         self.port = port
@@ -167,6 +170,7 @@ class EmbeddedPostgres:
             "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--locale=C",
+            *([] if self._durable else ["--no-sync"]),
             privileges=privileges(partial),
         )
         partial.rename(self._cluster)
@@ -194,6 +198,8 @@ class EmbeddedPostgres:
 
     async def _serve(self) -> None:
         settings = {**SETTINGS, "listen_addresses": self.host, "port": str(self.port)}
+        if not self._durable:
+            settings["fsync"] = "off"
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         self._process = ServerProcess(
             "postgres",

@@ -30,5 +30,7 @@ async def nats_server(users: Users | None = None) -> AsyncIterator[EmbeddedNats]
 async def postgres_server() -> AsyncIterator[EmbeddedPostgres]:
     """A Postgres server, for a test that needs one to itself or wants to kill it."""
     with tempfile.TemporaryDirectory(prefix="tickbus-postgres-") as directory:
-        async with EmbeddedPostgres(Path(directory), start_timeout_s=PATIENCE_S) as server:
+        async with EmbeddedPostgres(
+            Path(directory), start_timeout_s=PATIENCE_S, durable=False
+        ) as server:
             yield server
