@@ -172,7 +172,7 @@ def a_resting_order(where: dict[str, str]) -> str:
     fields = {
         "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
         "quantity": "0.001", "price": "30000.00", "newClientOrderId": "by-hand",
-        "timestamp": str(time.time_ns() // 1_000_000),
+        "timestamp": str(time.time_ns() // 1_000_000), "recvWindow": "60000",
     }  # fmt: skip
     query = urlencode(fields)
     secret = where["TICKBUS_VENUE_API_SECRET"].encode()

@@ -81,12 +81,12 @@ async def test_ledger(bus: Neighbours, start: Start, postgres_dsn: str) -> None:
     (position,) = books.positions
     assert (position.quantity, position.fees) == (D("0.001998"), D("0.12"))
     query = OrderQuery(client_order_id=order.client_order_id)
-    told = await ask(bus.bus, subjects.ledger_query("order"), query, OrderAnswer, 5)
+    told = await ask(bus.bus, subjects.ledger_query("order"), query, OrderAnswer, 30)
     assert told.order is not None
     assert told.order.state == "FILLED"
     steps = [step.kind for step in told.steps]
     assert steps[:4] == ["SubmitOrder", "OrderApproved", "OrderSubmitted", "OrderAccepted"]
-    fills = await ask(bus.bus, subjects.ledger_query("fills"), FillsQuery(), FillsAnswer, 5)
+    fills = await ask(bus.bus, subjects.ledger_query("fills"), FillsQuery(), FillsAnswer, 30)
     assert [f.fill.fill_id for f in fills.fills] == ["f2", "f1"]
     assert (await answer(bus, subjects.ledger_query("order"), NONSENSE, LedgerRefusal)).reason
 

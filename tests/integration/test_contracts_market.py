@@ -115,12 +115,12 @@ async def test_history(bus: Neighbours, start: Start, postgres_dsn: str) -> None
 
     async def candles(trades: int) -> Candle:
         """The days put together, once they hold so many trades."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
-                payload = await bus.bus.request(history_api.CANDLES, codec.encode_value(query), 5)
-                found = codec.decode_value(payload, CandlesAnswer).candles
-                if sum(candle.trades for candle in found) == trades:
-                    return found[0]
+                asked = codec.encode_value(query)
+                found: CandlesAnswer = await answer(bus, history_api.CANDLES, asked, CandlesAnswer)
+                if sum(candle.trades for candle in found.candles) == trades:
+                    return found.candles[0]
                 await asyncio.sleep(0.2)
 
     await bus.say(a_trade(1, 60_000.0), "feed")
