@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tickbus.bus import BusError, MemoryBus, Message
+from tickbus.bus import BusError, MemoryBus, Message, Stored
 from tickbus.clock import VirtualClock
 from tickbus_cli import new
 from tickbus_cli.main import main
@@ -190,6 +190,29 @@ async def test_traffic_is_quiet_once_everything_is_handled_also_what_was_stored_
     assert seen == [b"1", b"2"]
     with pytest.raises(BusError, match="stored before"):
         await one.publish_durable("orders.intent.a", b"1", "first")
+    await bus.close()
+
+
+async def test_message_that_the_bus_itself_had_to_say_twice_was_not_stored_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bus = MemoryBus()
+    await bus.publish_durable("orders.intent.a", b"0", "of an earlier replay")
+    traffic = Traffic(lambda payload: None)
+    await traffic.begin(bus)
+    store = bus.publish_durable
+
+    async def late(subject: str, payload: bytes, message_id: str) -> Stored:
+        await store(subject, payload, message_id)
+        return await store(subject, payload, message_id)
+
+    monkeypatch.setattr(bus, "publish_durable", late)
+    client = Counted(bus, traffic)
+    stored = await client.publish_durable("orders.intent.a", b"1", "first")
+    assert (stored.sequence, stored.duplicate) == (2, True)
+    for name in ("first", "of an earlier replay"):
+        with pytest.raises(BusError, match="stored before"):
+            await client.publish_durable("orders.intent.a", b"1", name)
     await bus.close()
 
 

@@ -42,6 +42,7 @@ class Stage:
         """Start a service. Those before it hear what it says from the beginning."""
         bus = await self._connect(name)
         self._buses.append(bus)
+        await self._traffic.begin(bus)
         shell = Shell(
             spec, Counted(bus, self._traffic), clock=self.clock,
             platform=PlatformConfig(snapshot_every_s=0.0),
