@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tickbus.bus import Bus, BusError, Kept, MemoryBus, Message, NatsBus, RequestTimeout, Stored
+from tickbus.bus import nats as on_nats
 from tickbus.bus.base import matches
 from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.patience import PATIENCE_S, acknowledged
 
+pytestmark = pytest.mark.usefixtures("patient_bus")
 _numbers = itertools.count()
 
 
@@ -46,7 +49,7 @@ class Inbox:
         self._changed.set()
 
     async def payloads(self, count: int) -> list[bytes]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.messages) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -59,7 +62,7 @@ async def _quiet() -> None:
 
 async def _kept(bus: Bus, subject: str, since_ns: int, after: int, limit: int, most: int) -> Kept:
     """What is kept once `most` messages are; nobody confirms that a decision was stored."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while len((await bus.look_back(subject, since_ns, 0, 100)).messages) < most:
             await asyncio.sleep(0.01)
     return await bus.look_back(subject, since_ns, after, limit)
@@ -110,7 +113,9 @@ async def test_stopped_subscription_gets_nothing_more(bus: Bus) -> None:
     assert len(inbox.messages) == 1
 
 
-async def test_same_message_id_is_stored_once(bus: Bus) -> None:
+async def test_same_message_id_is_stored_once(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Asked for again in here, the first would be the duplicate of itself.
+    monkeypatch.setattr(on_nats, "REQUEST_TIMEOUT_S", PATIENCE_S)
     first = await bus.publish_durable("orders.intent.a", b"x", "id-1")
     second = await bus.publish_durable("orders.intent.a", b"x", "id-1")
     assert (first, second) == (Stored(1), Stored(1, duplicate=True))
@@ -139,7 +144,7 @@ async def test_restarted_consumer_folds_acknowledged_then_continues(bus: Bus) ->
     for n in range(3):
         await bus.publish_durable("orders.intent.a", b"%d" % n, f"{n}")
     await first.payloads(3)
-    await _quiet()  # the last acknowledgement is on its way
+    await acknowledged(bus, "risk", 3)
     await running.stop()
     await bus.publish_durable("orders.intent.a", b"3", "3")
 
@@ -163,7 +168,7 @@ async def test_own_words_are_recalled_at_the_start_and_do_not_come_back(bus: Bus
     running = await bus.consume("risk", ["orders.intent.*"], stuck, recall=["orders.denied.*"])
     for n, subject in enumerate(("intent", "denied", "intent", "denied", "intent")):
         await bus.publish_durable(f"orders.{subject}.a", b"%d" % n, f"{n}")
-    await _quiet()
+    await acknowledged(bus, "risk", 1)
     await running.stop()
     history, inbox = Inbox(), Inbox()
     await bus.consume(
@@ -198,7 +203,7 @@ async def test_newer_process_takes_over_a_durable(bus: Bus) -> None:
     await bus.consume("risk", ["orders.>"], old)
     await bus.publish_durable("orders.intent.a", b"1", "1")
     await old.payloads(1)
-    await _quiet()
+    await acknowledged(bus, "risk", 1)
     await bus.consume("risk", ["orders.>"], new)
     await bus.publish_durable("orders.intent.a", b"2", "2")
     assert await new.payloads(1) == [b"2"]
@@ -237,7 +242,7 @@ async def test_gather_collects_every_answer(bus: Bus) -> None:
 
     await bus.respond("control.status", answer(b"risk"))
     await bus.respond("control.status", answer(b"book"))
-    async with asyncio.timeout(30):  # asked again where one of them took its time
+    async with asyncio.timeout(PATIENCE_S):  # asked again where one of them took its time
         while len(found := await bus.gather("control.status", b"", 0.3)) < 2:
             pass
     assert sorted(found) == [b"book", b"risk"]
@@ -281,7 +286,7 @@ async def test_watch_of_an_empty_bucket_returns(bus: Bus) -> None:
     async def watch(_: str, __: bytes) -> None:
         raise AssertionError("the bucket is empty")
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await bus.kv_watch("control", watch)
 
 
@@ -296,7 +301,7 @@ async def test_nats_restart_loses_nothing_durable() -> None:
         await server.start()
         for n in range(50, 100):
             await bus.publish_durable("orders.intent.a", b"%d" % n, f"{n}")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             payloads = await inbox.payloads(100)
         assert payloads == [b"%d" % n for n in range(100)]
         await bus.close()

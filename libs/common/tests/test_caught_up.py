@@ -13,6 +13,9 @@ from tickbus.events import CaughtUp, Event, OrderType, Recovered, Side, SubmitOr
 from tickbus.events.orders import message_id
 from tickbus.runtime import ServiceSpec, Shell
 from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.patience import PATIENCE_S, acknowledged
+
+pytestmark = pytest.mark.usefixtures("patient_bus")
 
 
 class Told:
@@ -52,7 +55,7 @@ async def want(bus: Bus, *numbers: int) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -82,6 +85,7 @@ async def test_each_process_is_told_anew(bus: Bus) -> None:
     await want(bus, 1)
     await until(lambda: "s-r-1" in first.told)
     assert first.told == ["live backlog=True", "caught up", "s-r-1"]
+    await acknowledged(bus, "execution", 1)
     await shell.stop()
     await want(bus, 2)
     second, shell = await a_process(bus)

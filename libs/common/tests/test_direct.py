@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from tickbus.bus import BusError, Message, NatsBus
 from tickbus.bus.direct import Delivery, Tap
+from tickbus.ending import end
 from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.patience import PATIENCE_S
 
+pytestmark = pytest.mark.usefixtures("patient_bus")
 HEAD = b"NATS/1.0\r\nNats-Msg-Id: x\r\n\r\n"
 OTHERS = (
     b"INFO {}\r\n",
@@ -42,8 +45,8 @@ def tapped(stream: bytes, cuts: list[int]) -> tuple[list[Delivery], bytes]:
     inner, taken = Inner(), list[Delivery]()
     tap = Tap(inner, {b"1": taken.append})
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    for start, end in itertools.pairwise(edges):
-        tap.data_received(stream[start:end])
+    for piece in itertools.starmap(slice, itertools.pairwise(edges)):
+        tap.data_received(stream[piece])
     return taken, inner.passed
 
 
@@ -114,7 +117,7 @@ async def test_order_is_kept_and_delivery_goes_on_after_the_connection_was_cut()
             await bus.publish("md.x", b"again %d" % n)
         await bus.publish_durable("orders.intent.a", b"after", "2")
         await bus.publish("md.x", b"last")
-        await asyncio.wait_for(enough.wait(), 30)
+        await asyncio.wait_for(enough.wait(), PATIENCE_S)
         numbers = [int(p) for p in got if p.isdigit()]
         assert numbers == sorted(numbers)
         again = [p for p in got if p.startswith(b"again")]
@@ -156,7 +159,7 @@ async def test_a_handler_too_slow_loses_the_newest_and_is_told() -> None:
         subscription._messages_max = 10
         for _ in range(30):
             await bus.publish("md.x", b"")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while len(told) < 19:
                 await asyncio.sleep(0.01)
         slow.set()
@@ -181,10 +184,11 @@ async def test_process_that_was_taken_over_does_not_come_back() -> None:
         await reader._renew()  # its own renewal is nobody's takeover
         assert told == []
         await new.consume("risk", ["orders.>"], by_new)
-        await reader._renew()  # as the watchdog does after some silence
+        # As the watchdog does after some silence, and as a lost delivery has it do, both at once.
+        await asyncio.gather(reader._renew(), reader._renew())
         assert told == ["risk"]
         await new.publish_durable("orders.intent.a", b"1", "1")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not got_new:
                 await asyncio.sleep(0.01)
         assert (got_old, got_new) == ([], [b"1"])
@@ -199,7 +203,7 @@ async def test_of_two_processes_that_start_at_once_one_reads_on() -> None:
         second = await NatsBus.connect(server.url, "second")
         told, got_first, got_second = list[str](), list[bytes](), list[bytes]()
         first.on_taken_over = told.append
-        looked = asyncio.Event()
+        waits, looked = asyncio.Event(), asyncio.Event()
 
         async def by_first(message: Message) -> None:
             got_first.append(message.payload)
@@ -208,15 +212,16 @@ async def test_of_two_processes_that_start_at_once_one_reads_on() -> None:
             got_second.append(message.payload)
 
         async def wait() -> None:
+            waits.set()
             await looked.wait()  # both know by then that nobody reads the durable
 
         starting = asyncio.create_task(second.consume("risk", ["orders.>"], by_second, live=wait))
-        await asyncio.sleep(0.2)
+        await waits.wait()
         reader = await first.consume("risk", ["orders.>"], by_first)
         looked.set()
         await starting
         await second.publish_durable("orders.intent.a", b"1", "1")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not got_second:
                 await asyncio.sleep(0.01)
         assert (got_first, got_second) == ([], [b"1"])
@@ -233,6 +238,8 @@ async def test_renewals_that_fail_leave_nothing_behind(monkeypatch: pytest.Monke
         async def keep(_: Message) -> None: ...
 
         reader = await bus.consume("risk", ["orders.>"], keep)
+        assert reader._watchdog is not None
+        assert await end([reader._watchdog])  # it would renew as well where we stand still
         takers = len(bus._lane._transport.takers)
         tasks = len(asyncio.all_tasks())
         make, failures = bus._js.add_consumer, iter(range(4))

@@ -44,7 +44,7 @@ NOW = 1_000 * SECOND
 FEES = FeeSchedule(maker=Decimal("0.001"), taker=Decimal("0.001"))
 CHEAP = FeeSchedule(maker=Decimal("0.0001"), taker=Decimal("0.0002"))
 
-pytestmark = pytest.mark.usefixtures("patient_stop")
+pytestmark = pytest.mark.usefixtures("patient_bus")
 
 
 def an_instrument(venue: str = "sim") -> Instrument:

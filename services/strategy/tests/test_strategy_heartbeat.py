@@ -23,7 +23,7 @@ VENUE: dict[str, Any] = {
     "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
 }  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures("patient_stop")
+pytestmark = pytest.mark.usefixtures("patient_bus")
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tickbus_testkit.brokers import PATIENCE_S, nats_server, postgres_server
+from tickbus_testkit.brokers import nats_server, postgres_server
+from tickbus_testkit.patience import be_patient
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -27,6 +28,6 @@ async def postgres_dsn() -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def patient_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell that is stopped does all that it does then, however long the machine stands still."""
-    monkeypatch.setattr("tickbus.runtime.shell.STOP_TIMEOUT_S", PATIENCE_S)
+def patient_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing fails because a bus, or who stops, took its time: see `tickbus_testkit.patience`."""
+    be_patient(monkeypatch)

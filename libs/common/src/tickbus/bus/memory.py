@@ -172,7 +172,7 @@ class MemoryBus:
             await handler(message)
             self._floors[durable] = message.sequence
 
-        floor = max(self._floors.get(durable, 0), after)
+        floor = self._floors[durable] = max(self._floors.get(durable, 0), after)
         for message in self._stream[after:]:
             acknowledged = message.sequence <= floor and matches_any(subjects, message.subject)
             if history is not None and (acknowledged or matches_any(recall, message.subject)):
@@ -278,7 +278,7 @@ class MemoryBus:
             await delivery.stop()
 
     async def settle(self) -> None:
-        """Wait until nothing is queued or being handled; for tests. Raises BusError."""
+        """Wait, for tests, until nothing is queued or being handled. BusError after SETTLE_S."""
         try:
             async with asyncio.timeout(SETTLE_S):
                 for _ in range(3):

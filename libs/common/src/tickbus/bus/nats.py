@@ -41,6 +41,8 @@ from tickbus.login import Login, servers
 
 log = logging.getLogger("tickbus.bus")
 
+CONNECT_TIMEOUT_S = 5.0
+API_TIMEOUT_S = 5.0
 DURABLE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 2.0
 WRONG_LAST_SEQUENCE = (10071, 10164)
@@ -82,7 +84,7 @@ class NatsBus:
         self._replicas = replicas
         self._client = lane.client
         self._user = user
-        self._js: JetStreamContext = lane.client.jetstream(timeout=5.0)
+        self._js: JetStreamContext = lane.client.jetstream(timeout=API_TIMEOUT_S)
         self._door = Door(lane.client, user) if permissions.is_strategy(user) else None
         self._consumers: Consumers = self._door or OwnConsumers(lane.client, self._js)
         self._buckets: set[str] = set()
@@ -100,12 +102,13 @@ class NatsBus:
 
     @classmethod
     async def connect(
-        cls, url: str, name: str, login: Login | None = None, *, timeout_s: float = 5.0,
-        replicas: int = 1,
+        cls, url: str, name: str, login: Login | None = None, *,
+        timeout_s: float | None = None, replicas: int = 1,
     ) -> "NatsBus":  # fmt: skip
         """Connect once and make sure that the streams exist. Raises BusError.
 
         `url`: of one server, or of several of a cluster with commas between; any of them will do.
+        `timeout_s`: CONNECT_TIMEOUT_S without one.
         `replicas`: on how many servers of a cluster the streams that it makes are kept.
         BusRefused for a user or password that the server does not know. After that the connection
         heals by itself, for ever: a service whose bus is away waits.
@@ -141,7 +144,8 @@ class NatsBus:
             reconnected_cb=on_reconnect,
             **options(login),
         )
-        await unless_refused(connecting, refused, url, user, timeout_s)
+        patience_s = CONNECT_TIMEOUT_S if timeout_s is None else timeout_s
+        await unless_refused(connecting, refused, url, user, patience_s)
         bus = cls(lane, user, replicas)
         try:
             if bus._door is None:

@@ -144,7 +144,7 @@ class StreamReader:
 
     async def _renew(self) -> None:
         async with self._lock:
-            if await self._is_taken_over():
+            if self._stopped or await self._is_taken_over():
                 return
             await self._unsubscribe()
             deadline = time.monotonic() + 30

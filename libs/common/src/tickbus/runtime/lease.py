@@ -27,6 +27,7 @@ BUCKET = "leases"
 TTL_S = 2.0
 MARGIN = 0.25
 """Of its time to live the holder counts on so much less: for what lies between look and act."""
+RELEASE_S = 1.0
 POLL_S = 0.05
 POLL_CAP_S = 0.25
 UNREADABLE_S = 10.0
@@ -112,11 +113,11 @@ class Lease:
         context.spawn(self._run(), f"lease {self.name}")
 
     async def stop(self) -> None:
-        """Give it back, so that the next process need not wait. Gives up after a second."""
+        """Give it back, so that the next process need not wait. Gives up after RELEASE_S."""
         self._stopping = True
         self._valid_until_s = float("-inf")
         with contextlib.suppress(BusError, TimeoutError):
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(RELEASE_S):
                 record, revision = await self._read()
                 if record is not None and record.holder == self._holder:
                     await self._swap(msgspec.structs.replace(record, is_released=True), revision)
