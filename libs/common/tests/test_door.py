@@ -93,6 +93,9 @@ async def test_no_consumer_is_made_for_who_has_given_up(monkeypatch: pytest.Monk
             await keeper.open()
             async with keeper._making:  # another one is being made, for too long
                 late = asyncio.create_task(ask(client, wish))
+                async with asyncio.timeout(30):
+                    while not keeper._answering:
+                        await asyncio.sleep(0.01)
                 await asyncio.sleep(0.3)
             answer = await late
             assert (answer.error, answer.again, made) == ("asked too long ago", True, [])

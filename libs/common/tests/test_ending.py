@@ -32,7 +32,7 @@ async def begun(times: int) -> asyncio.Task[None]:
 async def test_what_swallows_being_cancelled_is_cancelled_again() -> None:
     tasks = [await begun(0), await begun(1), await begun(3)]
     async with asyncio.timeout(30):
-        assert await end(tasks)
+        assert await end(tasks, 30)
     assert all(task.cancelled() for task in tasks)
 
 
@@ -45,7 +45,7 @@ async def test_what_goes_on_regardless_is_named_with_its_place(
     assert "deaf-3 at " in caplog.text
     assert "test_ending.py:" in caplog.text
     async with asyncio.timeout(30):
-        assert await end([task])
+        assert await end([task], 30)
 
 
 async def test_what_failed_or_ended_is_nobody_s_any_more() -> None:

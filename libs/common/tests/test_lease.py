@@ -14,11 +14,13 @@ import pytest
 
 from tickbus import codec
 from tickbus.bus import Bus, BusError, MemoryBus, NatsBus
+from tickbus.ending import end
 from tickbus.runtime import Lease, ServiceSpec, Shell
 from tickbus.runtime import lease as leases
 from tickbus.runtime.lease import BUCKET, LeaseLost, LeaseRecord, is_gone, process_name
 from tickbus_testkit.brokers import nats_server
 
+pytestmark = pytest.mark.usefixtures("patient_bus")
 TTL_S = 0.6
 
 
@@ -113,9 +115,7 @@ async def test_holder_that_stood_still_does_not_act_and_ends(
     first = await started(bus, paused)
     assert await paused.until_held(30)
     # It is stopped between two renewals: its tasks do not run, the time goes on.
-    for task in list(first._tasks):
-        if task.get_name().startswith("lease"):
-            task.cancel()
+    assert await end([task for task in first._tasks if task.get_name().startswith("lease")], 30)
     clock.ahead_s = TTL_S
     assert not paused.held, "it looks at the clock before it acts, whatever it was told last"
     second = await started(bus, other)
@@ -178,8 +178,8 @@ async def test_a_record_that_cannot_be_read_is_said_with_its_remedy_which_works(
 ) -> None:
     monkeypatch.setattr(leases, "UNREADABLE_POLL_S", 0.05)
     await bus.kv_put(BUCKET, "execution.x", b"\xc1 of another version")
-    clock = Clock()
-    lease = Lease("execution.x", TTL_S, now_s=clock)
+    now_s = 0.0
+    lease = Lease("execution.x", TTL_S, now_s=lambda: now_s)
     shell = await started(bus, lease)
 
     def waits_for() -> str:
@@ -187,7 +187,7 @@ async def test_a_record_that_cannot_be_read_is_said_with_its_remedy_which_works(
 
     await until(lambda: "the lease execution.x, which cannot be read" in waits_for())
     assert "delete" not in waits_for(), "it may be a moment only"
-    clock.ahead_s += leases.UNREADABLE_S + 1
+    now_s = leases.UNREADABLE_S + 1
     remedy = "delete the key execution.x of the bucket leases: `tickbus leases drop execution.x`"
     await until(lambda: remedy in waits_for())
     await asyncio.sleep(0.2)
@@ -195,7 +195,7 @@ async def test_a_record_that_cannot_be_read_is_said_with_its_remedy_which_works(
     assert len(told) == 1, "once, not with each look"
     assert not lease.held
     await bus.kv_put(BUCKET, "execution.x", b"")  # what a deletion leaves behind it
-    assert await lease.until_held(30)
+    await until(lambda: lease.held)
     await until(lambda: not shell.waiting())
     await shell.stop()
 

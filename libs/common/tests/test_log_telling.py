@@ -9,7 +9,7 @@ from tickbus import codec, subjects
 from tickbus.bus import BusError, MemoryBus, Message
 from tickbus.clock import ManualClock
 from tickbus.events import Event, LogLevel, LogRecorded
-from tickbus.runtime import ServiceSpec, Shell
+from tickbus.runtime import ServiceSpec, Shell, telling
 from tickbus.runtime.telling import AT_ONCE_MAX, EXCEPTION_MAX, MESSAGE_MAX, WAITING_MAX, LogTeller
 
 log = logging.getLogger("tickbus.told")
@@ -28,7 +28,9 @@ class DeafBus(MemoryBus):
 
 
 @pytest.fixture
-def teller() -> Iterator[LogTeller]:
+def teller(monkeypatch: pytest.MonkeyPatch) -> Iterator[LogTeller]:
+    # Told at the start and at the end, and not in between where the machine stands still.
+    monkeypatch.setattr(telling, "EVERY_S", 60.0)
     teller = LogTeller("feed", "7", LogLevel.WARNING)
     log.addHandler(teller)
     yield teller

@@ -16,9 +16,13 @@ from tickbus.runtime import ServiceSpec, Shell
 from tickbus.runtime.lease import LeaseLost
 from tickbus.runtime.seat import Seat
 from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.users import Users
 
-TTL_S = 0.6
+pytestmark = pytest.mark.usefixtures("patient_bus")
+TTL_S = 30.0
+"""As long as the machine may stand still: who does not renew meanwhile loses no place."""
+SHORT_TTL_S = 0.6
 INTENT = "orders.intent.s"
 
 
@@ -41,11 +45,11 @@ class Place:
         self.connect = connect
         self.bus = bus
 
-    async def process(self) -> tuple[Shell, Notes]:
+    async def process(self, ttl_s: float = TTL_S) -> tuple[Shell, Notes]:
         """One more of them, which may not be done with starting."""
         notes, bus = Notes(), await self.connect()
         shell = Shell(ServiceSpec(name=STRATEGY, core=notes, consume=(INTENT,)), bus)
-        shell.seat = Seat(STRATEGY, TTL_S)
+        shell.seat = Seat(STRATEGY, ttl_s)
         return shell, notes
 
     async def say(self, n: int) -> str:
@@ -84,7 +88,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not holds():
             await asyncio.sleep(0.01)
 
@@ -106,7 +110,7 @@ async def test_second_process_stands_by_until_the_first_has_left(place: Place) -
     await until(lambda: len(notes.orders) == 2)
     assert not others.orders
     await first.stop()
-    await asyncio.wait_for(starting, 30)
+    await asyncio.wait_for(starting, PATIENCE_S)
     await place.say(3)
     await until(lambda: others.orders == ["s-r-1", "s-r-2", "s-r-3"])
     assert first.failure is None
@@ -126,7 +130,7 @@ async def test_who_takes_the_place_is_not_ready_before_it_has_begun(place: Place
 
 
 async def test_process_that_stood_still_for_too_long_ends(place: Place) -> None:
-    first, _ = await place.process()
+    first, _ = await place.process(SHORT_TTL_S)
     await first.start()
     assert first.seat is not None
     lease = first.seat._lease
@@ -136,7 +140,7 @@ async def test_process_that_stood_still_for_too_long_ends(place: Place) -> None:
         await until(lambda: second.telemetry.gauges.get("standing_by") == 0)
         await renew()
 
-    second, _ = await place.process()
+    second, _ = await place.process(SHORT_TTL_S)
     lease._renew = late  # type: ignore[method-assign]
     await second.start()
     await until(lambda: first.failure is not None)
@@ -153,7 +157,7 @@ async def test_process_that_waits_can_be_ended(place: Place) -> None:
     running = asyncio.create_task(second.run_until_stopped())
     await until(lambda: stands_by(second))
     second.stopping.set()
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, PATIENCE_S)
     await place.say(1)
     assert not others.orders
     assert first.failure is None
