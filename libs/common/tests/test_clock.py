@@ -50,6 +50,30 @@ def test_set_back_time_still_passes() -> None:
     assert machine.clock.ahead_ns == HOUR_NS - SECOND_NS
 
 
+def test_how_far_it_is_ahead_does_not_hang_on_when_somebody_asked_last() -> None:
+    machine = Machine()
+    machine.passes(0)
+    machine.wall -= HOUR_NS
+    machine.passes(0)
+    machine.wall += 100 * SECOND_NS
+    machine.steady += 100 * SECOND_NS
+    assert machine.clock.ahead_ns == HOUR_NS - SECOND_NS
+
+
+def test_standing_still_between_its_looks_at_two_clocks_is_no_clock_set_back() -> None:
+    now = [0]
+
+    def stands_still() -> int:
+        now[0] += 5 * SECOND_NS
+        return now[0]
+
+    for wall, steady in ((stands_still, lambda: now[0]), (lambda: now[0], stands_still)):
+        clock = WallClock(wall, steady)
+        for _ in range(5):
+            assert clock.now_ns() <= now[0]
+            assert clock.ahead_ns == 0
+
+
 def test_set_back_is_right_again_in_the_end() -> None:
     machine = Machine()
     machine.passes(0)

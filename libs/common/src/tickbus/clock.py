@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+LOOKS, NEAR_NS = 5, 10_000_000
+
 
 class Timer(Protocol):
     """A call to come."""
@@ -47,14 +49,19 @@ class WallClock:
     ) -> None:  # fmt: skip
         self._wall_ns = wall_ns
         self._steady_ns = steady_ns
-        self._steady = steady_ns()
+        # In the order of `now_ns`: between the two looks the machine may stand still.
         self._last = wall_ns()
+        self._steady = steady_ns()
 
     def now_ns(self) -> int:
         """Now, in nanoseconds UTC since 1970; never less than before."""
         wall, steady = self._wall_ns(), self._steady_ns()
         floor = self._last + (steady - self._steady) * 99 // 100
         self._steady = steady
+        if wall <= floor:  # set back, or we stood still between the two looks
+            wall = self._wall_ns()
+            if wall > floor:
+                self._steady = self._steady_ns()
         # Twice for each message, so max() would be felt.
         self._last = last = wall if wall > floor else floor
         return last
@@ -66,7 +73,11 @@ class WallClock:
     @property
     def ahead_ns(self) -> int:
         """How far the machine's clock was set back and has not caught up, in nanoseconds."""
-        return max(0, self._last - self._wall_ns())
+        for _ in range(LOOKS):
+            before, now, after = self._wall_ns(), self.now_ns(), self._wall_ns()
+            if after - before < NEAR_NS:  # else we stood still in between
+                break
+        return max(0, now - after)
 
 
 class ManualClock:
