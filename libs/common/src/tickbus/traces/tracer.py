@@ -226,7 +226,9 @@ class Tracer:
         wanted: list[Span] = []
         try:
             wanted = [span for span in spans if exporter.is_wanted(span.trace_id)]
-            taken = exporter.export(wanted) if wanted else True
+            if not wanted:
+                return  # nothing was asked of the collector, which may be away
+            taken = exporter.export(wanted)
         except Exception as error:  # noqa: BLE001 - as above
             self._broke(error)
             taken = False
