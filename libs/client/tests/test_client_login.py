@@ -11,12 +11,19 @@ from api_platform import BTC, NOW
 
 from tickbus import codec
 from tickbus.events import BookTop
-from tickbus_client import ApiError, AsyncClient, Client, Unreachable
+from tickbus_client import ApiError, AsyncClient, Client, Unreachable, streams
 from tickbus_client.answers.access import Tokens
 from tickbus_client.credentials import Bearer, Login
 
 TOKEN_S = 900
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that took its time to open, or is silent, is none that broke."""
+    for name in ("OPEN_S", "SILENCE_S"):
+        monkeypatch.setattr(streams, name, PATIENCE_S)
 
 
 @pytest.fixture
@@ -37,7 +44,7 @@ def later(desk: Desk) -> None:
 
 
 async def test_a_token_that_is_refused_is_renewed_once_for_all_who_ask(desk: Desk) -> None:
-    async with AsyncClient(address(desk), "") as client:
+    async with AsyncClient(address(desk), "", timeout_s=PATIENCE_S) as client:
         await client.log_in("tom", PASSWORD)
         assert (await client.access.me()).user == "tom"
         for _ in range(2):
@@ -53,7 +60,7 @@ async def test_a_token_that_is_refused_is_renewed_once_for_all_who_ask(desk: Des
 
 async def test_plain_code_and_its_threads_renew_as_well(desk: Desk) -> None:
     def work() -> None:
-        with Client(address(desk), "") as client:
+        with Client(address(desk), "", timeout_s=PATIENCE_S) as client:
             client.log_in("tom", PASSWORD)
             before = client.talk.bearer.token
             asyncio.run_coroutine_threadsafe(turn(), loop).result(PATIENCE_S)
@@ -73,7 +80,7 @@ async def test_plain_code_and_its_threads_renew_as_well(desk: Desk) -> None:
 
 
 async def test_a_login_that_was_ended_is_said_and_forgotten(desk: Desk) -> None:
-    async with AsyncClient(address(desk), "") as client:
+    async with AsyncClient(address(desk), "", timeout_s=PATIENCE_S) as client:
         await client.log_in("tom", PASSWORD)
         await desk.access.logins.end_all("tom")
         with pytest.raises(ApiError) as over:
@@ -88,7 +95,7 @@ async def test_a_login_that_was_ended_is_said_and_forgotten(desk: Desk) -> None:
 
 
 async def test_a_wrong_password_changes_nothing(desk: Desk) -> None:
-    async with AsyncClient(address(desk), await desk.key("vic")) as client:
+    async with AsyncClient(address(desk), await desk.key("vic"), timeout_s=PATIENCE_S) as client:
         with pytest.raises(ApiError) as wrong:
             await client.log_in("tom", "not this one")
         assert wrong.value.code == "LOGIN_REFUSED"
@@ -100,7 +107,7 @@ async def test_a_stream_that_comes_back_after_the_token_expired_goes_on(desk: De
     top = BookTop(NOW, NOW, "sim", "BTC-USDT", 99.5, 1.0, 100.5, 2.0, 1, 1)
     await desk.bus.publish("md.top.sim.BTC-USDT", codec.encode([top]))
     troubles: list[str] = []
-    async with AsyncClient(address(desk), "") as client:
+    async with AsyncClient(address(desk), "", timeout_s=PATIENCE_S) as client:
         await client.log_in("tom", PASSWORD)
         later(desk)
         opened = client.stream("prices", on_trouble=lambda why, _: troubles.append(why))
@@ -116,7 +123,7 @@ async def test_a_stream_that_comes_back_after_the_token_expired_goes_on(desk: De
 
 
 def plain_stream(url: str) -> str:
-    with Client(url, "") as client:
+    with Client(url, "", timeout_s=PATIENCE_S) as client:
         client.log_in("tom", PASSWORD)
         login = client.talk.bearer.login
         assert login is not None

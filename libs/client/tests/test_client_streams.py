@@ -18,10 +18,18 @@ from websockets.sync.server import serve as serve_sync
 
 from tickbus.events import BookTop
 from tickbus_api.service import HttpEdge
-from tickbus_client import ApiError, AsyncClient, Client, StreamFailed, Update
+from tickbus_client import ApiError, AsyncClient, Client, StreamFailed, Update, streams
 from tickbus_client.answers.streams import OrdersTold
 
+PATIENCE_S = 60.0
 HELLO = json.dumps({"kind": "hello", "run": "r"})
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that took its time to open, or is silent, is none that broke."""
+    for name in ("OPEN_S", "SILENCE_S"):
+        monkeypatch.setattr(streams, name, PATIENCE_S)
 
 
 def delta(seq: int, kind: str = "delta") -> str:
@@ -65,7 +73,7 @@ WISHES = [
 
 @asynccontextmanager
 async def a_server(server: Server) -> AsyncIterator[str]:
-    async with serve_async(server.aside, "127.0.0.1", 0) as listening:
+    async with serve_async(server.aside, "127.0.0.1", 0, open_timeout=PATIENCE_S) as listening:
         (bound, *_) = listening.sockets
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
@@ -74,7 +82,7 @@ async def test_asyncio_resumes_a_broken_connection() -> None:
     server, troubles = Server(*SCRIPT), list[str]()
     async with a_server(server) as url, AsyncClient(url, "") as client:
         stream = client.stream("orders", on_trouble=lambda why, _: troubles.append(why))
-        async with asyncio.timeout(60), stream as updates:
+        async with asyncio.timeout(PATIENCE_S), stream as updates:
             seen = [await anext(updates) for _ in EXPECTED]
     assert [(each.kind, each.seq) for each in seen] == EXPECTED
     assert server.wishes == WISHES
@@ -84,7 +92,7 @@ async def test_asyncio_resumes_a_broken_connection() -> None:
 @pytest.fixture
 def plain_server() -> Iterator[tuple[Server, str]]:
     server = Server(*SCRIPT)
-    with serve_sync(server.plain, "127.0.0.1", 0) as listening:
+    with serve_sync(server.plain, "127.0.0.1", 0, open_timeout=PATIENCE_S) as listening:
         thread = threading.Thread(target=listening.serve_forever, daemon=True)
         thread.start()
         yield server, f"http://127.0.0.1:{listening.socket.getsockname()[1]}"
@@ -147,7 +155,10 @@ def url_of(platform: Platform) -> str:
 
 async def test_the_gateways_topics_are_heard_and_read(platform: Platform) -> None:
     await platform.publish(BookTop(NOW, NOW, "sim", "BTC-USDT", 99.5, 1.0, 100.5, 2.0, 1, 1))
-    async with AsyncClient(url_of(platform), "") as client, asyncio.timeout(60):
+    async with (
+        AsyncClient(url_of(platform), "") as client,
+        asyncio.timeout(PATIENCE_S),
+    ):
         async with client.stream("orders") as updates:
             whole = await anext(updates)
             assert (whole.kind, whole.read(OrdersTold).orders) == ("snapshot", ())
@@ -163,7 +174,10 @@ async def test_the_gateways_topics_are_heard_and_read(platform: Platform) -> Non
 
 
 async def test_a_topic_that_the_gateway_has_not_is_an_error(platform: Platform) -> None:
-    async with AsyncClient(url_of(platform), "") as client, asyncio.timeout(60):
+    async with (
+        AsyncClient(url_of(platform), "") as client,
+        asyncio.timeout(PATIENCE_S),
+    ):
         async with client.stream("odrers") as updates:
             with pytest.raises(StreamFailed, match="did you mean 'orders'"):
                 await anext(updates)
