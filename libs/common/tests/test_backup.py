@@ -7,14 +7,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import nats
+import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from tickbus.bus import NatsBus
 from tickbus.bus.connecting import options
 from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.users import NEIGHBOR, Users
 
+pytestmark = pytest.mark.usefixtures("patient_bus")
 CHUNK = 1024
 
 
@@ -24,17 +27,18 @@ async def operator(url: str, users: Users) -> AsyncIterator[tuple[Client, list[s
     refused: list[str] = []
 
     async def on_error(error: Exception) -> None:
-        refused.append(str(error))
+        if "permissions" in str(error).lower():
+            refused.append(str(error))
 
     login = options(users.login("operator"))
     client = await nats.connect(url, error_cb=on_error, **login)
     yield client, refused
-    await client.flush()
+    await client.flush(PATIENCE_S)
     await client.close()
 
 
 async def ask(client: Client, subject: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = await client.request(subject, json.dumps(body).encode(), timeout=30)
+    answer = await client.request(subject, json.dumps(body).encode(), timeout=PATIENCE_S)
     found: dict[str, Any] = json.loads(answer.data)
     assert "error" not in found, found
     return found
@@ -57,7 +61,7 @@ async def backup(client: Client, stream: str) -> tuple[dict[str, Any], list[byte
     await client.subscribe(inbox, cb=take)
     wish = {"deliver_subject": inbox, "chunk_size": CHUNK, "no_consumers": False}
     facts = await ask(client, f"$JS.API.STREAM.SNAPSHOT.{stream}", wish)
-    await asyncio.wait_for(done.wait(), 30)
+    await asyncio.wait_for(done.wait(), PATIENCE_S)
     return facts, chunks
 
 
@@ -65,8 +69,8 @@ async def restore(client: Client, stream: str, facts: dict[str, Any], chunks: li
     wish = {"config": facts["config"], "state": facts["state"]}
     target = (await ask(client, f"$JS.API.STREAM.RESTORE.{stream}", wish))["deliver_subject"]
     for chunk in chunks:
-        await client.request(target, chunk, timeout=30)
-    answer = json.loads((await client.request(target, b"", timeout=30)).data)
+        await client.request(target, chunk, timeout=PATIENCE_S)
+    answer = json.loads((await client.request(target, b"", timeout=PATIENCE_S)).data)
     assert "error" not in answer, answer
     return answer["state"]
 

@@ -22,8 +22,10 @@ from tickbus.permissions import (
     inbox,
 )
 from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.users import NEIGHBOR, Users
 
+pytestmark = pytest.mark.usefixtures("patient_bus")
 ALPHA = StrategyUser("strategy-alpha", ("alpha",))
 SHARED = StrategyUser()
 APPROVED = subjects.approved("sim")
@@ -108,7 +110,7 @@ async def intruder(scene: Scene, user: StrategyUser, errors: list[str]) -> Clien
     login = scene.users.login(user.name)
     return await nats.connect(
         scene.url, user=login.user, password=login.password, error_cb=on_error,
-        inbox_prefix=f"_INBOX.{login.user}",
+        inbox_prefix=f"_INBOX.{login.user}", connect_timeout=PATIENCE_S,
     )  # fmt: skip
 
 
@@ -120,8 +122,8 @@ async def test_no_subject_of_the_table_can_be_spoken_on(scene: Scene, user: Stra
     assert {APPROVED.replace("sim", "x.y"), "$KV.control.x", "$KV.leases.x"} <= set(targets)
     for target in targets:
         await client.publish(target, b"FORGED", reply="orders.intent.alpha")
-    await client.flush()
-    deadline = time.monotonic() + 20
+    await client.flush(PATIENCE_S)
+    deadline = time.monotonic() + PATIENCE_S
     while missing := [t for t in targets if not any(f'"{t.lower()}"' in e for e in errors)]:
         assert time.monotonic() < deadline, missing
         await asyncio.sleep(0.02)
@@ -160,7 +162,7 @@ async def test_no_header_makes_the_server_write_or_forget_for_a_strategy(scene: 
     ):  # fmt: skip
         for headers in HEADERS:
             await client.publish(subject, b"FORGED", headers=headers)
-    await client.flush()
+    await client.flush(PATIENCE_S)
     await asyncio.sleep(1.2)
     assert scene.approved == []
     assert (await js.stream_info("ORDERS")).state.messages >= before

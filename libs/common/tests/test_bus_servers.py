@@ -7,6 +7,8 @@ from tickbus.login import servers
 from tickbus_embedded import free_port
 from tickbus_testkit.brokers import nats_server
 
+pytestmark = pytest.mark.usefixtures("patient_bus")
+
 
 def test_servers_are_given_with_commas_between() -> None:
     assert servers("nats://a:4222") == ["nats://a:4222"]

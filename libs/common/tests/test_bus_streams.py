@@ -10,6 +10,8 @@ from tickbus.bus.streams import bucket, check_headers, check_replicas, streams
 from tickbus.config import ConfigError, Settings
 from tickbus_testkit.brokers import nats_server
 
+pytestmark = pytest.mark.usefixtures("patient_bus")
+
 
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_each_stream_and_bucket_has_the_replicas_that_were_asked_for(replicas: int) -> None:
@@ -93,7 +95,7 @@ async def test_who_reads_the_stream_of_orders_knows_how_far_it_is_behind() -> No
         stuck.set()
         await going_on.wait()
 
-    async with nats_server() as server, asyncio.timeout(30):
+    async with nats_server() as server, asyncio.timeout(60):
         bus = await NatsBus.connect(server.url, "test")
         assert dict(bus.behind()) == {}
         for number in range(3):

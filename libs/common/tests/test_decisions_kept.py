@@ -3,20 +3,23 @@
 import asyncio
 
 import nats
+import pytest
 
 from tickbus import subjects
 from tickbus.bus import NatsBus
 from tickbus.permissions import TABLE, StrategyUser, allowed
 from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.users import NEIGHBOR, Users
 
+pytestmark = pytest.mark.usefixtures("patient_bus")
 ALPHA, BETA = (StrategyUser(f"strategy-{name}", (name,)) for name in ("alpha", "beta"))
 LOOKING = f"$JS.API.DIRECT.GET.{subjects.DECISIONS_STREAM}"
 
 
 async def decided(bus: NatsBus, name: str, least: int = 1) -> list[bytes]:
     """What is kept of a strategy once there are `least`: nobody confirms what is fleeting."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             kept = await bus.look_back(subjects.decision(name), 0, 0, 100)
             if len(kept.messages) >= least:

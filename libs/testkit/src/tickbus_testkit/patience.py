@@ -11,7 +11,7 @@ from tickbus.bus import nats as on_nats
 from tickbus.bus.reader import floor_of
 from tickbus.runtime import lease, shell
 
-PATIENCE_S = 60.0
+PATIENCE_S = 60
 
 
 def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
