@@ -39,32 +39,38 @@ class Cancelled(NamedTuple):
 
 
 async def cancel_working(bus: Bus, run_id: str, timeout_s: float) -> Cancelled:
-    """Cancel every working order and wait until the ledger says that none is left."""
+    """Cancel every working order and wait until the ledger says that none is left.
+
+    A ledger that does not answer may only be late: everything is cancelled blindly, and it is asked
+    again, so that execution is not stopped before it has done that.
+    """
     deadline = time.monotonic() + timeout_s
     seen: set[str] = set()
     left: tuple[str, ...] = ()
+    unknown = ""
     number, asked_at, quiet = 0, 0.0, 0
-    try:
-        while time.monotonic() < deadline:
-            left = await working(bus)
+    while True:
+        try:
+            left, unknown = await working(bus), ""
+        except (BusError, MalformedMessage, ledger_client.LedgerRefused, TimeoutError) as error:
+            unknown, quiet = str(error) or type(error).__name__, 0
+        else:
             seen.update(left)
             # Two quiet looks in a row: the first may be older than an order still on its way.
             quiet = 0 if left else quiet + 1
             if quiet >= 2:
                 break
-            if left and time.monotonic() - asked_at > REPEAT_S:
-                number += 1
-                asked_at = time.monotonic()
+        if (left or unknown) and time.monotonic() - asked_at > REPEAT_S:
+            number += 1
+            try:
                 await _cancel_all(bus, f"{subjects.MANUAL}-{run_id}-stop{number}")
-            await asyncio.sleep(POLL_S)
-    except (BusError, MalformedMessage, ledger_client.LedgerRefused, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
-        try:
-            await _cancel_all(bus, f"{subjects.MANUAL}-{run_id}-stop-blind")
-        except (BusError, TimeoutError):
-            reason = f"the bus is away ({reason})"
-        return Cancelled(len(seen), left, reason)
-    return Cancelled(len(seen), left)
+                asked_at = time.monotonic()
+            except (BusError, TimeoutError) as error:
+                unknown = f"the bus is away ({unknown or error})"
+        if time.monotonic() >= deadline:
+            break
+        await asyncio.sleep(POLL_S)
+    return Cancelled(len(seen), left, unknown)
 
 
 async def working(bus: Bus) -> tuple[str, ...]:
