@@ -16,10 +16,11 @@ from tickbus.events import ServiceStatus
 from tickbus.events.ledger import PositionRecord
 from tickbus.ledger_api import PortfolioAnswer
 from tickbus_cli import main as dispatcher
+from tickbus_cli import monitor
 from tickbus_cli.cancelling import Cancelled
 from tickbus_cli.datadir import find
 from tickbus_cli.errors import CliError
-from tickbus_cli.monitor import Snapshot, observe
+from tickbus_cli.monitor import Snapshot
 from tickbus_cli.screen import clock, headline, render, troubled
 from tickbus_cli.summary import sentences, summarise
 from tickbus_cli.supervisor import Crash
@@ -249,7 +250,21 @@ async def test_status_that_cannot_be_read_is_said_and_the_others_are_shown() -> 
 
     await bus.respond(subjects.STATUS, sound)
     await bus.respond(subjects.STATUS, broken)
-    now = await observe(bus)
+    now = await monitor.observe(bus)
     assert list(now.services) == ["risk"]
     assert now.errors == {"?": {"unreadable_status": 1}}
     assert "1 answered what cannot be read" in headline(now, None)
+
+
+async def test_who_is_late_to_answer_is_asked_again_where_its_word_is_wanted() -> None:
+    bus, asks = MemoryBus(), 0
+
+    async def late(_: bytes) -> bytes | None:
+        nonlocal asks
+        asks += 1
+        return codec.encode_value(a_status("risk", {})) if asks % monitor.ASKS == 0 else None
+
+    await bus.respond(subjects.STATUS, late)
+    assert list((await monitor.observe(bus, wanted=("risk",))).services) == ["risk"]
+    assert (await monitor.observe(bus)).services == {}
+    assert asks == monitor.ASKS + 1

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import nats.errors
@@ -18,9 +19,12 @@ from tickbus_cli.profile import SERVICES
 log = logging.getLogger("tickbus.monitor")
 
 GATHER_S = 0.2
+ASKS = 6
+"""Who is silent and is wanted is asked so often: a busy process may be late."""
 LEDGER_TIMEOUT_S = 0.5
 TICKS = frozenset({"Trade", "Quote", "BookDelta", "BookSnapshot"})
 TICK_TO_ORDER = "tick_to_order"
+LEDGER = "ledger"
 
 Latency = tuple[float, float, int]
 """(p50, p99, count), microseconds."""
@@ -100,10 +104,22 @@ def name_of(status: ServiceStatus, expected: tuple[str, ...] = ()) -> str:
     return f"{status.service}-{status.venue}" if status.venue else status.service
 
 
-async def observe(bus: Bus, expected: tuple[str, ...] = SERVICES) -> Snapshot:
-    """Ask every service and the ledger; who does not answer in time is left out."""
+async def observe(
+    bus: Bus, expected: tuple[str, ...] = SERVICES, wanted: Collection[str] = ()
+) -> Snapshot:
+    """Ask every service and the ledger; who does not answer in time is left out.
+
+    The processes of `wanted` are asked again, up to `ASKS` times in all.
+    """
     (statuses, unreadable), portfolio = await asyncio.gather(_statuses(bus), portfolio_of(bus))
     services = {name_of(status, expected): status for status in statuses}
+    for _ in range(ASKS - 1):
+        has_books = portfolio is not None or LEDGER not in wanted
+        if has_books and services.keys() >= set(wanted):
+            break
+        (statuses, broken), books = await asyncio.gather(_statuses(bus), portfolio_of(bus))
+        services |= {name_of(status, expected): status for status in statuses}
+        unreadable, portfolio = max(unreadable, broken), books or portfolio
     return Snapshot(time.monotonic(), services, portfolio, unreadable, expected)
 
 

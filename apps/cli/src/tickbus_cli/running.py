@@ -333,6 +333,13 @@ class Platform:
             self._remember(await observe(self.bus, self.plan.ports.names))
         return self.last
 
+    async def _last_words(self) -> None:
+        # The summary is made of them, so who runs and is late is asked again.
+        names = self.plan.ports.names
+        wanted = [n for n in names if (child := self.children.get(n)) and child.running]
+        if self.bus is not None:
+            self._remember(await observe(self.bus, names, () if self.crash else wanted))
+
     def _remember(self, snapshot: Snapshot) -> None:
         # A service that has been stopped keeps its last word.
         services = self.last.services | snapshot.services if self._ending else snapshot.services
@@ -386,7 +393,7 @@ class Platform:
         strategies = [c for name, c in children if service_of(name) == STRATEGY and c.running]
         if strategies:
             self._say("stopping: strategies first")
-            await self.look()
+            await self._last_words()
             self._ending = True
             await asyncio.gather(*map(self._end, strategies))
         if self._can_cancel():
@@ -400,7 +407,7 @@ class Platform:
         elif self.bus is not None and "execution" in self.children:
             await self._say_what_works(self.bus)
         self._ending = True
-        await self.look()
+        await self._last_words()
         running = [child for child in self.children.values() if child.running]
         if running:
             self._say(f"  stopping {', '.join(child.name for child in reversed(running))}")

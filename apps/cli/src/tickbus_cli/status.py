@@ -89,7 +89,7 @@ async def _observe(
     try:
         before = await observe(bus, processes)
         await asyncio.sleep(APART_S)
-        return before, await observe(bus, processes)
+        return before, await observe(bus, processes, processes)
     finally:
         await bus.close()
 
