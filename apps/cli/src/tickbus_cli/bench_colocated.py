@@ -77,6 +77,7 @@ async def colocated() -> dict[str, Any]:
     for shell in shells:
         await shell.start()
     await _drive(shells[0], shells[2], instrument)
+    await bus.settle()
     for shell in shells:
         await shell.stop()
     times = sorted(times[len(times) // 4 :])
@@ -105,7 +106,6 @@ async def _drive(feed: Shell, risk: Shell, instrument: Instrument) -> None:
         await feed.run([event], ())
         delay = begin + number / FRAMES_PER_S - time.monotonic()
         await asyncio.sleep(max(0.0, delay))
-    await asyncio.sleep(0.5)
 
 
 def _cores() -> Sequence[Core]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import nats
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
@@ -24,6 +25,10 @@ TICKS_PER_S = 1_400
 TICKS_PER_ORDER = 24
 SECONDS = 12
 WARM_UP = 0.25
+READY_S = 30.0
+ARRIVE_S = 30.0
+"""For the last orders on their way; what has not arrived by then is not measured."""
+END_S = 60.0
 ROLES = ("one", "two", "three")
 PLACE = partial(scheduling.take, "realtime")
 
@@ -49,11 +54,11 @@ async def floor() -> dict[str, Any]:
                 )
                 for role in ROLES
             ]
-            await asyncio.sleep(1.5)
-            await _ticks(client)
+            await _until_ready(client)
+            await _until_arrived(client, await _ticks(client))
             await client.publish("bare.stop", b"")
             await client.flush()
-            outputs = [await asyncio.wait_for(p.communicate(), 20) for p in processes]
+            outputs = [await asyncio.wait_for(p.communicate(), END_S) for p in processes]
             await client.close()
     times = sorted(json.loads(outputs[-1][0]))
     return {
@@ -63,15 +68,41 @@ async def floor() -> dict[str, Any]:
     }
 
 
-async def _ticks(client: Client) -> None:
-    """Ticks at a steady rate; each n-th is marked and goes all the way."""
-    begin = time.monotonic()
-    for n in range(TICKS_PER_S * SECONDS):
+async def _ask(client: Client, subject: str) -> bytes | None:
+    """What a role answers; None while it does not."""
+    try:
+        return bytes((await client.request(subject, b"", timeout=1.0)).data)
+    except (nats.errors.NoRespondersError, TimeoutError):
+        return None
+
+
+async def _until_ready(client: Client) -> None:
+    """Return once every role listens. Raises TimeoutError."""
+    async with asyncio.timeout(READY_S):
+        for role in ROLES:
+            while True:
+                if await _ask(client, f"bare.count.{role}") is not None:
+                    break
+                await asyncio.sleep(0.05)
+
+
+async def _until_arrived(client: Client, orders: int) -> None:
+    deadline = time.monotonic() + ARRIVE_S
+    while int(await _ask(client, f"bare.count.{ROLES[-1]}") or 0) < orders:
+        if time.monotonic() > deadline:
+            return
+        await asyncio.sleep(0.05)
+
+
+async def _ticks(client: Client) -> int:
+    """Ticks at a steady rate; each n-th is marked and goes all the way: how many those are."""
+    begin, ticks = time.monotonic(), TICKS_PER_S * SECONDS
+    for n in range(ticks):
         mark = b"1" if n % TICKS_PER_ORDER == 0 else b"0"
         await client.publish("bare.tick", mark + b"%d" % time.time_ns() + b" " * 120)
         delay = begin + n / TICKS_PER_S - time.monotonic()
         await asyncio.sleep(max(0.0, delay))
-    await asyncio.sleep(0.5)
+    return -(-ticks // TICKS_PER_ORDER)
 
 
 async def _role(role: str, url: str) -> None:
@@ -95,6 +126,9 @@ async def _role(role: str, url: str) -> None:
         times.append(time.time_ns() - int(message.data.strip()))
         await client.publish(message.reply, b"+ACK")
 
+    async def on_count(message: Msg) -> None:
+        await message.respond(b"%d" % len(times))
+
     async def on_stop(_: Msg) -> None:
         stop.set()
 
@@ -114,7 +148,8 @@ async def _role(role: str, url: str) -> None:
             ),
         )
     await client.subscribe("bare.stop", cb=on_stop)
-    await asyncio.wait_for(stop.wait(), 60)
+    await client.subscribe(f"bare.count.{role}", cb=on_count)  # last: who answers hears the rest
+    await asyncio.wait_for(stop.wait(), READY_S + SECONDS + ARRIVE_S + END_S)
     await client.close()
     kept = times[int(len(times) * WARM_UP) :]
     sys.stdout.write(json.dumps(kept))

@@ -34,7 +34,7 @@ ANSWER_S = 5.0
 CONFIG = """
 platform: {{mode: simulated}}
 bus: {{url: "{nats}"}}
-api: {{port: {port}, access: local, rate_per_s: 1000000, rate_burst: 1000000}}
+api: {{port: {port}, access: local, rate_per_s: 1000000, rate_burst: 1000000, order_wait_s: 30}}
 venue:
   name: sim
   adapter: binance

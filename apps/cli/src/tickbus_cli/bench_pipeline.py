@@ -29,6 +29,7 @@ SERVICES = ("feed", "book", "strategy")
 CONFIG = """
 platform: {{mode: simulated}}
 bus: {{url: "{nats}"}}
+feed: {{first_event_s: 60, stale_after_s: 60}}
 venue:
   name: sim
   adapter: binance

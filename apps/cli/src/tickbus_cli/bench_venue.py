@@ -41,7 +41,7 @@ class StubVenue:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        for writer in self._streams:
+        for writer in list(self._streams):
             writer.close()
         if self._server is not None:
             self._server.close()
@@ -74,10 +74,13 @@ class StubVenue:
         protocol.send_response(protocol.accept(request))
         writer.write(b"".join(protocol.data_to_send()))
         self._streams.append(writer)
-        while data := await reader.read(65_536):
-            protocol.receive_data(data)  # subscriptions are not looked at: all get everything
-            protocol.events_received()
-            writer.write(b"".join(protocol.data_to_send()))
+        try:
+            while data := await reader.read(65_536):
+                protocol.receive_data(data)  # subscriptions are not looked at: all get everything
+                protocol.events_received()
+                writer.write(b"".join(protocol.data_to_send()))
+        finally:
+            self._streams.remove(writer)  # the feed makes one that was silent for long anew
 
     async def send(self, rate: int, seconds: float) -> tuple[int, int, float]:
         """Send `rate` frames/s; (trades and quotes, changes of books, seconds it took)."""
