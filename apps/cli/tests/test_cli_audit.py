@@ -30,7 +30,7 @@ from tickbus.runtime.shell import Shell
 from tickbus_cli.main import main
 from tickbus_embedded import EmbeddedPostgres
 from tickbus_ledger.service import build
-from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.brokers import PATIENCE_S, nats_server
 
 D = Decimal
 S = 1_700_000_000 * 10**9
@@ -57,7 +57,7 @@ async def nats_url() -> AsyncIterator[str]:
 async def data_dir(tmp_path: Path, nats_url: str) -> AsyncIterator[Path]:
     """Books of one order that `tickbus up` could have kept, their server and ledger running."""
     bus = await NatsBus.connect(nats_url, "test-cli-audit")
-    async with EmbeddedPostgres(tmp_path / "postgres") as server:
+    async with EmbeddedPostgres(tmp_path / "postgres", start_timeout_s=PATIENCE_S) as server:
         venue = {
             "name": "sim", "adapter": "binance", "rest_url": "", "ws_url": "", "ws_api_url": "",
             "instruments": ["BTC-USDT"], "fees": {"maker": "0.001", "taker": "0.001"},
@@ -122,7 +122,7 @@ async def test_the_books_are_verified_and_explained(
 async def test_books_of_a_platform_that_stands_still_are_verified_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with EmbeddedPostgres(tmp_path / "postgres"):
+    async with EmbeddedPostgres(tmp_path / "postgres", start_timeout_s=PATIENCE_S):
         pass
     code, text = await tickbus(capsys, "audit", "verify", "--data-dir", str(tmp_path))
     assert (code, "have no audit log that can be checked" in text) == (1, True), text

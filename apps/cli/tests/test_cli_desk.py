@@ -159,7 +159,7 @@ def test_an_order_is_placed_listed_shown_and_cancelled(
 
 def test_a_repeated_key_places_one_order(desk: Desk) -> None:
     for _ in range(2):
-        assert desk.ask("orders", "place", "buy", "1", "BTCUSDT", "--key", "mine") == 0
+        assert desk.ask("orders", "place", "buy", "1", "BTCUSDT", "--price", "9", "--key", "k") == 0
     assert len(list(desk.platform.books)) == 1
 
 

@@ -51,7 +51,7 @@ def an_account(directory: Path, url: str, name: str = "sim", mode: str = "simula
         "platform": {"mode": mode}, "bus": {"url": DEAD}, "venue": venue,
         "killswitch": {
             "timeout_s": 3 if url == NOWHERE else 60, "settle_s": 0.05,
-            "request_timeout_s": 1 if url == NOWHERE else 20,
+            "request_timeout_s": 1 if url == NOWHERE else 20, "halt_wait_s": 30,
         },
     }  # fmt: skip
     path.write_text(json.dumps(sections), encoding="utf-8")
@@ -90,9 +90,11 @@ async def test_platform_that_crashed_is_found_with_its_exchange(
 ) -> None:
     data = tmp_path / ".tickbus" / "sim"
     data.mkdir(parents=True)
+    patient = tmp_path / "patient.yaml"
+    patient.write_text("killswitch: {timeout_s: 60, request_timeout_s: 20}\n", encoding="utf-8")
     facts = {
         "nats_url": DEAD, "exchange_url": exchange,
-        "config": [str(ROOT / "config" / "default.yaml")],
+        "config": [str(ROOT / "config" / "default.yaml"), str(patient)],
     }  # fmt: skip
     (data / "platform.json").write_text(json.dumps(facts), encoding="utf-8")
     # Keys of a real venue in the environment are not for the simulated one.

@@ -14,7 +14,7 @@ import pytest
 from tickbus import codec, subjects
 from tickbus.bus import MemoryBus, NatsBus
 from tickbus.events import RiskReport, ScopeReport, SetTradingState, TradingState
-from tickbus_cli import resume
+from tickbus_cli import names, resume
 from tickbus_cli.errors import CliError
 from tickbus_cli.main import main
 from tickbus_killswitch.halt import KEY
@@ -165,8 +165,9 @@ def test_a_platform_elsewhere_is_resumed_over_its_gateway(
 
 
 async def test_what_risk_stopped_itself_is_resumed_by_the_same_command(
-    nats_url: str, capsys: pytest.CaptureFixture[str]
+    nats_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(names.risk_report, "__defaults__", (60.0,))  # it always comes
     zero = Decimal(0)
     stopped = ScopeReport(
         "strategy:pp", TradingState.HALTED, "drawdown_max 5 reached: 6 (risk)", zero, zero, zero,

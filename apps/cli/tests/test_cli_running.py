@@ -120,7 +120,10 @@ def _lives(pid: int) -> bool:
         return False
 
 
-async def test_everything_starts_says_so_and_nothing_is_left(tmp_path: Path) -> None:
+async def test_everything_starts_says_so_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickbus_cli.running.READY_TIMEOUT_S", 90.0)
     async with a_platform(a_plan(tmp_path / "d")) as (platform, said):
         await platform.start()
         running = pids(platform)
@@ -148,7 +151,7 @@ async def test_a_crashed_child_is_named_with_its_last_words(tmp_path: Path) -> N
         running = pids(platform)
         flag.touch()
         with pytest.raises(Stopped):
-            await platform.unless_stopped(asyncio.sleep(60))
+            await platform.unless_stopped(asyncio.sleep(120))
         assert platform.crash is not None
         text = str(platform.crash.error())
         assert "risk ended unexpectedly (exit code 2): risk.position_max is missing" in text
@@ -248,7 +251,7 @@ async def test_a_service_that_waits_does_not_keep_the_others_from_working(
     monkeypatch.setattr("tickbus_cli.running.SAY_WAITING_S", 0.2)
     monkeypatch.setattr("tickbus_cli.running.READY_TIMEOUT_S", 0.4)
     plan = a_plan(tmp_path / "d")
-    mute = (sys.executable, "-c", "import time; time.sleep(60)")
+    mute = (sys.executable, "-c", "import time; time.sleep(600)")
     plan = dataclasses.replace(plan, commands={**plan.commands, "feed": mute})
     async with a_platform(plan) as (platform, said):
         await platform.start()
@@ -256,7 +259,9 @@ async def test_a_service_that_waits_does_not_keep_the_others_from_working(
     assert any(line.strip().startswith("feed: waiting for its start (log:") for line in said)
 
 
-async def test_readiness_tells_what_is_waited_for(tmp_path: Path) -> None:
+async def test_readiness_tells_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tickbus_cli.supervisor.PROBE_TIMEOUT_S", 60.0)
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b'HTTP/1.1 503 X\r\n\r\n{"ready":false,"waiting_for":{"bus":"NATS at x"}}')

@@ -14,10 +14,11 @@ import pytest
 from tickbus import alerts_api, codec
 from tickbus.bus import MemoryBus
 from tickbus.permissions import STREAMS
-from tickbus_cli.doctor import machine, secrets, servers
+from tickbus_cli.doctor import machine, secrets, servers, streams
 from tickbus_cli.doctor.finding import Finding, Level
 from tickbus_cli.main import main
 from tickbus_cli.profile import Ports
+from tickbus_embedded import free_offset
 from tickbus_ledger.migrate import names
 
 SECRET = "s3cr3t-s3cr3t"
@@ -187,7 +188,11 @@ async def test_what_is_wrong_with_the_trading_is_said_in_the_words_of_the_alerts
     assert levels(await alarmed(None)) == levels(await alarmed(b"\xc1")) == [Level.SKIPPED]
 
 
-async def test_a_real_nats_has_a_stream_with_room(nats_url: str) -> None:
+async def test_a_real_nats_has_a_stream_with_room(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (servers, streams):
+        monkeypatch.setattr(module, "WAIT_S", 60.0)
     found = {each.check: each for each in await servers.bus(nats_url, None, expected=True)}
     wanted = ["nats", "jetstream", *(f"stream {name}" for name in STREAMS), "clock nats"]
     assert levels([found[check] for check in wanted]) == [Level.OK] * len(wanted)
@@ -201,8 +206,9 @@ async def test_a_nats_that_is_not_there_is_bad_only_where_it_should_be() -> None
 
 
 async def test_a_real_postgres_is_well_and_one_away_is_bad_without_its_password(
-    postgres_dsn: str,
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(servers, "WAIT_S", 60.0)
     found = await servers.postgres(postgres_dsn)
     assert [each.check for each in found] == ["postgres", "books", "clock postgres"]
     assert (found[0].level, found[2].level) == (Level.OK, Level.OK)
@@ -258,7 +264,8 @@ def doctor(
 
 
 def test_a_fresh_checkout_is_well(doctor: Doctor, tmp_path: Path) -> None:
-    code, found = doctor("--data-dir", str(tmp_path / "x"), "--port-offset", "21000")
+    offset = free_offset(Ports().all(True).values())
+    code, found = doctor("--data-dir", str(tmp_path / "x"), "--port-offset", str(offset))
     assert code == min(found["bad"], 1)
     assert {"python", "packages", "disk", "configuration"} <= found.keys()
     assert found["nats"]["level"] == "SKIPPED"
