@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Callable, Sized
 from decimal import Decimal
 from typing import Any
 
@@ -19,8 +20,10 @@ from tickbus_killswitch.config import KillConfig
 from tickbus_killswitch.kill import Target, kill
 from tickbus_testkit.scripted import Asked, Told, scripted
 
-USUAL = KillConfig(timeout_s=60.0, settle_s=0.05, request_timeout_s=20.0, halt_wait_s=3.0)
-BRIEF = KillConfig(timeout_s=1.5, settle_s=0.05, request_timeout_s=0.3, halt_wait_s=3.0)
+# Patient with each request, as other tests take the machine.
+USUAL = KillConfig(timeout_s=60.0, settle_s=0.05, request_timeout_s=20.0, halt_wait_s=30.0)
+# Where one round says all that ever will be said; that one is finished however long it takes.
+BRIEF = KillConfig(timeout_s=1.5, settle_s=0.05, request_timeout_s=20.0, halt_wait_s=30.0)
 SECRET = "futures-secret"
 FILTERS = [
     {"filterType": "LOT_SIZE", "stepSize": "0.001", "minQty": "0.001", "maxQty": "1000"},
@@ -39,11 +42,13 @@ class Futures:
         self.asked: list[Asked] = []
         self.sent: list[dict[str, str]] = []
         self.broken: set[tuple[str, str]] = set()
+        self.refused: list[Asked] = []
         self.lose_next_order = False
 
     async def answer(self, asked: Asked) -> Told | None:
         self.asked.append(asked)
         if (asked.method, asked.path) in self.broken:
+            self.refused.append(asked)
             return Told(503, b'{"code":-1008,"msg":"Request throttled."}')
         if asked.path != "/fapi/v1/exchangeInfo" and not _is_signed(asked):
             return Told(400, b'{"code":-1022,"msg":"Signature for this request is not valid."}')
@@ -194,9 +199,12 @@ async def test_lost_answer_to_a_closing_order_is_asked_about() -> None:
     assert len(report.accounts[0].closed) == 1
 
 
-async def test_positions_that_cannot_be_read_are_an_exposure() -> None:
+async def test_positions_that_cannot_be_read_are_an_exposure(
+    over_after: Callable[[Sized, int], None],
+) -> None:
     venue = Futures()
     venue.broken.add(("GET", "/fapi/v3/positionRisk"))
-    report = await killed(venue, flatten=True, config=BRIEF)
+    over_after(venue.refused, 3)
+    report = await killed(venue, flatten=True)
     assert report.exit_code == EXIT_EXPOSED
     assert not report.accounts[0].exposure_known
