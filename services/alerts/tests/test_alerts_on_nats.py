@@ -21,13 +21,16 @@ from tickbus.permissions import OPERATOR
 from tickbus_testkit.brokers import nats_server
 from tickbus_testkit.users import NEIGHBOR, Users
 
+pytestmark = pytest.mark.usefixtures("patient_bus")
+
 CONFIG = """
 alerts:
   ask_every_s: 0.2
+  send_timeout_s: 60  # what is told again because nobody listened for seconds is no fault
   rules:
     denial: {wait_s: 0.5}
     feed: {wait_s: 0}
-    service: {wait_s: 0}
+    service: {wait_s: 0, services: [risk]}  # of itself it may hear that it only just starts
 """
 
 
