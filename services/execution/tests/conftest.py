@@ -1,4 +1,4 @@
-"""A simulated exchange, and execution at it, for the tests that need a real venue."""
+"""Time for a process that stands still; a simulated exchange, and execution at it."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,7 +7,21 @@ import pytest
 from execution_bench import ExchangeBench
 
 from tickbus_embedded import free_port
+from tickbus_execution import countdown, gateway, reconciling, rest, session
 from tickbus_testkit.processes import ServiceProcess
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a machine that stands still for seconds would run into; who tests it sets it again."""
+    monkeypatch.setattr(gateway, "HELD_S", PATIENCE_S)
+    monkeypatch.setattr(session, "CONNECT_TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr(rest, "CONNECT_S_MAX", PATIENCE_S)
+    monkeypatch.setattr(countdown, "LAST_S", PATIENCE_S)
+    monkeypatch.setattr(reconciling, "LOOK_S", PATIENCE_S)
+    monkeypatch.setattr(reconciling, "SETTLE_S", PATIENCE_S)
 
 
 @pytest.fixture

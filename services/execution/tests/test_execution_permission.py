@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from execution_bench import Bench, until
+from execution_bench import Bench, impatient, until
 from usdm_account import a_futures_account, futures
 
 from tickbus import venue_keys
@@ -36,8 +36,9 @@ async def test_a_key_that_may_withdraw_is_refused_until_it_may_not(real: Real) -
             await until(lambda: "may WITHDRAW" in str(execution.running.waiting()))
             assert "take that permission from it" in str(execution.running.waiting())
             assert execution.errors("account_unfit") >= 1
-            await execution.order(1, "60000")
-            assert (await execution.hear(OrderRejected)).reason == "VENUE_DISCONNECTED"
+            with impatient():
+                await execution.order(1, "60000")
+                assert (await execution.hear(OrderRejected)).reason == "VENUE_DISCONNECTED"
             assert not venue.count("order.place")
             assert execution.running.failure is None, "it stays up, and looks again"
             venue.rest[ASKED] = SOUND
@@ -53,7 +54,7 @@ async def test_a_good_answer_is_asked_for_once_and_signed(real: Real) -> None:
         async with Bench(futures(venue)) as execution:
             await execution.ready()
             await venue.user_lines[-1].close()
-            await until(lambda: len(venue.user_lines) == 2)
+            await until(lambda: len(venue.user_lines) >= 2)
             await execution.ready()
             (params,) = venue.params(ASKED)
             assert {"timestamp", "signature"} <= params.keys()

@@ -1,7 +1,7 @@
 """An account in the wrong position mode: waited for, with the remedy, and nothing is sent."""
 
 import pytest
-from execution_bench import Bench, until
+from execution_bench import Bench, impatient, until
 from usdm_account import a_futures_account, futures, placed, trading
 
 from tickbus.events import (
@@ -28,8 +28,9 @@ async def test_account_in_hedge_mode_is_waited_for_with_the_remedy(
         await until(lambda: venue.count(MODE) >= 2)
         assert shell.failure is None, "it stays up, and looks again"
         assert execution.errors("account_unfit") >= 1
-        await execution.order(1, "60000")
-        refused = await execution.hear(OrderRejected)
+        with impatient():
+            await execution.order(1, "60000")
+            refused = await execution.hear(OrderRejected)
         assert refused.reason == "VENUE_DISCONNECTED"
         venue.rest[MODE] = {"dualSidePosition": False}
         await execution.ready()

@@ -174,11 +174,16 @@ def calls_to(
 @pytest.mark.parametrize("kind", list(Request))
 async def test_without_the_lease_nothing_but_questions_goes_over_rest(kind: Request) -> None:
     connections: list[object] = []
-    server = await asyncio.start_server(lambda _, w: connections.append(w), "127.0.0.1", 0)
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     tasks: list[asyncio.Task[None]] = []
     answers: list[Answer | None] = []
-    calls = calls_to(url, tasks, timeout_s=0.2, may_act=lambda: False)
+    calls = calls_to(url, tasks, timeout_s=60, may_act=lambda: False)
     calls.send(kind, Ask("", "POST", "/order", {}, Lane.NEW), answers.append)
     await asyncio.gather(*tasks)
     assert answers == [None], "nothing is said of it: another process may have sent it"

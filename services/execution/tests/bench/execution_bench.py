@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,12 +26,15 @@ from tickbus.events.orders import message_id
 from tickbus.order import Order, Orders
 from tickbus.runtime import Shell
 from tickbus.traces.tracer import Tracer
+from tickbus_execution import gateway
 from tickbus_execution.gateway import Gateway
 from tickbus_execution.service import build
 from tickbus_testkit.processes import ServiceProcess
 
 T = TypeVar("T")
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
+PATIENT: dict[str, Any] = {"request_timeout_s": 60, "lease_ttl_s": 60}
+"""So that a machine that stands still for seconds changes nothing; who tests these sets them."""
 SAID = ("orders.event.", "orders.account.")
 """What execution says of orders and accounts."""
 STEPS = (Decimal("0.01"), Decimal("0.00001"))
@@ -76,7 +80,7 @@ class Bench:
         self.tracer: Tracer | None = None
         self.hops: tuple[Hop, ...] = ()
         """The way that approvals come; none, where it does not matter."""
-        self._execution = execution
+        self._execution = PATIENT | execution
         self._listens = False
 
     @property
@@ -215,9 +219,7 @@ class ExchangeBench(Bench):
 
     def __init__(self, exchange: ServiceProcess) -> None:
         address = exchange.health_url.removeprefix("http://")
-        super().__init__(
-            Account(address, address), request_timeout_s=0.5, reconcile_interval_s=0.5
-        )  # fmt: skip
+        super().__init__(Account(address, address), reconcile_interval_s=0.5)
         self.exchange = exchange
 
     def trade_futures(self) -> None:
@@ -251,6 +253,16 @@ class ExchangeBench(Bench):
         """The exchange's own ledger."""
         answer = httpx.get(f"{self.exchange.health_url}/admin/ledger", timeout=30)
         return answer.raise_for_status().json()
+
+
+@contextmanager
+def impatient(held_s: float = 0.2) -> Iterator[None]:
+    """Meanwhile an order that has to wait for its account is refused after `held_s`."""
+    before, gateway.HELD_S = gateway.HELD_S, held_s
+    try:
+        yield
+    finally:
+        gateway.HELD_S = before
 
 
 async def until(look: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> None:
