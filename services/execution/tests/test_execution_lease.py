@@ -14,6 +14,7 @@ from tickbus.events import (
     OrderRejected,
     OrderUnknown,
 )
+from tickbus.runtime import lease
 from tickbus.runtime.lease import BUCKET
 from tickbus_execution import gateway
 
@@ -30,16 +31,32 @@ class Away(MemoryBus):
             raise BusError("away")
         return await super().kv_read(bucket, key)
 
+    async def kv_swap(self, bucket: str, key: str, value: bytes, revision: int) -> bool:
+        if self.away and bucket == BUCKET:
+            raise BusError("away")
+        return await super().kv_swap(bucket, key, value, revision)
+
 
 @pytest.fixture
 async def no_lease(
     bench: ExchangeBench, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[ExchangeBench, Away]:
-    """The bench, and a bus that can take the lease away from it."""
-    monkeypatch.setattr(gateway, "HELD_S", 0.2)
+    """The bench, and a bus that can take the lease away from it.
+
+    It is renewed often, and ends only when a test says so: not where a machine stood still.
+    """
+    monkeypatch.setattr(lease, "MARGIN", -100.0)
     bench.bus = bus = Away()
-    await bench.start(lease_ttl_s=0.5, recv_window_ms=1000)
+    await bench.start(lease_ttl_s=0.5, recv_window_ms=20_000)
     return bench, bus
+
+
+async def take_away(bench: ExchangeBench, bus: Away, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows any more who has the lease, and nobody waits for it for long."""
+    monkeypatch.setattr(gateway, "HELD_S", 0.2)
+    bus.away = True
+    bench.gateway._lease._valid_until_s = float("-inf")
+    await until(lambda: not holds(bench))
 
 
 def holds(bench: ExchangeBench) -> bool:
@@ -51,13 +68,12 @@ def bids(bench: ExchangeBench) -> list[dict[str, Any]]:
 
 
 async def test_a_cancel_without_the_lease_is_kept_and_sent_when_it_is_back(
-    no_lease: tuple[ExchangeBench, Away],
+    no_lease: tuple[ExchangeBench, Away], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench, bus = no_lease
     order_id = await bench.order(1, FAR)
     await bench.hear(OrderAccepted, order_id)
-    bus.away = True
-    await until(lambda: not holds(bench))
+    await take_away(bench, bus, monkeypatch)
     await bench.cancel(order_id)
     unknown = await bench.hear(OrderUnknown, order_id)
     assert unknown.detail.startswith("CANCEL: LEASE_AWAY"), "the wait has an end, and it is said"
@@ -71,11 +87,10 @@ async def test_a_cancel_without_the_lease_is_kept_and_sent_when_it_is_back(
 
 
 async def test_an_order_without_the_lease_is_unknown_and_what_others_sent_is_found(
-    no_lease: tuple[ExchangeBench, Away],
+    no_lease: tuple[ExchangeBench, Away], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench, bus = no_lease
-    bus.away = True
-    await until(lambda: not holds(bench))
+    await take_away(bench, bus, monkeypatch)
     order_id = await bench.order(1)
     unknown = await bench.hear(OrderUnknown, order_id)
     assert unknown.detail.startswith("SUBMIT: LEASE_AWAY")
@@ -89,11 +104,11 @@ async def test_an_order_without_the_lease_is_unknown_and_what_others_sent_is_fou
 
 
 async def test_an_order_that_nobody_sent_is_rejected_only_by_who_has_the_lease(
-    no_lease: tuple[ExchangeBench, Away],
+    no_lease: tuple[ExchangeBench, Away], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench, bus = no_lease
-    bus.away = True
-    await until(lambda: not holds(bench))
+    await take_away(bench, bus, monkeypatch)
+    bench.gateway._questions._late_s = 4.0  # nothing of it can be on its way
     order_id = await bench.order(1)
     await bench.hear(OrderUnknown, order_id)
 
