@@ -65,13 +65,13 @@ async def approve(bus: NatsBus, n: int) -> None:
 
 
 async def until_dead(process: ServiceProcess) -> None:
-    async with asyncio.timeout(45):
+    async with asyncio.timeout(90):
         while process.lives():
             await asyncio.sleep(0.05)
 
 
 @pytest.mark.slow(25)
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 async def test_execution_that_was_paused_and_replaced_sends_nothing_when_it_wakes(
     tmp_path: Path,
 ) -> None:
@@ -102,7 +102,7 @@ async def test_execution_that_was_paused_and_replaced_sends_nothing_when_it_wake
                 return process.start()
 
             async def until_filled(order_id: str) -> None:
-                async with asyncio.timeout(45):
+                async with asyncio.timeout(90):
                     while _filled(said, order_id) < QUANTITY:  # an order may fill in parts
                         await asyncio.sleep(0.05)
 
@@ -124,7 +124,7 @@ async def test_execution_that_was_paused_and_replaced_sends_nothing_when_it_wake
             assert orders == ["s-r-1", "s-r-2", "s-r-3"], old.tail()
             assert sorted(e.fill.fill_id for e in said if isinstance(e, OrderFilled)) == fills
             assert not [e for e in said if isinstance(e, OrderRejected)]
-            assert "another process" in old.tail()
+            assert "another process" in old.log()
             await bus.close()
     finally:
         for process in reversed(made):

@@ -102,7 +102,11 @@ class ServiceProcess:
 
     def tail(self) -> str:
         """The end of its log."""
-        return self._log.read_text(errors="replace")[-LOG_TAIL:] if self._log.exists() else ""
+        return self.log()[-LOG_TAIL:]
+
+    def log(self) -> str:
+        """All that it logged, each time that it ran."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def _signal(self, number: int) -> int:
         process = self._process
