@@ -1,6 +1,7 @@
 """Orders for `smart` on two exchanges: parts add up to the whole, books to both ledgers."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -13,6 +14,7 @@ import pytest
 
 import metrics
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+from tickbus_testkit.brokers import PATIENCE_S
 from tickbus_testkit.collector import Collector, Received, a_collector
 from tickbus_testkit.processes import PlatformProcesses
 from tickbus_testkit.story import Desk, differences, wait_for
@@ -34,7 +36,7 @@ WANTED = {("one", "order"): 100, ("two", "order"): 100, ("both", "order"): 5, ("
 """Whole traces of each strategy that are waited for; all that came are held to adding up."""
 LEAST = D(5)  # USDT: what both exchanges take at least
 
-pytestmark = [pytest.mark.slow(60), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow(60), pytest.mark.timeout(600)]
 
 
 class Both:
@@ -93,7 +95,7 @@ class Both:
         price = known[0]
         return None if price["mid"] is None else (price["bid"], price["ask"])
 
-    def settle(self, timeout_s: float = 60.0) -> None:
+    def settle(self, timeout_s: float = 120.0) -> None:
         """Wait until nothing works and everything adds up."""
         found: list[str] = []
 
@@ -111,8 +113,8 @@ class Both:
 async def two_exchanges(directory: Path, *overlays: Path) -> AsyncIterator[Both]:
     """Everything runs with all permissions on, and each exchange has a price of its own."""
     users = Users()
-    nats = EmbeddedNats(directory / "nats", accounts=users.accounts)
-    async with nats, EmbeddedPostgres(directory / "pg") as postgres:
+    nats = EmbeddedNats(directory / "nats", accounts=users.accounts, start_timeout_s=PATIENCE_S)
+    async with nats, EmbeddedPostgres(directory / "pg", start_timeout_s=PATIENCE_S) as postgres:
         platform = PlatformProcesses(
             directory, nats.url, postgres.dsn, (*CONFIGS, *overlays), 5, UNLIMITED, users,
             further=("sim2",),
@@ -141,11 +143,17 @@ def _strategy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKBUS_ROUTING", str(ROOT / "tests" / "routing"))
 
 
+def _send_traces(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    # What a collector that stands still does not take in time is lost.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
+
+
 async def test_parts_trade_on_both_exchanges_and_are_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with a_collector() as collector:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        _send_traces(collector, monkeypatch)
         async with two_exchanges(tmp_path) as both:
             await asyncio.to_thread(_trade_by_hand, both)
             await asyncio.to_thread(_strategy_trades, both)
@@ -209,10 +217,11 @@ def _strategy_trades(both: Both) -> None:
     def is_filled(count: int) -> Callable[[], bool]:
         return lambda: sum(order["state"] == "FILLED" for order in own()) >= count
 
-    wait_for("orders of the strategy", is_filled(4))
+    wait_for("orders of the strategy", is_filled(4), 120)
     both.platform["strategy"].kill()
     both.platform["strategy"].start().until_ready()
-    wait_for("more of them", is_filled(len(own()) + 4))
+    before = sum(order["state"] == "FILLED" for order in own())
+    wait_for("more of them", is_filled(before + 4), 120)
 
 
 def _ends_in_order(both: Both) -> None:
@@ -257,7 +266,7 @@ async def test_hops_of_all_orders_of_strategies_add_up_under_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with a_collector() as collector:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        _send_traces(collector, monkeypatch)
         async with two_exchanges(tmp_path, ROOT / "tests" / "routing" / "traced.yaml"):
             for (strategy, what), count in WANTED.items():
                 look = partial(_whole_traces, collector, strategy, what, count)
@@ -297,7 +306,7 @@ async def test_whatever_dies_in_the_middle_the_parts_add_up(tmp_path: Path) -> N
         await asyncio.to_thread(_venue_is_down, both)
         both.platform["strategy"].stop()
         await asyncio.to_thread(both.settle)
-        assert "restored the snapshot" in both.platform["router"].tail()
+        assert "restored the snapshot" in both.platform["router"].log()
 
 
 def _kill_in_the_middle(both: Both, victim: str) -> None:
@@ -316,7 +325,7 @@ def _kill_in_the_middle(both: Both, victim: str) -> None:
 
 def _sent(api_url: str, body: dict[str, Any]) -> str:
     """POST an order without waiting for its end."""
-    key = f"k{body['side']}{id(body)}"
+    key = uuid.uuid4().hex
     with httpx.Client(base_url=api_url, timeout=0.03) as client:
         try:
             answer = client.post("/api/v1/orders", json=body, headers={"Idempotency-Key": key})
@@ -334,7 +343,7 @@ def _venue_is_down(both: Both) -> None:
     assert bought["filled_quantity"] != "0", both.story(bought)
     assert {part["venue"] for part in both.parts()[bought["id"]]} == {"sim"}
     both.platform["exchange-sim2"].start().until_ready()
-    wait_for("a sound book", lambda: not any(_stale(both, "sim2")), 60)
+    wait_for("a sound book", lambda: not any(_stale(both, "sim2")), 120)
     for name in ("feed-sim2", "execution-sim2"):
         both.platform[name].until_ready()
 
