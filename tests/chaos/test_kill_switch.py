@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+from tickbus_testkit.brokers import PATIENCE_S
 from tickbus_testkit.processes import SERVICES, PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
 
@@ -25,7 +26,7 @@ CONFIGS = (
 )
 ENDED = {"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED"}
 
-pytestmark = [pytest.mark.slow(40), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow(40), pytest.mark.timeout(500)]
 
 
 @asynccontextmanager
@@ -33,7 +34,10 @@ async def a_platform_under_load(
     directory: Path,
 ) -> AsyncIterator[tuple[PlatformProcesses, Desk, EmbeddedNats]]:
     """Everything runs, and orders rest at the exchange."""
-    async with EmbeddedNats(directory / "nats") as nats, EmbeddedPostgres(directory / "pg") as pg:
+    async with (
+        EmbeddedNats(directory / "nats", start_timeout_s=PATIENCE_S) as nats,
+        EmbeddedPostgres(directory / "pg", start_timeout_s=PATIENCE_S) as pg,
+    ):
         exchange = ("--intensity", "4", "--orders-per-10s", "100000",
                     "--weight-per-minute", "1000000")  # fmt: skip
         platform = PlatformProcesses(directory, nats.url, pg.dsn, CONFIGS, 3, exchange)
@@ -60,6 +64,16 @@ def working(platform: PlatformProcesses) -> list[dict[str, Any]]:
     return [order for order in answer.json()["orders"] if order["status"] not in ENDED]
 
 
+def ids(platform: PlatformProcesses) -> set[str]:
+    """Of the orders that work at the exchange."""
+    return {order["clientOrderId"] for order in working(platform)}
+
+
+def is_halted(desk: Desk) -> bool:
+    """Whether risk itself says so."""
+    return bool(desk.get("/api/v1/risk/state")["state"] == "HALTED")
+
+
 def kill(platform: PlatformProcesses, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """`tickbus kill`: its exit code, its report, what it said."""
     done = subprocess.run(
@@ -78,7 +92,7 @@ def equal_books(desk: Desk) -> None:
         return not found
 
     try:
-        wait_for("books equal to the exchange's", look, 60)
+        wait_for("books equal to the exchange's", look, 120)
     except AssertionError as error:
         raise AssertionError("\n".join(found)) from error
 
@@ -88,11 +102,14 @@ async def test_under_load_nothing_works_afterwards_and_the_books_are_equal(
 ) -> None:
     monkeypatch.setenv("TICKBUS_CHAOS", str(ROOT / "tests" / "chaos"))
     async with a_platform_under_load(tmp_path) as (platform, desk, _):
-        before = {order["clientOrderId"] for order in working(platform)}
+        before = await asyncio.to_thread(wait_for, "orders that work", lambda: ids(platform))
         code, report, said = await asyncio.to_thread(kill, platform)
         assert code == 0, said
         assert report["halted"] is True
-        assert working(platform) == []
+        # Whoever stood still meanwhile may only now read that all is over, or send what risk let
+        # pass before; behind that comes risk's word to cancel it.
+        await asyncio.to_thread(wait_for, "risk's halt", lambda: is_halted(desk))
+        await asyncio.to_thread(wait_for, "no order that works", lambda: not working(platform))
         # The strategies live on and want more; risk lets nothing pass.
         refused = desk.order(symbol="BTCUSDT", side="Buy", quantity=0.001, price=None)
         assert (refused.status_code, refused.json()["code"]) == (422, "TRADING_HALTED")
@@ -114,7 +131,7 @@ async def test_with_every_service_and_the_bus_dead_and_the_books_agree_when_they
         for name in SERVICES:
             platform[name].kill()
         await nats.stop()
-        before = {order["clientOrderId"] for order in working(platform)}
+        before = ids(platform)
         assert before
         code, report, said = await asyncio.to_thread(kill, platform)
         assert code == 0, said

@@ -10,8 +10,9 @@ from tickbus_testkit.processes import PlatformProcesses
 
 RESTART_S = 0.2
 """What a supervisor takes to notice that a process is gone."""
-READY_S = 40.0
+READY_S = 90.0
 LOOK_S = 0.05
+LOOK_TIMEOUT_S = 5.0
 Say = Callable[[str], None]
 
 
@@ -69,6 +70,6 @@ class Keeper:
     async def _is_ready(self, name: str) -> bool:
         url = f"{self._platform[name].health_url}/readyz"
         try:
-            return (await self._http.get(url, timeout=1.0)).status_code == 200
+            return (await self._http.get(url, timeout=LOOK_TIMEOUT_S)).status_code == 200
         except httpx.HTTPError:
             return False

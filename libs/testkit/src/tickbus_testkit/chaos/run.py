@@ -1,6 +1,7 @@
 """One run: start the platform, break it under load, let it settle, compare its books."""
 
 import asyncio
+import contextlib
 import os
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+from tickbus_testkit.brokers import PATIENCE_S
 from tickbus_testkit.chaos.breaking import Breaking
 from tickbus_testkit.chaos.keeping import READY_S, Keeper, Say
 from tickbus_testkit.chaos.modes import Mode
@@ -24,6 +26,8 @@ START_S = 120.0
 SETTLE_S = 240.0
 """For so long what is down may take to be ready after the load, and then the books to be equal."""
 VERIFY_S = 180.0
+LOAD_ON_S = 180.0
+"""So much longer at most the load goes on where there were not enough orders or fills yet."""
 DIFFERENCES_MAX = 200
 SERVERS = ("nats", "postgres")
 """What there is one of, however many exchanges there are."""
@@ -60,23 +64,32 @@ class Report:
 
 
 class Chaos:
-    """One run of `mode`; `directory` keeps logs and stores, `root` is the repository's."""
+    """One run of `mode`; `directory` keeps logs and stores, `root` is the repository's.
+
+    The load lasts `seconds`, and longer on a machine that takes longer for so many orders and fills
+    as are wanted at the least.
+    """
 
     def __init__(
-        self, mode: Mode, seed: int, seconds: float, directory: Path, root: Path, say: Say
-    ) -> None:
+        self, mode: Mode, seed: int, seconds: float, directory: Path, root: Path, say: Say, *,
+        orders_min: float = 0, fills_min: float = 0,
+    ) -> None:  # fmt: skip
         self._report = Report(mode.name, seed, seconds)
         self._mode = mode
         self._configs: Sequence[Path] = mode.paths(root)
         self._seconds = seconds
+        self._loaded_s = seconds
+        self._orders_min, self._fills_min = orders_min, fills_min
         self._say = say
         self._directory = directory
         self._users = Users()
-        self._nats = EmbeddedNats(directory / "nats", accounts=self._users.accounts)
-        self._postgres = EmbeddedPostgres(directory / "postgres")
+        self._nats = EmbeddedNats(
+            directory / "nats", accounts=self._users.accounts, start_timeout_s=PATIENCE_S
+        )
+        self._postgres = EmbeddedPostgres(directory / "postgres", start_timeout_s=PATIENCE_S)
         self._platform: PlatformProcesses
         self._keeper: Keeper
-        self._http = httpx.AsyncClient(timeout=20.0)
+        self._http = httpx.AsyncClient(timeout=60.0)
 
     async def run(self) -> Report:
         """Start, load, break, settle, compare. Raises AssertionError when it does not come up."""
@@ -139,7 +152,20 @@ class Chaos:
             under_way.add(asyncio.create_task(breaking.strike(blow)))
         await asyncio.sleep(max(0.0, began + self._seconds - time.monotonic()))
         await asyncio.gather(*under_way)
-        _check(keeping)
+        await self._load_on(keeping)
+        self._loaded_s = time.monotonic() - began
+
+    async def _load_on(self, keeping: asyncio.Task[None]) -> None:
+        """Return once there was a load that is worth the name, or it is late."""
+        deadline = time.monotonic() + LOAD_ON_S
+        desks = self._desks()
+        while time.monotonic() < deadline:
+            _check(keeping)
+            with contextlib.suppress(httpx.HTTPError):
+                orders, fills = await asyncio.to_thread(_counted, desks)
+                if orders > self._orders_min and fills > self._fills_min:
+                    return
+            await asyncio.sleep(1.0)
 
     def _kill(self, name: str) -> None:
         """Kill it, or the next that lives where it is down already: on a slow machine, say."""
@@ -174,15 +200,18 @@ class Chaos:
             await asyncio.sleep(0.2)
         del self._keeper.wanted["strategy"]
         await asyncio.to_thread(self._platform["strategy"].stop)
-        url, exchanges = self._platform.api_url, self._platform.exchange_urls
-        several = bool(self._mode.further)
-        desks = [
-            Desk(url, exchanges[exchange], venue if several else "")
-            for venue, exchange in self._mode.venues.items()
-        ]
+        desks = self._desks()
         await asyncio.to_thread(self._compare, desks)
         await asyncio.to_thread(self._verify)
         await asyncio.to_thread(self._measure, desks)
+
+    def _desks(self) -> list[Desk]:
+        url, exchanges = self._platform.api_url, self._platform.exchange_urls
+        several = bool(self._mode.further)
+        return [
+            Desk(url, exchanges[exchange], venue if several else "")
+            for venue, exchange in self._mode.venues.items()
+        ]
 
     def _compare(self, desks: Sequence[Desk]) -> None:
         deadline = time.monotonic() + SETTLE_S
@@ -210,18 +239,21 @@ class Chaos:
 
     def _measure(self, desks: Sequence[Desk]) -> None:
         report = self._report
-        for desk in desks:
-            ledger = desk.ledger_of_the_exchange()
-            for books in (ledger, ledger["futures"]):
-                report.orders += len(books["orders"])
-                report.fills += len(books["fills"])
+        report.orders, report.fills = _counted(desks)
         ours = desks[0].books()
         report.payments = len(ours.payments)
         report.wholes = sum(order["venue"] == "smart" for order in ours.orders)
-        report.orders_per_s = round(report.orders / self._seconds, 1)
+        report.orders_per_s = round(report.orders / self._loaded_s, 1)
         if self._keeper.recoveries:
             report.recovery_median_s = round(statistics.median(self._keeper.recoveries), 2)
             report.recovery_max_s = round(max(self._keeper.recoveries), 2)
+
+
+def _counted(desks: Sequence[Desk]) -> tuple[int, int]:
+    """Orders and fills at all exchanges."""
+    ledgers = [desk.ledger_of_the_exchange() for desk in desks]
+    books = [book for ledger in ledgers for book in (ledger, ledger["futures"])]
+    return sum(len(book["orders"]) for book in books), sum(len(book["fills"]) for book in books)
 
 
 def _check(keeping: asyncio.Task[None]) -> None:
