@@ -17,6 +17,7 @@ import pytest
 
 import metrics
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+from tickbus_testkit.brokers import PATIENCE_S
 from tickbus_testkit.processes import PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
 from tickbus_testkit.users import Users
@@ -116,8 +117,10 @@ async def a_platform(directory: Path) -> AsyncIterator[tuple[PlatformProcesses, 
     """Everything runs with all permissions on."""
     users = Users()
     async with (
-        EmbeddedNats(directory / "nats", accounts=users.accounts) as nats,
-        EmbeddedPostgres(directory / "pg") as postgres,
+        EmbeddedNats(
+            directory / "nats", accounts=users.accounts, start_timeout_s=PATIENCE_S
+        ) as nats,
+        EmbeddedPostgres(directory / "pg", start_timeout_s=PATIENCE_S) as postgres,
     ):
         platform = PlatformProcesses(
             directory, nats.url, postgres.dsn, CONFIGS, 3, CROWD, users=users

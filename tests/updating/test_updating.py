@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+from tickbus_testkit.brokers import PATIENCE_S
 from tickbus_testkit.processes import PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
 
@@ -26,8 +27,8 @@ pytestmark = [pytest.mark.slow(70), pytest.mark.timeout(300)]
 async def platform(tmp_path: Path) -> Any:
     """Everything, with the time-outs that users have."""
     async with (
-        EmbeddedNats(tmp_path / "nats") as nats,
-        EmbeddedPostgres(tmp_path / "pg") as postgres,
+        EmbeddedNats(tmp_path / "nats", start_timeout_s=PATIENCE_S) as nats,
+        EmbeddedPostgres(tmp_path / "pg", start_timeout_s=PATIENCE_S) as postgres,
     ):
         made = PlatformProcesses(tmp_path, nats.url, postgres.dsn, CONFIGS, seed=5)
         with made.running():
