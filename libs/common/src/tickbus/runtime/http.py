@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from tickbus.config import ConfigError
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 3.0
 UNSENT_BYTES_MAX = 64 * 1024
 """In the kernel, of one connection."""
