@@ -72,7 +72,7 @@ class Desk(Gateway):
 
     async def settle(self) -> None:
         """Wait until what was done is on record."""
-        await self.access.recorder.stop()
+        await self.access.recorder.stop(patience_s=60)
         await self.bus.settle()
 
     async def _on_act(self, message: Message) -> None:

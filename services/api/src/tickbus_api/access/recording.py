@@ -26,10 +26,10 @@ class Recorder:
         self._context = context
         context.spawn(self._store_all(context), "record of actions")
 
-    async def stop(self) -> None:
+    async def stop(self, patience_s: float = STOP_S) -> None:
         """Wait a moment for what is not stored yet."""
         try:
-            async with asyncio.timeout(STOP_S):
+            async with asyncio.timeout(patience_s):
                 await self._waiting.join()
         except TimeoutError:
             _log.error("%d actions are not on record: the bus is away", self._waiting.qsize())
