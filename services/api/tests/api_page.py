@@ -23,8 +23,10 @@ def edge_of(platform: Gateway) -> HttpEdge:
     return edge
 
 
-def url_of(platform: Gateway) -> str:
-    return f"ws://127.0.0.1:{edge_of(platform).port}/api/v1/stream"
+def connected(platform: Gateway, **more: Any) -> connect:
+    """A connection to the streams, patient with a machine that may stand still."""
+    url = f"ws://127.0.0.1:{edge_of(platform).port}/api/v1/stream"
+    return connect(url, open_timeout=WAIT_S, ping_interval=None, **more)
 
 
 class Page:
@@ -63,7 +65,7 @@ def advance(platform: Gateway) -> None:
 @asynccontextmanager
 async def a_page(platform: Gateway, credential: str = "") -> AsyncIterator[Page]:
     headers = {"Authorization": f"Bearer {credential}"} if credential else {}
-    async with connect(url_of(platform), additional_headers=headers) as socket:
+    async with connected(platform, additional_headers=headers) as socket:
         page = Page(socket, platform)
         assert (await page.hear())["kind"] == "hello"
         yield page

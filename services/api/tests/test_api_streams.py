@@ -370,5 +370,7 @@ async def test_candles_begin_with_many_and_go_on_with_those_that_changed(
         assert first["kind"] == "snapshot"
         assert first["data"]["candles"][1] == rest.json()["candles"][1]
         delta = await page.hear("candles:BTC-USDT@sim:1m", "delta")
-        assert [candle["trades"] for candle in delta["data"]["candles"]] == [len(asked)]
+        # The history may have been asked once more before this was heard.
+        (candle,) = delta["data"]["candles"]
+        assert first["data"]["candles"][0]["trades"] < candle["trades"] <= len(asked)
         assert (asked[0].interval_s, asked[0].limit, asked[-1].limit) == (60, 500, 5)
