@@ -121,11 +121,11 @@ class Gateway:
         """Start the gateway; stand-ins for others come before or after."""
         await self.shell.start()
 
-    def hurry(self) -> None:
+    def hurry(self, *, order_wait_s: float = 1.0, ledger_timeout_s: float = 1.0) -> None:
         """From now on wait for a moment only: what is asked for next never comes."""
         gateway = self.app.state.gateway
         gateway.config = msgspec.structs.replace(
-            gateway.config, order_wait_s=1.0, ledger_timeout_s=1.0
+            gateway.config, order_wait_s=order_wait_s, ledger_timeout_s=ledger_timeout_s
         )
 
     async def send(self, method: str, path: str, **body: Any) -> httpx.Response:

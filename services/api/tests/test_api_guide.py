@@ -39,7 +39,7 @@ class Command:
         """The answer of the gateway on `port`."""
         url = self.url.replace("localhost:8080", f"http://127.0.0.1:{port}")
         return httpx.request(
-            self.method, url, content=self.body, headers=self.headers, timeout=30, trust_env=False
+            self.method, url, content=self.body, headers=self.headers, timeout=90, trust_env=False
         )
 
 

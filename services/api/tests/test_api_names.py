@@ -178,7 +178,7 @@ async def test_cancelling_waits_for_no_books_and_says_what_it_could_not_check(
     order = {"symbol": "BTCUSDT", "side": "Buy", "quantity": 1, "price": 90}
     placed = await platform.http.post("/api/v1/orders", content=json.dumps(order))
     assert placed.status_code == 201
-    platform.hurry()
+    platform.hurry(order_wait_s=30)  # only the books never answer
     answer = await platform.http.delete("/api/v1/orders")
     assert answer.json()["canceled"] == [placed.json()["id"]]
     answer = await platform.http.delete("/api/v1/orders?strategy=maybe")

@@ -237,7 +237,7 @@ def a_running_gateway() -> Iterator[int]:
     finally:
         asyncio.run_coroutine_threadsafe(desk.stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
@@ -278,7 +278,7 @@ def hold(document: Document, operation: Any, strategy: Any, count: int) -> set[i
         # Made-up credentials are refused before anything else is looked at.
         if case.headers:
             case.headers.pop("Authorization", None)
-        response = case.call(timeout=20)
+        response = case.call(timeout=90)
         statuses.add(response.status_code)
         case.validate_response(response, checks=CHECKS)
         document.check(operation.path, operation.method, response)
