@@ -4,7 +4,10 @@ import re
 
 import pytest
 from dashboard_platform import Running
-from playwright.sync_api import Browser, Page, expect
+from dashboard_steps import until_as_wide
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tickbus_testkit.story import wait_for
 
 pytestmark = [
     pytest.mark.browser,
@@ -17,7 +20,7 @@ SIZES = ((360, 740), (390, 844), (768, 1024), (1280, 720), (1440, 900), (2560, 1
 def test_header_says_what_runs_and_how_well(page: Page) -> None:
     header = page.locator("header.header")
     expect(header.get_by_text("Simulated")).to_be_visible()
-    expect(header.get_by_text(re.compile(r"^(\d+)/\1 services$"))).to_be_visible(timeout=20_000)
+    expect(header.get_by_text(re.compile(r"^(\d+)/\1 services$"))).to_be_visible(timeout=60_000)
     expect(page.get_by_test_id("trading-state")).to_have_text("active")
     for figure in ("tick-to-order", "round-trip"):
         expect(page.get_by_test_id(figure)).to_contain_text("s", timeout=60_000)
@@ -52,23 +55,25 @@ def test_page_fits_every_screen(page: Page) -> None:
     for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
         expect(page.get_by_role("list", name="Bids").get_by_role("button").first).to_be_visible()
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width, f"at {width} it is {wide} wide"
+        until_as_wide(page, width)
         for name in ("Markets", "Depth", "Order", "Blotter", "Performance", "Trades"):
-            box = page.get_by_label(name, exact=True).first.bounding_box()
-            assert box is not None, (width, name)
-            assert box["width"] > 100, (width, name)
-            assert box["height"] > 60, (width, name)
+            panel = page.get_by_label(name, exact=True).first
+
+            def has_room(panel: Locator = panel) -> bool:
+                box = panel.bounding_box()
+                return box is not None and box["width"] > 100 and box["height"] > 60
+
+            wait_for(f"room for {name} at {width}", has_room, 30)
 
 
 def test_theme_and_time_zone_are_the_users(page: Page) -> None:
     page.get_by_role("button", name="local", exact=True).click()
     page.get_by_role("group", name="Theme").get_by_role("button", name="Light").click()
-    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
     page.get_by_role("group", name="Time zone").get_by_role("button", name="UTC").click()
     page.reload()
     expect(page.get_by_test_id("link")).to_have_text("Live data")
-    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
 
 
 def test_silent_gateway_makes_the_page_stale_and_it_resumes_without_a_reload(

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from dashboard_steps import row_of, view
+from dashboard_steps import row_of, view, working
 from playwright.sync_api import Page, expect
 
 from tickbus_testkit.story import Desk, wait_for
@@ -145,9 +145,8 @@ def test_everything_is_flattened_after_a_second_look(page: Page, desk: Desk) -> 
             positions = desk.get("/api/v1/portfolio")["positions"]
             return [each for each in positions if abs(float(each["quantity"])) * 100 > 1]
 
-        wait_for("every position to be closed", lambda: not held(), 30)
-        live = [o for o in desk.ledger_of_the_exchange()["orders"] if o["status"] == "NEW"]
-        assert not live
+        wait_for("every position to be closed", lambda: not held())
+        wait_for("no order to work at the exchange", lambda: not working(desk))
     finally:
         page.get_by_test_id("trading-state").click()
         page.get_by_role("dialog", name="Trading").get_by_role("button", name="Resume").click()
@@ -155,7 +154,7 @@ def test_everything_is_flattened_after_a_second_look(page: Page, desk: Desk) -> 
 
 
 def test_fills_are_listed_by_date_and_come_as_a_file(page: Page, desk: Desk) -> None:
-    wait_for("a fill", lambda: desk.all("fills"), 60)
+    wait_for("a fill", lambda: desk.all("fills"), 120)
     view(page, "Activity")
     panel = page.get_by_label("Fills", exact=True).first
     day = desk.all("fills")[0]["at"][:10]
@@ -179,9 +178,7 @@ def test_new_session_begins_and_nothing_is_lost(page: Page, desk: Desk) -> None:
     page.get_by_role("button", name="Clear session").click()
     dialog = page.get_by_role("dialog", name="Clear session")
     dialog.get_by_role("button", name="Begin a new session").click()
-    wait_for(
-        "another session", lambda: desk.get("/api/v1/portfolio/session")["since"] != before, 15
-    )
+    wait_for("another session", lambda: desk.get("/api/v1/portfolio/session")["since"] != before)
     expect(page.get_by_label("Session", exact=True)).to_contain_text("from the dashboard")
     assert len(desk.all("fills")) >= fills
 

@@ -27,7 +27,12 @@ def at_the_exchange(desk: Desk, **wanted: str) -> dict[str, Any]:
         orders = desk.ledger_of_the_exchange()["orders"]
         return [each for each in orders if all(same(each, *item) for item in wanted.items())]
 
-    return wait_for(f"an order at the exchange with {wanted}", look, 30)[-1]
+    return wait_for(f"an order at the exchange with {wanted}", look)[-1]
+
+
+def working(desk: Desk) -> list[dict[str, Any]]:
+    """What works at the exchange, by its own ledger."""
+    return [o for o in desk.ledger_of_the_exchange()["orders"] if o["status"] == "NEW"]
 
 
 def ids_at_the_exchange(desk: Desk) -> set[str]:
@@ -94,5 +99,14 @@ def see_held(page: Page, desk: Desk, symbol: str, instrument: str) -> Locator:
         shown = cell.inner_text().replace("−", "-").replace(",", "")
         return abs(Decimal(shown) - held(desk, symbol)) < Decimal("0.01")
 
-    wait_for(f"the page to show what is held of {symbol}", look, 30)
+    wait_for(f"the page to show what is held of {symbol}", look)
     return row
+
+
+def until_as_wide(page: Page, width: int) -> None:
+    """Wait until nothing is wider than the screen; charts are drawn anew behind its change."""
+
+    def fits() -> bool:
+        return bool(page.evaluate("document.documentElement.scrollWidth") <= width)
+
+    wait_for(f"a page no wider than {width}", fits, 30)

@@ -5,6 +5,7 @@ import { ApiError, post } from "../../api/http.ts";
 import { money } from "../../lib/format.ts";
 
 const SETTLE_MS = 350;
+const AGAIN_MS = 2_000;
 
 export interface Verdict {
   readonly state: "none" | "passes" | "refused";
@@ -25,7 +26,7 @@ export interface Validation {
   readonly currency: string;
 }
 
-/** Risk's verdict on `order`; nothing while there is none, or where the gateway cannot tell. */
+/** Risk's verdict on `order`; nothing while there is none, or the gateway cannot tell: then it is asked again. */
 export function useRisk(order: NewOrder | null): Verdict {
   const [verdict, setVerdict] = useState<Verdict>(NONE);
   const text = order ? JSON.stringify(order) : "";
@@ -33,9 +34,13 @@ export function useRisk(order: NewOrder | null): Verdict {
     setVerdict(NONE);
     if (text === "") return undefined;
     const leave = new AbortController();
-    const timer = setTimeout(() => {
-      ask(text, leave.signal).then(setVerdict, () => undefined);
-    }, SETTLE_MS);
+    let timer = setTimeout(() => void look(), SETTLE_MS);
+    async function look(): Promise<void> {
+      const found = await ask(text, leave.signal);
+      if (leave.signal.aborted) return;
+      setVerdict(found);
+      if (found === NONE) timer = setTimeout(() => void look(), AGAIN_MS);
+    }
     return () => {
       clearTimeout(timer);
       leave.abort();
