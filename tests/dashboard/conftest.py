@@ -85,5 +85,7 @@ def page(browser: Browser, platform: Running) -> Iterator[Page]:
 
 
 def _is_wrong(said: ConsoleMessage) -> bool:
-    # What the gateway refuses, a browser calls a failed resource; that is shown, and no error.
-    return said.type == "error" and "Failed to load resource" not in said.text
+    # What the gateway refuses, a browser calls a failed resource, and a stream that the page gives
+    # up because nothing comes a failed connection; both are shown, and no error.
+    expected = ("Failed to load resource", "WebSocket connection to")
+    return said.type == "error" and not any(words in said.text for words in expected)

@@ -36,13 +36,13 @@ class GatewayInAThread:
     def start(self) -> None:
         """Listen on a free port."""
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(90)
 
     def stop(self) -> None:
         """Listen no more."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(90)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
 
     async def _start(self) -> None:
         raw = {"api": {"access": "login", "port": 0}, "venue": VENUE}

@@ -47,9 +47,9 @@ def a_platform(directory: Path, *configs: str) -> Iterator[Running]:
         desk = Desk(url, exchange)
         try:
             wait_for(
-                "the gateway to be ready", lambda: desk.get("/health")["status"] == "ready", 90
+                "the gateway to be ready", lambda: desk.get("/health")["status"] == "ready", 180
             )
             yield Running(url, exchange, desk, process.pid)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.wait(150)
