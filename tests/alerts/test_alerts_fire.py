@@ -15,7 +15,7 @@ from tickbus_testkit.story import wait_for
 
 CONFIGS = (ROOT / "config" / "default.yaml", ROOT / "tests" / "alerts" / "alerts.yaml")
 FRAGILE = {"risk": (sys.executable, str(Path(__file__).parent / "fragile_risk.py"))}
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 GROUPS = {"servers": SERVERS, "venue": VENUE, "trading": TRADING}
 ALWAYS = ("trading",)
 ASKED_FOR = pytest.mark.skipif(
