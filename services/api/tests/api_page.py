@@ -23,10 +23,13 @@ def edge_of(platform: Gateway) -> HttpEdge:
     return edge
 
 
+def url_of(platform: Gateway) -> str:
+    return f"ws://127.0.0.1:{edge_of(platform).port}/api/v1/stream"
+
+
 def connected(platform: Gateway, **more: Any) -> connect:
     """A connection to the streams, patient with a machine that may stand still."""
-    url = f"ws://127.0.0.1:{edge_of(platform).port}/api/v1/stream"
-    return connect(url, open_timeout=WAIT_S, ping_interval=None, **more)
+    return connect(url_of(platform), open_timeout=WAIT_S, ping_interval=None, **more)
 
 
 class Page:
