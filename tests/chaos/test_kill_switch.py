@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.processes import SERVICES, PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
 

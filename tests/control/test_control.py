@@ -17,7 +17,7 @@ import pytest
 
 import metrics
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.processes import PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
 from tickbus_testkit.users import Users
@@ -32,7 +32,7 @@ START_S = 120.0
 ENDED = {"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED"}
 TERMINAL = {"FILLED", "CANCELED", "EXPIRED", "REJECTED", "DENIED"}
 
-pytestmark = [pytest.mark.slow(60), pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow(60), pytest.mark.timeout(600)]
 
 
 class Hand:

@@ -23,7 +23,7 @@ from tickbus_testkit.story import Desk, wait_for
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow(8, together="browser"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 
@@ -53,6 +53,8 @@ def test_limit_order_is_placed_replaced_and_cancelled(page: Page, desk: Desk) ->
     at_the_exchange(desk, symbol="SOLUSDT", price=better, status="NEW")
     at_the_exchange(desk, symbol="SOLUSDT", price=price, status="CANCELED")
 
+    # Until the page hears that the first one ended, both are listed.
+    expect(row.filter(has_text=price)).to_have_count(0)
     expect(row).to_contain_text(better)
     row.get_by_role("button", name="Cancel").click()
     at_the_exchange(desk, symbol="SOLUSDT", price=better, status="CANCELED")

@@ -14,6 +14,7 @@ from testcontainers.core.network import Network
 
 from tickbus.credentials import draw
 from tickbus_embedded import free_port
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.story import wait_for
 from tickbus_testkit.users import Users
 
@@ -24,7 +25,6 @@ FILES = (
 )
 NAMES = ("nats-0", "nats-1", "nats-2")
 CLIENTS, MONITOR, ROUTES = 4222, 8222, 6222
-PATIENCE_S = 90.0
 
 
 class ClusteredServer:

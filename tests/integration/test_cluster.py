@@ -9,6 +9,7 @@ from conftest import NATS_IMAGE
 from contracts import a_database
 
 from tickbus.subjects import ORDERS_STREAM
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.processes import SERVICES, PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
 from tickbus_testkit.users import Users
@@ -21,7 +22,6 @@ CONFIGS = [
 ]
 STRATEGY = "wild"
 FILLS = 10
-PATIENCE_S = 90.0
 ENDED = {"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH"}
 
 pytestmark = pytest.mark.timeout(400)

@@ -14,8 +14,8 @@ import pytest
 
 import metrics
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
-from tickbus_testkit.brokers import PATIENCE_S
 from tickbus_testkit.collector import Collector, Received, a_collector
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.processes import PlatformProcesses
 from tickbus_testkit.story import Desk, differences, wait_for
 from tickbus_testkit.users import Users

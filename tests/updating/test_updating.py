@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.processes import PlatformProcesses
 from tickbus_testkit.story import Desk, wait_for
 
@@ -20,7 +20,7 @@ TIMEOUT_S = 10.0
 AWAY_S = TIMEOUT_S + 3
 ORDERS = 3
 
-pytestmark = [pytest.mark.slow(70), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow(70), pytest.mark.timeout(600)]
 
 
 @pytest.fixture

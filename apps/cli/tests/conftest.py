@@ -5,8 +5,7 @@ import pytest
 from tickbus_cli import asking, live, resume
 from tickbus_cli.doctor import venues
 from tickbus_client import Client, streams
-
-PATIENCE_S = 60.0
+from tickbus_testkit.patience import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,8 @@ from tickbus.runtime.shell import Shell
 from tickbus_cli.main import main
 from tickbus_embedded import EmbeddedPostgres
 from tickbus_ledger.service import build
-from tickbus_testkit.brokers import PATIENCE_S, nats_server
+from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.patience import PATIENCE_S
 
 D = Decimal
 S = 1_700_000_000 * 10**9

@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 
 from tickbus import codec, ledger_api, subjects
-from tickbus.bus import MemoryBus, Message
+from tickbus.bus import BusError, MemoryBus, Message, Stored
 from tickbus.events import FoundOrder, OrderSubmitted, OrderType, Side, SubmitOrder
 from tickbus.order import Order
+from tickbus_cli import cancelling
 from tickbus_cli.cancelling import Cancelled, cancel_working, working
 
 OURS = SubmitOrder(
@@ -51,11 +52,31 @@ async def test_a_ledger_that_is_late_is_asked_again_until_nothing_works(silent: 
     assert wishes
 
 
-async def test_where_nobody_says_what_works_everything_is_cancelled_blindly_and_that_is_said() -> (
-    None
-):
+async def test_where_nobody_says_what_works_everything_is_cancelled_blindly_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cancelling, "REPEAT_S", 3_600)
     bus = MemoryBus()
     outcome = await cancel_working(bus, "r", 0.1)
     assert (outcome.asked, outcome.left) == (0, ())
     assert "is not known: nobody answered" in outcome.sentence
     assert await bus.last_sequence() == 1
+
+
+class WithoutRoom(MemoryBus):
+    """Nothing can be stored in it."""
+
+    async def publish_durable(self, subject: str, payload: bytes, message_id: str) -> Stored:
+        raise BusError("no room")
+
+
+async def test_where_no_wish_can_be_sent_those_that_work_are_named_all_the_same() -> None:
+    async def answer(_: bytes) -> bytes:
+        return codec.encode_value(ledger_api.OrdersAnswer(orders=(Order.from_submit(OURS),)))
+
+    bus = WithoutRoom()
+    silent = await cancel_working(bus, "r", 0.1)
+    assert "is not known: the bus is away (no room)" in silent.sentence
+    await bus.respond(ledger_api.ORDERS, answer)
+    outcome = await cancel_working(bus, "r", 0.1)
+    assert "STILL WORKING at the venue: pp-r-1" in outcome.sentence

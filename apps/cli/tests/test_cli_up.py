@@ -32,7 +32,7 @@ names = (
     "alerts",
 )
 cancelling.ASK_TIMEOUT_S = monitor.LEDGER_TIMEOUT_S = running.CANCEL_TIMEOUT_S = 60.0
-monitor.ASKS = 200
+monitor.ASKS = 30
 up.Plan = partial(up.Plan, commands={{n: (sys.executable, pretend, n) for n in names}})
 sys.exit(main.main(sys.argv[1:]))
 """

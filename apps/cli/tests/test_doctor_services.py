@@ -16,8 +16,8 @@ from tickbus_cli.doctor.answering import services
 from tickbus_cli.doctor.finding import Finding, Level
 from tickbus_cli.doctor.place import wanted_of
 from tickbus_cli.profile import SERVICES
+from tickbus_testkit.patience import PATIENCE_S
 
-PATIENCE_S = 60.0
 WANTED = wanted_of(Settings({"strategies": [{"id": "a"}]}), SERVICES)
 
 

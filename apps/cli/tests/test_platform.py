@@ -25,7 +25,7 @@ from tickbus_testkit.story import Desk, wait_for
 ROOT = Path(__file__).parents[3]
 PATIENT = ROOT / "tests" / "patient.yaml"
 
-pytestmark = [pytest.mark.slow(30), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow(30), pytest.mark.timeout(600)]
 
 
 def a_free_offset() -> int:

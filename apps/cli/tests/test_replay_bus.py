@@ -51,11 +51,6 @@ NOT_ON_ONE_CAPTURE = {"arbitrage"}
 """Kinds that need several venues, and a replay is of one: `tests/strategies` holds each to it."""
 
 
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tickbus_cli.traffic.QUIET_TIMEOUT_S", 60.0)
-
-
 each_kind = pytest.mark.parametrize("row", TABLE, ids=[row.kind for row in TABLE])
 
 

@@ -14,9 +14,9 @@ from tickbus.events import BookTop
 from tickbus_client import ApiError, AsyncClient, Client, Unreachable, streams
 from tickbus_client.answers.access import Tokens
 from tickbus_client.credentials import Bearer, Login
+from tickbus_testkit.patience import PATIENCE_S
 
 TOKEN_S = 900
-PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True)

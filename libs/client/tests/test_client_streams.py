@@ -20,8 +20,8 @@ from tickbus.events import BookTop
 from tickbus_api.service import HttpEdge
 from tickbus_client import ApiError, AsyncClient, Client, StreamFailed, Update, streams
 from tickbus_client.answers.streams import OrdersTold
+from tickbus_testkit.patience import PATIENCE_S
 
-PATIENCE_S = 60.0
 HELLO = json.dumps({"kind": "hello", "run": "r"})
 
 

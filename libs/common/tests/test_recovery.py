@@ -297,7 +297,7 @@ async def test_snapshots_are_made_by_themselves_and_do_not_grow_in_number(bus: B
     await (await bus.kv_watch(BUCKET, keep)).stop()
     # One more may be on its way just then.
     assert set(keys) == {"risk", "risk.0.0", "risk.1.0"}
-    assert shell.telemetry.gauges["snapshot_slice_seconds"] >= 0
+    assert "snapshot_slice_seconds" in shell.telemetry.gauges
     await shell.stop()
 
 

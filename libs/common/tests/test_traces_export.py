@@ -37,11 +37,11 @@ from tickbus.traces.spans import Span
 from tickbus.traces.tracer import Tracer
 from tickbus.tracing import span_id_of, trace_id_of
 from tickbus_testkit.collector import Collector, Received, a_collector
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.story import wait_for
 
 SERVER, CLIENT, CONSUMER = 2, 3, 5
 BIG = Decimal(10)
-PATIENCE_S = 60
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 
 from tickbus_embedded import EmbeddedError, EmbeddedNats, free_port
 from tickbus_embedded.process import ServerProcess, can_guard
+from tickbus_testkit.patience import PATIENCE_S
 
-PATIENCE_S = 60
 """For what a machine that tests share takes its time for."""
 a_server = partial(EmbeddedNats, start_timeout_s=PATIENCE_S)
 

@@ -56,7 +56,7 @@ async def test_books_survive_a_kill(tmp_path: Path) -> None:
 async def test_books_wait_for_the_disk_unless_they_need_not_last(
     tmp_path: Path, durable: bool, fsync: str
 ) -> None:
-    async with EmbeddedPostgres(tmp_path, durable=durable) as server:
+    async with a_server(tmp_path, durable=durable) as server:
         assert await run(server.dsn, "SHOW fsync") == fsync
 
 
@@ -65,22 +65,6 @@ async def test_a_process_id_given_out_again_is_no_obstacle(tmp_path: Path) -> No
         lock = tmp_path / "cluster" / "postmaster.pid"
         locked = lock.read_text()
     lock.write_text(locked.replace(locked.split()[0], str(os.getppid()), 1))
-    async with a_server(tmp_path) as server:
-        assert await run(server.dsn, "SELECT 1") == 1
-
-
-async def test_a_machine_that_stands_still_once_it_answers_fails_no_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = EmbeddedPostgres._answers
-
-    async def answers_and_then_takes_its_time(self: EmbeddedPostgres) -> bool:
-        found = await answers(self)
-        if found:
-            monkeypatch.setattr(postgres, "PROBE_TIMEOUT_S", 1e-9)
-        return found
-
-    monkeypatch.setattr(EmbeddedPostgres, "_answers", answers_and_then_takes_its_time)
     async with a_server(tmp_path) as server:
         assert await run(server.dsn, "SELECT 1") == 1
 
@@ -104,7 +88,7 @@ async def test_a_server_that_stands_still_after_its_first_answer_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres, "PROBE_TIMEOUT_S", 0.5)
-    server = EmbeddedPostgres(tmp_path, start_timeout_s=90)
+    server = a_server(tmp_path)
     first_answer = server._answers
 
     async def answers() -> bool:
@@ -117,6 +101,28 @@ async def test_a_server_that_stands_still_after_its_first_answer_is_waited_for(
     monkeypatch.setattr(server, "_answers", answers)
     async with server:
         assert await run(server.dsn, "SELECT 1") == 1
+
+
+async def test_a_server_that_gives_no_database_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = a_server(tmp_path)
+    first_answer = server._answers
+
+    async def answers() -> bool:
+        is_there = await first_answer()
+        if is_there:
+            server._start_timeout_s = 0.1
+        return is_there
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server, "_answers", answers)
+    monkeypatch.setattr(server, "_ensure_database", never)
+    with pytest.raises(EmbeddedError, match=r"did not give a database within 0\.1 s"):
+        await server.start()
+    assert server.pid is None
 
 
 async def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:

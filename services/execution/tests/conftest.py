@@ -8,9 +8,8 @@ from execution_bench import ExchangeBench
 
 from tickbus_embedded import free_port
 from tickbus_execution import countdown, gateway, reconciling, rest, session
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.processes import ServiceProcess
-
-PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True)

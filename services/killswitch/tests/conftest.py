@@ -6,8 +6,7 @@ import pytest
 
 from tickbus_killswitch import account
 from tickbus_killswitch.rest import Deadline
-
-PATIENCE_S = 60.0
+from tickbus_testkit.patience import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)

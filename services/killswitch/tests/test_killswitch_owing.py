@@ -20,7 +20,7 @@ from tickbus_killswitch.config import KillConfig
 from tickbus_killswitch.halt import BUCKET, KEY, halt
 from tickbus_killswitch.kill import Target, kill
 from tickbus_killswitch.server import KillSwitch
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 
 # A bus that is away refuses at once; one that is there is waited for.
 PATIENT = {"settle_s": 0.05, "halt_wait_s": 30.0}

@@ -22,7 +22,7 @@ from tickbus_embedded import EmbeddedNats, free_port
 from tickbus_exchange.config import DEFAULT_BALANCES, DEFAULT_LISTINGS, ExchangeConfig
 from tickbus_exchange.server import Server
 from tickbus_killswitch.halt import BUCKET, KEY
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.processes import ServiceProcess
 
 TOKEN = "a-token"

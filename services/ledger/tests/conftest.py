@@ -3,7 +3,7 @@
 import pytest
 
 from tickbus_ledger import store, writer
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ from tickbus_ledger.core import LedgerCore
 from tickbus_ledger.rows import batch_of
 from tickbus_ledger.service import build
 from tickbus_ledger.store import OtherWriter, Store
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 
 D = Decimal
 S = 1_000_000_000

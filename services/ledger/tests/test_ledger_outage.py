@@ -19,7 +19,7 @@ from tickbus_embedded import EmbeddedPostgres
 from tickbus_ledger.audit import verify
 from tickbus_ledger.core import LedgerCore
 from tickbus_ledger.service import build
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 
 BUFFER = 60
 ORDERS = 150

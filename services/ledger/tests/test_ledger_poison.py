@@ -29,7 +29,7 @@ from tickbus_embedded import EmbeddedPostgres
 from tickbus_ledger.audit import verify
 from tickbus_ledger.core import LedgerCore, TaintedBooks
 from tickbus_ledger.service import build
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 
 NAN, INFINITE = D("NaN"), D("Infinity")
 

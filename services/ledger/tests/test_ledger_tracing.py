@@ -17,7 +17,7 @@ from tickbus.runtime.shell import Shell
 from tickbus.tracing import span_id_of, trace_id_of
 from tickbus_ledger.core import LedgerCore
 from tickbus_ledger.service import build
-from tickbus_testkit.brokers import PATIENCE_S
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.tracing import a_tracer
 
 

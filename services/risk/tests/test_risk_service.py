@@ -34,7 +34,8 @@ from tickbus.events.orders import message_id
 from tickbus.runtime.shell import Shell
 from tickbus_risk.core import RiskCore
 from tickbus_risk.service import build
-from tickbus_testkit.brokers import PATIENCE_S, nats_server
+from tickbus_testkit.brokers import nats_server
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.users import NEIGHBOR, Users
 
 D = Decimal

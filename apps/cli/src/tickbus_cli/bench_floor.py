@@ -54,12 +54,18 @@ async def floor() -> dict[str, Any]:
                 )
                 for role in ROLES
             ]
-            await _until_ready(client)
-            await _until_arrived(client, await _ticks(client))
-            await client.publish("bare.stop", b"")
-            await client.flush()
-            outputs = [await asyncio.wait_for(p.communicate(), END_S) for p in processes]
-            await client.close()
+            try:
+                await _until_ready(client)
+                await _until_arrived(client, await _ticks(client))
+                await client.publish("bare.stop", b"")
+                await client.flush()
+                outputs = [await asyncio.wait_for(p.communicate(), END_S) for p in processes]
+            finally:
+                for process in processes:
+                    if process.returncode is None:
+                        process.kill()
+                        await process.wait()
+                await client.close()
     times = sorted(json.loads(outputs[-1][0]))
     return {
         "p50_us": round(times[len(times) // 2] / 1000, 1),

@@ -66,7 +66,8 @@ async def cancel_working(bus: Bus, run_id: str, timeout_s: float) -> Cancelled:
                 await _cancel_all(bus, f"{subjects.MANUAL}-{run_id}-stop{number}")
                 asked_at = time.monotonic()
             except (BusError, TimeoutError) as error:
-                unknown = f"the bus is away ({unknown or error})"
+                if unknown:
+                    unknown = f"the bus is away ({str(error) or unknown})"
         if time.monotonic() >= deadline:
             break
         await asyncio.sleep(POLL_S)

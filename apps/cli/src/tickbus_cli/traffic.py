@@ -74,8 +74,8 @@ class Traffic:
         if not self._sequences:
             self._before = await bus.last_sequence()
 
-    def is_ours(self, stored: Stored) -> bool:
-        """Whether what is stored there is of this traffic, and was not told of before."""
+    def note_stored(self, stored: Stored) -> bool:
+        """Whether what is stored there is of this traffic, and was not noted before."""
         is_new = stored.sequence > self._before and stored.sequence not in self._sequences
         self._sequences.add(stored.sequence)
         return is_new
@@ -120,7 +120,7 @@ class Counted:
         self._traffic.store(subject)
         stored = await self._bus.publish_durable(subject, payload, message_id)
         # The bus itself says it again where the answer is late.
-        if not self._traffic.is_ours(stored) and stored.duplicate:
+        if not self._traffic.note_stored(stored) and stored.duplicate:
             raise BusError(f"{message_id} was stored before: replay on a bus of its own")
         return stored
 

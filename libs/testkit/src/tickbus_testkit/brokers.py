@@ -6,10 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.users import Users
-
-PATIENCE_S = 90.0
-"""For a start on a machine that tests share."""
 
 
 @asynccontextmanager

@@ -11,7 +11,8 @@ from tickbus.bus import nats as on_nats
 from tickbus.bus.reader import floor_of
 from tickbus.runtime import lease, shell
 
-PATIENCE_S = 60
+PATIENCE_S = 90
+"""For whatever is there and will answer: no limit of a test is shorter without a reason."""
 
 
 def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:

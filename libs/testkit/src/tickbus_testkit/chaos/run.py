@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 
 from tickbus_embedded import EmbeddedNats, EmbeddedPostgres
-from tickbus_testkit.brokers import PATIENCE_S
 from tickbus_testkit.chaos.breaking import Breaking
 from tickbus_testkit.chaos.keeping import READY_S, Keeper, Say
 from tickbus_testkit.chaos.modes import Mode
+from tickbus_testkit.patience import PATIENCE_S
 from tickbus_testkit.processes import PlatformProcesses
 from tickbus_testkit.story import Desk, differences
 from tickbus_testkit.users import Users

@@ -3,9 +3,11 @@ import { useEffect, useState } from "react";
 import type { NewOrder } from "../../api/actions.ts";
 import { ApiError, post } from "../../api/http.ts";
 import { money } from "../../lib/format.ts";
+import { backoffMs } from "../../stream/backoff.ts";
 
 const SETTLE_MS = 350;
-const AGAIN_MS = 2_000;
+const UNREACHABLE = 0;
+const TOO_MANY = 429;
 
 export interface Verdict {
   readonly state: "none" | "passes" | "refused";
@@ -26,7 +28,7 @@ export interface Validation {
   readonly currency: string;
 }
 
-/** Risk's verdict on `order`; nothing while there is none, or the gateway cannot tell: then it is asked again. */
+/** Risk's verdict on `order`; nothing while there is none, or nobody can tell: then it is asked again. */
 export function useRisk(order: NewOrder | null): Verdict {
   const [verdict, setVerdict] = useState<Verdict>(NONE);
   const text = order ? JSON.stringify(order) : "";
@@ -34,12 +36,12 @@ export function useRisk(order: NewOrder | null): Verdict {
     setVerdict(NONE);
     if (text === "") return undefined;
     const leave = new AbortController();
-    let timer = setTimeout(() => void look(), SETTLE_MS);
-    async function look(): Promise<void> {
+    let timer = setTimeout(() => void look(0), SETTLE_MS);
+    async function look(tries: number): Promise<void> {
       const found = await ask(text, leave.signal);
       if (leave.signal.aborted) return;
-      setVerdict(found);
-      if (found === NONE) timer = setTimeout(() => void look(), AGAIN_MS);
+      if (found) setVerdict(found);
+      else timer = setTimeout(() => void look(tries + 1), backoffMs(tries, Math.random()));
     }
     return () => {
       clearTimeout(timer);
@@ -49,13 +51,16 @@ export function useRisk(order: NewOrder | null): Verdict {
   return verdict;
 }
 
-async function ask(text: string, signal: AbortSignal): Promise<Verdict> {
+/** The verdict; null where the gateway could not tell just now. */
+async function ask(text: string, signal: AbortSignal): Promise<Verdict | null> {
   try {
     const answer = await post<Validation>("/orders/validate", JSON.parse(text), { signal });
     return verdictOn(answer);
   } catch (error) {
-    if (error instanceof ApiError && error.status === 422) return refused(error.message, error.remedy);
-    return NONE;
+    if (!(error instanceof ApiError)) return NONE; // another order is asked about by now
+    if (error.status === 422) return refused(error.message, error.remedy);
+    const passes = error.status === UNREACHABLE || error.status === TOO_MANY || error.status >= 500;
+    return passes ? null : NONE;
   }
 }
 
