@@ -139,6 +139,20 @@ async def test_health_asks_once_however_many_want_to_know(monkeypatch: pytest.Mo
     assert len(asked) == 2, "the bus once, the ledger once"
 
 
+async def test_health_says_of_a_bus_that_hangs_how_long_it_was_waited_for(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr(wellness, "BUS_S", 0.01)
+    monkeypatch.setattr(platform.bus, "last_sequence", never)
+    body = (await platform.http.get("/health")).json()
+    assert not body["checks"]["bus"]["ok"]
+    assert "NATS did not answer within 0.01 s" in str(body["checks"]["bus"])
+
+
 async def test_health_without_market_data_is_degraded(platform: Platform) -> None:
     body = (await platform.http.get("/health")).json()
     assert (body["status"], body["checks"]["market_data"]["ok"]) == ("degraded", False)

@@ -8,6 +8,7 @@ from tickbus.bus import Bus
 
 FRESH_S = 1.0
 """How long an answer counts: whoever may ask without a login must not load the books with it."""
+BUS_S = 1.0
 
 
 class Wellness:
@@ -35,8 +36,10 @@ class Wellness:
 async def bus_problem(bus: Bus) -> str:
     """Why the bus cannot be used; "" when it can."""
     try:
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(BUS_S):
             await bus.last_sequence()
+    except TimeoutError:
+        return f"NATS did not answer within {BUS_S:g} s"
     except Exception as error:  # noqa: BLE001 - whatever the client raises, health tells
         return f"NATS does not answer: {str(error) or type(error).__name__}"
     return ""

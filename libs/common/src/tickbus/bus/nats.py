@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from nats.js.api import StreamInfo
 from tickbus import permissions
 from tickbus import subjects as names
 from tickbus.backoff import delays_s
+from tickbus.bus.again import asked_again
 from tickbus.bus.base import (
     BusDenied,
     BusError,
@@ -174,7 +176,8 @@ class NatsBus:
     async def keep_door(self) -> _Plain:
         """Answer the strategies, who may not use the streams themselves; see `tickbus.bus.door`."""
         for bucket in ("instruments", "strategies", *permissions.OF_ALL):
-            await self._bucket(bucket)  # strategies may make none
+            ask = partial(self._bucket, bucket)  # strategies may make none
+            await asked_again(ask, f"the bucket {bucket}")
         return _Plain(await Doorkeeper(self._client, self._js).open())
 
     async def _listen_for_acks(self) -> None:
@@ -276,7 +279,8 @@ class NatsBus:
         after: int = 0,
     ) -> StreamReader:
         """Durable, ordered delivery; see `Bus.consume`."""
-        floor = max(after, await floor_of(self._consumers, names.ORDERS_STREAM, durable))
+        kept = partial(floor_of, self._consumers, names.ORDERS_STREAM, durable)
+        floor = max(after, await asked_again(kept, f"where {durable} is in the stream"))
         last = max(floor, await self.last_sequence()) if recall else floor
         if history is not None and last > after:
             fold = history
@@ -293,7 +297,7 @@ class NatsBus:
             self._told_taken_over,
         )  # fmt: skip
         await reader.start()
-        await reader.end_older()
+        await asked_again(reader.end_older, f"who else reads as {durable}")
         return reader
 
     async def _read_until(
@@ -332,7 +336,8 @@ class NatsBus:
         """The sequence of the newest stored message."""
         if self._door is not None:
             return await self._door.last_sequence()
-        info = await self._js.stream_info(names.ORDERS_STREAM)
+        ask = partial(self._js.stream_info, names.ORDERS_STREAM)
+        info = await asked_again(ask, "the end of the stream")
         self._state = (time.monotonic(), info)
         return info.state.last_seq
 
@@ -424,8 +429,8 @@ class NatsBus:
         return True
 
     async def kv_watch(self, bucket: str, handler: KeyHandler) -> StreamReader:
-        """Every current value (before it returns), then each change."""
-        await self._bucket(bucket)
+        """Every current value (before it returns), then each change. Raises BusError."""
+        await asked_again(partial(self._bucket, bucket), f"the bucket {bucket}")
         prefix = f"$KV.{bucket}."
 
         async def deliver(message: Message) -> None:
