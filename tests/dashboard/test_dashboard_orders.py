@@ -177,7 +177,14 @@ def test_short_is_closed_by_a_purchase(page: Page, desk: Desk) -> None:
 
 def test_history_is_filtered_comes_as_a_file_and_leads_to_the_trace(page: Page, desk: Desk) -> None:
     placed = desk.order(symbol=SOL, side="Buy", quantity="1.005", price=None).json()
-    desk.order(symbol="BTCUSDT", side="Buy", quantity="5", price=None)
+
+    def is_denied() -> bool:
+        # Where nobody could judge it just then, it is placed again.
+        desk.order(symbol="BTCUSDT", side="Buy", quantity="5", price=None)
+        denied = desk.all("orders", state="DENIED", strategy="manual", symbol="BTCUSDT")
+        return bool(denied) and denied[0]["reason"] == "NOTIONAL_ABOVE_MAX"
+
+    wait_for("an order that is too large", is_denied)
     page.get_by_role("button", name="History", exact=True).click()
     bar = page.locator(".history-bar")
     bar.get_by_label("Strategy").select_option("manual")

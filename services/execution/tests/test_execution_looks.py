@@ -132,6 +132,20 @@ def test_fill_of_a_stranger_is_booked_as_external_once_no_order_of_ours_can_be_m
     assert core.handle(parked_timer(6)) == []
 
 
+def test_order_of_a_stranger_that_traded_in_parts_is_as_large_as_they_are_together() -> None:
+    core = a_core()
+    parts = [
+        ForeignFill("BTC-USDT", "900", a_fill(n, size)) for n, size in (("9", "2"), ("10", "3"))
+    ]
+    other = ForeignFill("BTC-USDT", "901", a_fill("11", "7"))
+    core.handle(VenueSnapshot(NOW, NOW, (), (*parts, other)))
+    out: Any = core.handle(parked_timer())
+    told = [e for e in out if isinstance(e, OrderSubmitted)]
+    assert [e.found.quantity for e in told if e.found] == [Decimal(5), Decimal(7)]
+    fills = [(e.client_order_id, e.leaves_quantity) for e in out if isinstance(e, OrderFilled)]
+    assert fills == [("ext-900", Decimal(3)), ("ext-900", Decimal(0)), ("ext-901", Decimal(0))]
+
+
 def test_looking_often_does_not_put_off_the_fill_of_a_stranger() -> None:
     core = a_core()
     strange = ForeignFill("BTC-USDT", "900", a_fill("9"))

@@ -5,6 +5,7 @@ difference by itself. `Reconciliation` is the part of the execution core that do
 """
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from tickbus.events import (
@@ -34,6 +35,7 @@ from tickbus_execution.venue import (
     VenueStatus,
 )
 
+ZERO = Decimal(0)
 PARKED_NS = 3_000_000_000
 """For how long a fill of an order that the venue's id does not lead to waits for a better name."""
 PARKED_TIMER = "parked fills"
@@ -198,18 +200,25 @@ class Reconciliation(Memory):
             elif name in renamed and looks == self._looks:
                 look = True
             else:
-                found = self._external_fill(cause, foreign)
+                found = self._external_fill(cause, foreign, self._parked_of(foreign))
                 out += self._explained(found, ReconciliationCause.PERIODIC)
                 self._parked.pop(key, None)
         out += [VenueReconcile(*_times(cause))] if look else []
         return [*out, self._look_at_parked_later(cause)] if self._parked else out
 
-    def _external_fill(self, cause: Event, foreign: ForeignFill) -> Events:
+    def _parked_of(self, foreign: ForeignFill) -> Decimal:
+        """How much is known to have been filled of the order of `foreign`, with it."""
+        name = (foreign.instrument_id, foreign.venue_order_id)
+        waiting = (parked.foreign for parked in self._parked.values())
+        same = (one for one in waiting if (one.instrument_id, one.venue_order_id) == name)
+        return sum((one.fill.quantity for one in same), ZERO)
+
+    def _external_fill(self, cause: Event, foreign: ForeignFill, quantity: Decimal) -> Events:
+        """The order that traded `quantity` while nobody listened, and the first of its fills."""
         out: list[Event] = []
-        fill = foreign.fill
         report = OrderReport(
             cause.ts_event, cause.ts_recv, "", foreign.instrument_id, foreign.venue_order_id,
-            VenueStatus.FILLED, fill.side, fill.quantity, fill.quantity,
+            VenueStatus.FILLED, foreign.fill.side, quantity, quantity,
         )  # fmt: skip
         order = self._find_or_adopt(report, out)
         out += self._emit(OrderAccepted(*self._head(cause, order), foreign.venue_order_id))

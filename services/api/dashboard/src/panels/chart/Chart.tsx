@@ -15,6 +15,7 @@ import { prefer, preferences } from "../../store/preferences.ts";
 import { useTopic } from "../../stream/use.ts";
 import { Choice } from "../../ui/Choice.tsx";
 import { Empty, Panel } from "../../ui/Panel.tsx";
+import { furtherOf } from "./further.ts";
 import { marksOf, tradedIn } from "./marks.ts";
 
 const INTERVALS = ["10s", "1m", "5m", "15m", "1h", "4h", "1d"] as const;
@@ -131,18 +132,14 @@ function useCandles(series: Series | null, candles: readonly Candle[], theme: st
     if (!series) return;
     const before = drawn.current;
     drawn.current = { series, theme, candles };
-    const last = before.candles.at(-1)?.opened_at ?? "";
-    const isNext =
-      before.series === series &&
-      before.theme === theme &&
-      last !== "" &&
-      candles[0]?.opened_at === before.candles[0]?.opened_at;
-    if (!isNext) {
+    const isSame = before.series === series && before.theme === theme;
+    const further = isSame ? furtherOf(before.candles, candles) : null;
+    if (!further) {
       series.candles.setData(candles.map(bar));
       series.volume.setData(candles.map(volumeBar));
       return;
     }
-    for (const candle of candles.filter((each) => each.opened_at >= last)) {
+    for (const candle of further) {
       series.candles.update(bar(candle));
       series.volume.update(volumeBar(candle));
     }
