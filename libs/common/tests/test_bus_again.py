@@ -12,7 +12,10 @@ from tickbus.bus.again import asked_again
 from tickbus_testkit.brokers import nats_server
 
 
-async def test_what_is_answered_late_is_asked_for_again() -> None:
+async def test_what_is_answered_late_is_asked_for_again_and_that_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("WARNING", "tickbus.bus")
     answers: list[Exception | int] = [nats.errors.TimeoutError(), TimeoutError(), 7]
 
     async def ask() -> int:
@@ -23,6 +26,7 @@ async def test_what_is_answered_late_is_asked_for_again() -> None:
 
     assert await asked_again(ask, "the end of the stream") == 7
     assert answers == []
+    assert len([line for line in caplog.messages if "the end of the stream" in line]) == 1
 
 
 async def test_a_server_that_never_answers_is_given_up_by_name(
@@ -35,7 +39,7 @@ async def test_a_server_that_never_answers_is_given_up_by_name(
         asked.append(None)
         raise nats.errors.TimeoutError
 
-    with pytest.raises(BusError, match=r"^the end of the stream could not be asked for in 0\.2 s"):
+    with pytest.raises(BusError, match=r"^no answer on the end of the stream in 0\.2 s"):
         await asked_again(ask, "the end of the stream")
     assert asked
 

@@ -142,7 +142,8 @@ async def test_health_asks_once_however_many_want_to_know(monkeypatch: pytest.Mo
 async def test_health_says_of_a_bus_that_hangs_how_long_it_was_waited_for(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never() -> int:
+    async def never(*, again: bool) -> int:
+        assert not again, "it is said at once, not after half a minute"
         await asyncio.Event().wait()
         return 0
 

@@ -152,9 +152,9 @@ class Counted:
         """Ordered delivery, not counted: it is for who looks on."""
         return await self._bus.follow(subjects, start_sequence, handler, window=window)
 
-    async def last_sequence(self) -> int:
+    async def last_sequence(self, *, again: bool = True) -> int:
         """The newest."""
-        return await self._bus.last_sequence()
+        return await self._bus.last_sequence(again=again)
 
     async def look_back(self, subject: str, since_ns: int, after: int, limit: int) -> Kept:
         """What is still kept of a subject."""

@@ -37,7 +37,7 @@ async def bus_problem(bus: Bus) -> str:
     """Why the bus cannot be used; "" when it can."""
     try:
         async with asyncio.timeout(BUS_S):
-            await bus.last_sequence()
+            await bus.last_sequence(again=False)
     except TimeoutError:
         return f"NATS did not answer within {BUS_S:g} s"
     except Exception as error:  # noqa: BLE001 - whatever the client raises, health tells

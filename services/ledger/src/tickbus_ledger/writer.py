@@ -89,7 +89,7 @@ class Writer:
         """Look how far the stream is, and with that how large: the bus tells who scrapes."""
         while True:
             try:
-                await self._context.bus.last_sequence()
+                await self._context.bus.last_sequence(again=False)
             except Exception as error:  # noqa: BLE001 - of whatever kind, it is only looked at
                 self._context.log.debug("how large the stream is is not known: %r", error)
             await asyncio.sleep(STREAM_EVERY_S)

@@ -18,11 +18,11 @@ AGAIN_S = 30.0
 
 
 async def asked_again(ask: Callable[[], Awaitable[T]], what: str) -> T:
-    """What `ask` finds; it is repeated where it raises what nats-py does.
+    """What `ask` finds; it is repeated where it raises what nats-py does, which is said once.
 
     Raises BusError, with `what` was asked for, once that took AGAIN_S.
     """
-    deadline = time.monotonic() + AGAIN_S
+    deadline, level = time.monotonic() + AGAIN_S, logging.WARNING
     for delay_s in delays_s(0.05, 2.0):
         try:
             return await ask()
@@ -30,6 +30,7 @@ async def asked_again(ask: Callable[[], Awaitable[T]], what: str) -> T:
             problem = str(error) or type(error).__name__
         if time.monotonic() + delay_s > deadline:
             break
-        log.warning("bus: %s is not known yet: %s", what, problem)
+        log.log(level, "bus: no answer yet on %s: %s", what, problem)
+        level = logging.DEBUG
         await asyncio.sleep(delay_s)
-    raise BusError(f"{what} could not be asked for in {AGAIN_S:g} s: {problem}")
+    raise BusError(f"no answer on {what} in {AGAIN_S:g} s: {problem}")

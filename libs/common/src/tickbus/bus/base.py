@@ -124,8 +124,12 @@ class Bus(Protocol):
         """
         ...
 
-    async def last_sequence(self) -> int:
-        """The sequence of the newest message in the ORDERS stream, 0 when empty."""
+    async def last_sequence(self, *, again: bool = True) -> int:
+        """The sequence of the newest message in the ORDERS stream, 0 when empty.
+
+        A server that does not answer is asked `again` for half a minute; then this raises BusError.
+        Who only looks whether one answers asks once, and is told by whatever the client raises.
+        """
         ...
 
     async def look_back(self, subject: str, since_ns: int, after: int, limit: int) -> Kept:

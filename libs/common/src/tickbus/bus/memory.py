@@ -202,7 +202,7 @@ class MemoryBus:
         self._followers.append(delivery)
         return delivery
 
-    async def last_sequence(self) -> int:
+    async def last_sequence(self, *, again: bool = True) -> int:
         """The sequence of the newest stored message."""
         return len(self._stream)
 

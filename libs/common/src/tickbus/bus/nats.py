@@ -332,12 +332,12 @@ class NatsBus:
         await reader.start()
         return reader
 
-    async def last_sequence(self) -> int:
-        """The sequence of the newest stored message."""
+    async def last_sequence(self, *, again: bool = True) -> int:
+        """The sequence of the newest stored message; see `Bus.last_sequence`."""
         if self._door is not None:
             return await self._door.last_sequence()
         ask = partial(self._js.stream_info, names.ORDERS_STREAM)
-        info = await asked_again(ask, "the end of the stream")
+        info = await (asked_again(ask, "the end of the stream") if again else ask())
         self._state = (time.monotonic(), info)
         return info.state.last_seq
 

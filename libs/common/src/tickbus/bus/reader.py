@@ -10,7 +10,7 @@ from datetime import datetime
 
 import nats.errors
 
-from tickbus.backoff import delays_s
+from tickbus.bus.again import asked_again
 from tickbus.bus.base import BusError, Handler, Message
 from tickbus.bus.consumers import HEARTBEAT_S, Consumers, Wish
 from tickbus.bus.direct import Delivery, DirectLane, DirectSubscription
@@ -146,18 +146,7 @@ class StreamReader:
         async with self._lock:
             if self._stopped or await self._is_taken_over():
                 return
-            await self._unsubscribe()
-            deadline = time.monotonic() + 30
-            for delay_s in delays_s(0.05, 2.0):
-                try:
-                    await self._create()
-                    return
-                except (nats.errors.Error, TimeoutError) as error:
-                    problem = str(error) or type(error).__name__
-                    await self._unsubscribe()
-                if time.monotonic() + delay_s > deadline:
-                    raise BusError(f"cannot read {self._stream}: {problem}")
-                await asyncio.sleep(delay_s)
+            await asked_again(self._create_anew, f"reading {self._stream}")
 
     async def _is_taken_over(self) -> bool:
         """Whether a newer process reads our durable: then it is not made anew, but given up."""
@@ -174,6 +163,14 @@ class StreamReader:
         self._stopped = True
         self._on_taken_over(self._durable)
         return True
+
+    async def _create_anew(self) -> None:
+        await self._unsubscribe()
+        try:
+            await self._create()
+        except (nats.errors.Error, TimeoutError):
+            await self._unsubscribe()
+            raise
 
     async def _create(self) -> None:
         inbox = self._consumers.inbox()
